@@ -1,0 +1,1 @@
+"""Train autoregressive diffusion models on machines that may vanish at any moment."""

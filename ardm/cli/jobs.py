@@ -1,0 +1,209 @@
+"""Commands that start and end training: validate, submit, train, stop, down."""
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from ardm.cli.console import errors_as_messages, say, show
+from ardm.cli.options import (
+    DEFAULT_STORE,
+    AsJson,
+    JobFile,
+    JobName,
+    NewRun,
+    Override,
+    Overrides,
+    RunName,
+    StoreUri,
+    find_run,
+)
+from ardm.errors import Interrupted
+from ardm.runs import catalogue, control
+from ardm.runs.layout import Run
+from ardm.runs.spec import JobSpec, load
+from ardm.runs.store import Store
+
+
+@errors_as_messages
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Job files.")],
+    set_: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Check job files and say what is wrong with them; nothing is started."""
+    specs = [load(file, set_ or ()) for file in files]
+    if json:
+        show([spec.model_dump(mode="json") for spec in specs])
+    else:
+        for file, spec in zip(files, specs, strict=True):
+            say(f"{file}: job {spec.job} is valid")
+
+
+@errors_as_messages
+def submit(
+    file: JobFile,
+    store: StoreUri = DEFAULT_STORE,
+    run: NewRun = None,
+    set_: Overrides = None,
+    address: Annotated[
+        str | None,
+        typer.Option(envvar="RAY_ADDRESS", help="A Ray job server, http://host:8265."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Short for --set scaling.workers=N.")] = None,
+    follow: Annotated[bool, typer.Option(help="Stay and show the progress.")] = False,
+    override: Override = False,
+    json: AsJson = False,
+) -> None:
+    """Submit a job to Ray; a local Ray is started where none runs. The same run goes on."""
+    more = [f"scaling.workers={workers}"] if workers else []
+    spec, opened = _open(file, [*(set_ or ()), *more], store, run, override=override)
+    if _is_complete(opened, spec):
+        say(f"run {opened.name} is complete already; `ardm sample {opened.name}` draws from it")
+        if json:
+            show({"run": opened.name, "submission_id": None, "address": None})
+        return
+    from ardm.cluster import local, submission
+
+    target = address or local.find()
+    if target is None:
+        say("starting a local Ray (`make down` stops it)")
+        target = local.start()
+    made = submission.submit(opened, target, local=not address or local.is_here(address))
+    if json:
+        show({"run": opened.name, "submission_id": made.submission_id, "address": made.address})
+    else:
+        _tell_next(opened, made.submission_id, made.address)
+    if follow:
+        from ardm.cli.watching import follow_run
+
+        follow_run(opened)
+
+
+@errors_as_messages
+def train(
+    file: JobFile,
+    store: StoreUri = DEFAULT_STORE,
+    run: NewRun = None,
+    set_: Overrides = None,
+    override: Override = False,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+    json: AsJson = False,
+) -> None:
+    """Train in this process, without Ray, on the same run directory. Ctrl-C saves and ends."""
+    spec, opened = _open(file, set_ or (), store, run, override=override)
+    from ardm.cli.progress import ProgressBar
+    from ardm.runs.outcome import to_error
+    from ardm.runs.session import Notice, Place, run_attempt
+    from ardm.training.group import Alone
+
+    say(f"run {opened.name} in {opened.store.uri}")
+    logging.basicConfig(level=logging.WARNING)
+    notice = Notice()
+    with _signals(notice), ProgressBar(opened, shown=progress and not json):
+        ended = run_attempt(opened, spec, Place(Alone(), notice, {"by": "ardm train"}))
+    if json:
+        show({"run": opened.name, "outcome": ended.kind, "step": ended.step})
+    if ended.kind in ("preempted", "stopped"):
+        raise Interrupted(
+            f"{ended.reason} at step {ended.step}; go on with the same command and "
+            f"--run {opened.name}"
+        )
+    if error := to_error(ended):
+        raise error
+    say(f"{ended.reason}; `ardm sample {opened.name}` draws from it")
+
+
+@errors_as_messages
+def stop(
+    run: RunName = None,
+    store: StoreUri = DEFAULT_STORE,
+    job: JobName = None,
+    patience: Annotated[float, typer.Option(help="Seconds to wait for the last save.")] = 60.0,
+    json: AsJson = False,
+) -> None:
+    """Have a run save and end; submit it again to go on."""
+    from ardm.cluster import submission
+
+    found = find_run(store, run, job)
+    catalogue.read_spec(found)
+    number = control.request_stop(found)
+    event = control.wait_for_end(found, number, patience) if number else None
+    made = submission.newest(found)
+    if made and submission.status(made) in ("PENDING", "RUNNING"):
+        submission.stop(made)
+    if number is None:
+        say(f"run {found.name} is not being trained")
+    elif event is None:
+        say(f"attempt {number} of {found.name} did not answer within {patience:.0f} s")
+    else:
+        say(f"run {found.name}: {event['outcome']} at step {event['step']}")
+    if json:
+        outcome = event["outcome"] if event else None
+        show({"run": found.name, "attempt": number, "outcome": outcome})
+
+
+@errors_as_messages
+def down() -> None:
+    """Stop the local Ray that `ardm submit` started, and nothing else."""
+    from ardm.cluster import local
+
+    ended = local.stop()
+    say(f"stopped the local Ray at {ended.address}" if ended else "no local Ray of ours runs")
+
+
+def _open(
+    file: Path, overrides: list[str] | tuple[()], store: str, name: str | None, *, override: bool
+) -> tuple[JobSpec, Run]:
+    spec = load(file, overrides)
+    place = Store(store)
+    place.check()
+    now = datetime.now().astimezone()
+    opened = Run(place, name or catalogue.new_name(spec.job, now))
+    new = catalogue.open_run(opened, spec, now, override=override)
+    if not new:
+        say(f"run {opened.name} exists; it goes on")
+    return spec, opened
+
+
+def _is_complete(run: Run, spec: JobSpec) -> bool:
+    number = max(run.attempts(), default=None)
+    event = control.ended(run, number) if number else None
+    return bool(event and event["outcome"] == "completed" and event["step"] >= spec.training.steps)
+
+
+def _tell_next(run: Run, submission_id: str, address: str) -> None:
+    say(f"run            {run.name}")
+    say(f"submission id  {submission_id}")
+    say(f"store          {run.store.uri}")
+    say("")
+    say("next:")
+    say(f"  make watch RUN={run.name}     progress, here")
+    say(f"  make sample RUN={run.name}    digits from the newest checkpoint")
+    say(f"  ray job status --address {address} {submission_id}")
+
+
+@contextmanager
+def _signals(notice: "object") -> Iterator[None]:
+    """SIGTERM and SIGINT set the notice; a second one ends the process at once, as usual."""
+
+    def take(signum: int, frame: FrameType | None) -> None:
+        notice.reason = signal.Signals(signum).name  # type: ignore[attr-defined]
+        signal.signal(signum, signal.SIG_DFL)
+        say(f"{signal.Signals(signum).name}: saving, then ending (again to end at once)")
+
+    before = {number: signal.signal(number, take) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+COMMANDS = (validate, submit, train, stop, down)

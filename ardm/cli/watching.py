@@ -1,0 +1,168 @@
+"""Commands that look: runs, status, watch, logs."""
+
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ardm.cli.console import errors_as_messages, out, say, show
+from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, RunName, StoreUri, find_run
+from ardm.cli.progress import ProgressBar, duration
+from ardm.errors import Interrupted, JobFailed
+from ardm.runs import catalogue
+from ardm.runs.layout import Run
+from ardm.runs.store import Store
+
+
+@errors_as_messages
+def runs(store: StoreUri = DEFAULT_STORE, job: JobName = None, json: AsJson = False) -> None:
+    """List the runs of a store, oldest first."""
+    found = [e for e in catalogue.entries(Store(store)) if job in (None, e.job)]
+    if json:
+        show([{"run": e.run.name, "job": e.job, "created": e.created} for e in found])
+        return
+    table = Table("run", "job", "created (UTC)", box=None, pad_edge=False)
+    for entry in found:
+        table.add_row(entry.run.name, entry.job, entry.created[:19].replace("T", " "))
+    out.print(table)
+
+
+@errors_as_messages
+def status(
+    run: RunName = None,
+    store: StoreUri = DEFAULT_STORE,
+    job: JobName = None,
+    verify: Annotated[bool, typer.Option(help="Read the newest checkpoint back.")] = True,
+    json: AsJson = False,
+) -> None:
+    """Tell what a run is doing, what it has saved and what its attempts came to."""
+    found = describe(find_run(store, run, job), verify=verify)
+    if json:
+        show(found)
+    else:
+        _print_status(found)
+
+
+@errors_as_messages
+def watch(run: RunName = None, store: StoreUri = DEFAULT_STORE, job: JobName = None) -> None:
+    """Show the progress of a run until it ends; Ctrl-C leaves it running."""
+    found = find_run(store, run, job)
+    catalogue.read_spec(found)
+    follow_run(found)
+
+
+@errors_as_messages
+def logs(
+    run: RunName = None,
+    store: StoreUri = DEFAULT_STORE,
+    job: JobName = None,
+    attempt: Annotated[int | None, typer.Option(help="Default: all of them.")] = None,
+) -> None:
+    """Print the logs that the attempts of a run left in the store."""
+    found = find_run(store, run, job)
+    catalogue.read_spec(found)
+    for number in [attempt] if attempt else found.attempts():
+        text = found.store.read(found.file("logs", f"{number:06d}.log")) or b""
+        out.print(f"attempt {number}", style="bold")
+        out.print(text.decode(errors="replace"), markup=False, end="")
+
+
+def describe(run: Run, *, verify: bool) -> dict[str, Any]:
+    """The status of a run, with the job server's word where there is one."""
+    from ardm.runs.status import status as read_status
+
+    catalogue.read_spec(run)
+    noted = run.store.read_json(run.submission)
+    ray: dict[str, Any] = {}
+    if noted:
+        from ardm.cluster import submission
+
+        made = submission.Submission(**noted)
+        ray = {**noted, "status": submission.status(made)}
+    return read_status(run, ray, verify=verify)
+
+
+def follow_run(run: Run) -> None:
+    """Show progress until the run ends, and end as it did.
+
+    Raises:
+        JobFailed: the run failed.
+        Interrupted: the run was stopped.
+    """
+    with ProgressBar(run) as bar:
+        while True:
+            progress = bar.update()
+            live = progress and time.time() - progress["time"] < 15
+            if not live or progress["state"] not in ("starting", "training", "saving", "draining"):
+                found = describe(run, verify=False)
+                if found["state"] in ("completed", "failed", "stopped", "superseded"):
+                    break
+            time.sleep(1.0)
+    say(f"run {run.name}: {found['state']} at step {found['step']} ({found['reason']})")
+    if found["state"] == "stopped":
+        raise Interrupted(f"run {run.name} is stopped; submit it again to go on")
+    if found["state"] != "completed":
+        raise JobFailed(f"run {run.name}: {found['reason']}; see `ardm logs {run.name}`")
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    out.print(f"[bold]{found['run']}[/]  {found['state']}  {found['reason']}".rstrip())
+    rows = [("step", f"{found['step']} of {found['total_steps']}")]
+    if found["steps_per_s"]:
+        rows.append(
+            ("speed", f"{found['steps_per_s']:.2f} steps/s, ETA {duration(found['eta_s'])}")
+        )
+    metrics, saved = found["metrics"], found["checkpoint"]
+    if metrics["train_nelbo_bpd"]:
+        rows.append(("train NELBO", f"{metrics['train_nelbo_bpd']:.4f} bits/dim"))
+    if metrics["test_nelbo_bpd"]:
+        se = metrics["test_nelbo_se"]
+        rows.append(
+            (
+                "test NELBO",
+                f"{metrics['test_nelbo_bpd']:.4f} ± {se:.4f} bits/dim at step {metrics['test_step']}",
+            )
+        )
+    if saved:
+        size = saved["bytes"] / 1e6
+        rows.append(
+            ("checkpoint", f"step {saved['step']}, {duration(saved['age_s'])} old, {size:.1f} MB")
+        )
+        rows.append(("", saved["uri"]))
+        rows.append(("digest", str(found["digest"])))
+    for skip in found["skipped"]:
+        rows.append(("damaged", f"step {skip['step']}: {skip['reason']}"))
+    if found["save_error"]:
+        rows.append(("CANNOT SAVE", found["save_error"]))
+    if found["goodput"]["fraction"] is not None:
+        lost = found["goodput"]["steps_lost"]
+        rows.append(("goodput", f"{found['goodput']['fraction']:.1%}, {lost} steps lost"))
+    if found["ray"]["submission_id"]:
+        ray = found["ray"]
+        rows.append(("ray", f"{ray['submission_id']} at {ray['address']}: {ray['status']}"))
+    if found["changed"]:
+        changed = " and ".join(found["changed"])
+        rows.append(("note", f"{changed} changed between attempts: equal bits are not promised"))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for key, value in rows:
+        table.add_row(key, value)
+    out.print(table)
+    _print_attempts(found["attempts"])
+
+
+def _print_attempts(attempts: list[dict[str, Any]]) -> None:
+    if not attempts:
+        return
+    out.print()
+    table = Table("attempt", "outcome", "workers", "steps", "lost", "began (UTC)", box=None)
+    for item in attempts[-10:]:
+        steps = f"{item['first_step']} - {item['last_step']}"
+        lost = str(item["steps_lost"])
+        began = item["started"][:19].replace("T", " ")
+        outcome = item["outcome"] or "running"
+        table.add_row(str(item["attempt"]), outcome, str(item["workers"]), steps, lost, began)
+    out.print(table)
+
+
+COMMANDS = (runs, status, watch, logs)

@@ -1,0 +1,81 @@
+"""The job's driver, started by Ray's job server: `python -m ardm.cluster.driver STORE RUN`."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import time
+from types import FrameType
+
+import ray
+
+from ardm.cluster import workers
+from ardm.errors import ArdmError, JobFailed
+from ardm.runs import catalogue, control
+from ardm.runs.layout import Run
+from ardm.runs.outcome import Outcome, to_error
+from ardm.runs.spec import JobSpec
+from ardm.runs.store import Store
+
+log = logging.getLogger("ardm.driver")
+
+STOP_PATIENCE = 20.0
+"""Seconds that a driver waits to be stopped after its run has been stopped."""
+
+
+def main() -> None:
+    """Run a job to its end and exit with the code of that end."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("store")
+    parser.add_argument("run")
+    parser.add_argument("submission")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    run = Run(Store(args.store), args.run)
+    try:
+        _drive(run, args.submission)
+    except ArdmError as error:
+        print(f"ardm: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _drive(run: Run, submission: str) -> None:
+    spec = catalogue.read_spec(run)
+    ray.init(logging_level=logging.WARNING)
+    gpu = _use_gpu(spec)
+    _stop_on_sigterm(run)
+    workers.fit(run, spec, submission, gpu=gpu)
+    number = max(run.attempts())
+    event = control.ended(run, number)
+    if event is None:
+        raise JobFailed(f"attempt {number} of {run.name} ended without a word")
+    if event["outcome"] == "stopped":
+        # Ray calls a job stopped only if it is its server that ends the driver.
+        time.sleep(STOP_PATIENCE)
+    outcome = Outcome(event["outcome"], event["step"], event["reason"], event["detail"])
+    if error := to_error(outcome):
+        raise error
+    print(f"ardm: {run.name} completed {event['step']} steps")
+
+
+def _use_gpu(spec: JobSpec) -> bool:
+    if spec.scaling.accelerator == "auto":
+        return ray.cluster_resources().get("GPU", 0) >= spec.scaling.workers
+    return spec.scaling.accelerator == "gpu"
+
+
+def _stop_on_sigterm(run: Run) -> None:
+    """`ray job stop` sends SIGTERM: let the workers save before the cluster kills them."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        number = control.request_stop(run)
+        if number is not None:
+            control.wait_for_end(run, number, STOP_PATIENCE)
+        os._exit(75)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+if __name__ == "__main__":
+    main()

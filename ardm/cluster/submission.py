@@ -1,0 +1,116 @@
+"""Submitting a run to Ray's job server, and asking the server about it."""
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+import ardm
+from ardm.errors import InputError, JobFailed
+from ardm.runs.layout import Run
+
+# Settings of the submitting shell that workers on the same machine must share.
+_CARRIED = ("ARDM_", "FSSPEC_", "GCSFS_", "GOOGLE_", "JAX_", "XLA_", "AWS_")
+_CARRIED_WHOLE = ("STORAGE_EMULATOR_HOST", "TENSORSTORE_GCS_HTTP_URL", "NO_GCE_CHECK")
+
+RUNNING = (JobStatus.PENDING, JobStatus.RUNNING)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A run handed to a Ray cluster."""
+
+    address: str
+    submission_id: str
+
+
+def submit(run: Run, address: str, *, local: bool) -> Submission:
+    """Hand a run to a cluster.
+
+    Args:
+        run: opened.
+        address: of the job server.
+        local: whether the cluster is this machine, with this Python and these files.
+
+    Returns:
+        The submission, which is also noted in the run.
+
+    Raises:
+        InputError: the server cannot be reached, or cannot reach the store.
+        JobFailed: the run is being trained already.
+    """
+    if not local and run.store.is_local:
+        raise InputError(
+            f"store {run.store.uri} is a directory of this machine, which the cluster at {address} "
+            "cannot see; give one that both reach, such as --store gs://bucket/runs"
+        )
+    client = _client(address)
+    names = [job.submission_id for job in client.list_jobs()]
+    mine = [name for name in names if name and name.rpartition("-")[0] == run.name]
+    for name in mine:
+        if client.get_job_status(name) in RUNNING:
+            raise JobFailed(
+                f"run {run.name} is being trained already, as {name}; `ardm stop {run.name}` first"
+            )
+    number = 1 + max((int(n.rpartition("-")[2]) for n in mine if n[-1].isdigit()), default=0)
+    name = f"{run.name}-{number}"
+    python = sys.executable if local else "python"
+    environment = _environment() if local else {}
+    runtime: dict[str, object] = {"env_vars": environment | {"PYTHONUNBUFFERED": "1"}}
+    if not local:
+        # The cluster's image has the libraries; the code is the one that was submitted.
+        runtime["py_modules"] = [str(Path(ardm.__file__).parent)]
+    client.submit_job(
+        entrypoint=f"{python} -m ardm.cluster.driver {run.store.uri} {run.name} {name}",
+        submission_id=name,
+        runtime_env=runtime,
+        metadata={"job": run.name, "store": run.store.uri},
+    )
+    made = Submission(address, name)
+    run.store.write(run.submission, json.dumps(asdict(made)).encode())
+    return made
+
+
+def newest(run: Run) -> Submission | None:
+    """The last submission of a run, as it is noted there."""
+    noted = run.store.read_json(run.submission)
+    return Submission(**noted) if noted else None
+
+
+def status(submission: Submission) -> str | None:
+    """What the job server says of a submission; None if it cannot be reached or knows nothing."""
+    try:
+        return str(_client(submission.address).get_job_status(submission.submission_id).value)
+    except (InputError, RuntimeError):
+        return None
+
+
+def stop(submission: Submission) -> None:
+    """Have the job server end a driver."""
+    _client(submission.address).stop_job(submission.submission_id)
+
+
+def logs(submission: Submission) -> str:
+    """The driver's output so far."""
+    return str(_client(submission.address).get_job_logs(submission.submission_id))
+
+
+def _client(address: str) -> JobSubmissionClient:
+    try:
+        return JobSubmissionClient(address)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"no Ray job server answers at {address} ({error}); give the address of a running one "
+            "with ADDRESS=http://host:8265 (--address), or none for a local Ray"
+        ) from error
+
+
+def _environment() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(_CARRIED) or name in _CARRIED_WHOLE
+    }

@@ -1,0 +1,115 @@
+"""The workers under Ray Train. The only file that imports it."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.train
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train._internal.utils import get_address_and_port
+from ray.train.backend import Backend, BackendConfig
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+from ardm.runs.layout import Run
+from ardm.runs.spec import JobSpec
+
+
+class Restart(Exception):
+    """Ends a worker whose run must go on; Ray takes a plain return for the end of the job."""
+
+
+def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
+    """Train with a group of workers, again and again until an attempt ends the job.
+
+    Args:
+        run: the run.
+        spec: its frozen spec.
+        submission: Ray's id of the job, written into every claim.
+        gpu: one GPU for each worker.
+    """
+    resources = {"CPU": 1.0} | ({"GPU": 1.0} if gpu else {})
+    trainer = DataParallelTrainer(
+        _work,
+        train_loop_config={"store": run.store.uri, "run": run.name, "submission": submission},
+        backend_config=JaxProcesses(gpu=gpu),
+        scaling_config=ScalingConfig(
+            num_workers=spec.scaling.workers, use_gpu=gpu, resources_per_worker=resources
+        ),
+        run_config=RunConfig(
+            name=submission,
+            # Ray keeps a little bookkeeping there; our truth is the run directory.
+            storage_path=os.path.expanduser("~/.cache/ardm/ray-results"),
+            # A preemption is a failure to Ray. The run's own guards end a crash loop.
+            failure_config=FailureConfig(max_failures=-1),
+        ),
+    )
+    trainer.fit()
+
+
+@dataclass
+class JaxProcesses(BackendConfig):
+    """One JAX process per worker, joined by `jax.distributed`, on CPUs and GPUs alike.
+
+    Ray's own JaxConfig (2.60) leaves CPU workers apart and sets no time-outs: with JAX's defaults a
+    group waits minutes for a worker that is dead.
+    """
+
+    gpu: bool = False
+    heartbeat_s: int = 10
+    start_s: int = 60
+    shutdown_s: int = 10
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        return _JaxBackend
+
+
+class _JaxBackend(Backend):
+    def on_start(self, worker_group: Any, backend_config: JaxProcesses) -> None:
+        address, port = worker_group.execute_single(0, get_address_and_port)
+        size = len(worker_group)
+        joining = [
+            worker_group.execute_single_async(
+                rank, _join, f"{address}:{port}", size, rank, backend_config
+            )
+            for rank in range(size)
+        ]
+        ray.get(joining)
+
+
+def _join(address: str, size: int, rank: int, config: JaxProcesses) -> None:
+    """Make this worker's process one JAX process of the group; before JAX touches a device."""
+    if config.gpu:
+        # Ray shows a worker the GPUs of all workers on its node.
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(ray.get_gpu_ids()[0])
+    else:
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+
+    if size > 1:
+        jax.distributed.initialize(
+            address,
+            size,
+            rank,
+            cluster_detection_method="deactivate",
+            heartbeat_timeout_seconds=config.heartbeat_s,
+            initialization_timeout=config.start_s,
+            shutdown_timeout_seconds=config.shutdown_s,
+        )
+
+
+def _work(config: dict[str, Any]) -> None:
+    """What each worker runs."""
+    from ardm.runs import catalogue
+    from ardm.runs.outcome import ENDS_THE_JOB
+    from ardm.runs.session import Notice, Place, run_attempt
+    from ardm.runs.store import Store
+    from ardm.training.group import Alone, Processes
+
+    run = Run(Store(config["store"]), config["run"])
+    group = Processes() if ray.train.get_context().get_world_size() > 1 else Alone()
+    about = {"submission": config["submission"], "node": ray.get_runtime_context().get_node_id()}
+    ended = run_attempt(run, catalogue.read_spec(run), Place(group, Notice(), about))
+    if ended.kind not in ENDS_THE_JOB:
+        raise Restart(f"{ended.kind} at step {ended.step}: {ended.reason}")

@@ -1,0 +1,89 @@
+"""Files that many processes want and one makes: read them, or publish them exactly once.
+
+Whoever publishes second gets the first one's file, so all processes use the same bytes; and a
+file is seen whole or not at all.
+"""
+
+import os
+import uuid
+from pathlib import Path
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from ardm.errors import StoreUnusable
+
+
+def fetch(url: str) -> bytes | None:
+    """Read a published file.
+
+    Args:
+        url: an fsspec URL or a local path.
+
+    Returns:
+        Its bytes; None if nobody has published it yet.
+
+    Raises:
+        StoreUnusable: the place cannot be read.
+    """
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+        content: bytes = filesystem.cat_file(path)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # every fsspec backend has exceptions of its own
+        raise _unusable(url, "read", error) from error
+    return content
+
+
+def publish(url: str, content: bytes) -> bytes:
+    """Publish a file unless somebody already has.
+
+    Args:
+        url: an fsspec URL or a local path; missing local directories are made.
+        content: the file's bytes.
+
+    Returns:
+        The bytes that are published there: `content`, or those of whoever was faster.
+
+    Raises:
+        StoreUnusable: the place cannot be written, or not read afterwards.
+    """
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+        if isinstance(filesystem, LocalFileSystem):
+            _create_local(Path(path), content)
+        else:
+            filesystem.pipe_file(path, content, mode="create")
+    except FileExistsError:
+        pass
+    except Exception as error:  # every fsspec backend has exceptions of its own
+        raise _unusable(url, "write", error) from error
+    else:
+        return content
+    published = fetch(url)
+    if published is None:
+        raise StoreUnusable(
+            f"{url}: another process published this file, and it vanished before it was read; "
+            "run again"
+        )
+    return published
+
+
+def _create_local(path: Path, content: bytes) -> None:
+    # Locally pipe_file(mode="create") of fsspec 2026.9 looks first and writes then: two processes
+    # can both win, and a third can read half a file. A hard link is atomic and exclusive.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.write_bytes(content)
+        os.link(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _unusable(url: str, verb: str, error: Exception) -> StoreUnusable:
+    return StoreUnusable(
+        f"{url}: expected a place that this process can {verb}, received "
+        f"{type(error).__name__}: {error}; check the address and the permissions"
+    )

@@ -1,0 +1,107 @@
+"""A data set in memory, and `load`, which reads one from its source."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import UInt8
+
+from ardm.data.config import DataConfig
+from ardm.errors import InputError
+
+SPLITS = ("train", "valid", "test")
+
+# `_N`: the splits have sizes of their own.
+Images = UInt8[np.ndarray, "_N H W C"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images with discrete values, in three splits.
+
+    Attributes:
+        name: of the data set, as in the job file.
+        shape: of one image, `(H, W, C)`.
+        classes: K; every value is one of `0 .. K-1`.
+        train: uint8 `[N, H, W, C]`.
+        valid: likewise.
+        test: likewise.
+        sha256: hex digest of the three arrays (shapes and bytes). Equal digests are equal data,
+            whatever source they came from.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    classes: int
+    train: Images = field(repr=False)
+    valid: Images = field(repr=False)
+    test: Images = field(repr=False)
+    sha256: str
+
+    @classmethod
+    def of(cls, name: str, classes: int, splits: Mapping[str, np.ndarray]) -> "Dataset":
+        """Check the arrays of the three splits and compute their digest.
+
+        Args:
+            name: of the data set.
+            classes: K.
+            splits: uint8 `[N, H, W, C]` under each of `train`, `valid`, `test`.
+
+        Returns:
+            The data set.
+
+        Raises:
+            InputError: an array has the wrong shape or type, or a value of K or more.
+        """
+        image = splits["train"].shape[1:]
+        digest = hashlib.sha256()
+        for split in SPLITS:
+            array = splits[split]
+            if array.dtype != np.uint8 or array.ndim != 4 or array.shape[1:] != image:
+                raise InputError(
+                    f"data set {name}, split {split}: expected uint8 images [N, H, W, C] of the "
+                    f"same size in every split, received {array.dtype} {array.shape}"
+                )
+            if array.size and (largest := int(array.max())) >= classes:
+                raise InputError(
+                    f"data set {name}, split {split}: expected values from 0 to {classes - 1}, "
+                    f"received {largest}"
+                )
+            digest.update(f"{split} {array.shape}\n".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        height, width, channels = image
+        return cls(
+            name=name,
+            shape=(height, width, channels),
+            classes=classes,
+            train=splits["train"],
+            valid=splits["valid"],
+            test=splits["test"],
+            sha256=digest.hexdigest(),
+        )
+
+
+def load(config: DataConfig, cache: str | None = None) -> Dataset:
+    """Read the data set that a job file names.
+
+    Args:
+        config: which data set, from which source.
+        cache: a directory as an fsspec URL (a local path, `gs://...`) through which prepared
+            downloads are shared. Without one a download is prepared anew on every call.
+
+    Returns:
+        The data set, whole, in memory.
+
+    Raises:
+        InputError: the data are damaged, or cannot be downloaded.
+        StoreUnusable: `cache` cannot be read or written.
+    """
+    # Imported on use: TFDS takes a second to import, and most jobs never need it.
+    if config.source == "bundled":
+        from ardm.data import bundled
+
+        return bundled.read()
+    from ardm.data import tfds
+
+    return tfds.read(config.dataset, cache)

@@ -1,0 +1,138 @@
+"""A model: the network as pure functions of its parameters, with its output and objective."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, Integer, Key
+
+from ardm.errors import SpecError
+from ardm.model.categorical import Categorical
+from ardm.model.config import ModelConfig, faults
+from ardm.model.objective import OrderAgnostic
+from ardm.model.unet import UNet
+
+Params = dict[str, Any]
+"""A tree of dictionaries with string keys and float32 arrays."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model for images of one shape. It holds no arrays.
+
+    Attributes:
+        config: the `model` section of the job.
+        shape: height, width and channels of one image.
+        classes: K, the number of classes of one dimension.
+    """
+
+    config: ModelConfig
+    shape: tuple[int, int, int]
+    classes: int
+
+    @property
+    def K(self) -> int:  # noqa: N802
+        """The number of classes of one dimension."""
+        return self.classes
+
+    @property
+    def D(self) -> int:  # noqa: N802
+        """The number of dimensions generated one by one."""
+        return self.objective.D
+
+    @property
+    def output(self) -> Categorical:
+        """The distribution of one dimension."""
+        return Categorical(channels=self.shape[2], classes=self.classes)
+
+    @property
+    def objective(self) -> OrderAgnostic:
+        """What is learnt."""
+        height, width, _ = self.shape
+        return OrderAgnostic(self.output, (height, width, self.output.mask_channels))
+
+    def init(self, key: Key[Array, ""]) -> Params:
+        """Draw initial parameters.
+
+        `jax.eval_shape(model.init, key)` gives their shapes without drawing them.
+        """
+        return nnx.to_pure_dict(nnx.state(self._network(nnx.Rngs(key))))
+
+    @cached_property
+    def param_count(self) -> int:
+        """The number of parameters."""
+        tree = jax.eval_shape(self.init, jax.random.key(0))
+        return sum(prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+
+    def predict(
+        self,
+        params: Params,
+        x: Integer[Array, "b h w c"],
+        mask: Bool[Array, "b h w m"],
+        t: Int[Array, " b"],
+        keys: Key[Array, " b"] | None = None,
+    ) -> Float[Array, "b h w ..."]:
+        """Predict every dimension from the visible ones.
+
+        Args:
+            params: of the network.
+            x: values 0 .. K-1; those of hidden dimensions are not looked at.
+            mask: true where a dimension is visible.
+            t: number of visible dimensions of each example.
+            keys: one per example; given in training, for dropout.
+
+        Returns:
+            Parameters of the output distribution, float32: for a categorical output logits of
+            shape b h w c K.
+        """
+        return self.output.parameters(nnx.merge(self._graph, params)(x, mask, t, keys))
+
+    def bind(self, params: Params) -> jax.tree_util.Partial:
+        """Give `predict` with its parameters: a function that is also a tree of arrays.
+
+        It can be passed through `jax.jit`, which compiles once for all parameters.
+        """
+        # Not the bound method: methods of equal models are unequal, and would compile again.
+        return jax.tree_util.Partial(self, params)
+
+    __call__ = predict
+
+    @cached_property
+    def _graph(self) -> nnx.GraphDef[UNet]:
+        return nnx.split(nnx.eval_shape(lambda: self._network(nnx.Rngs(0))))[0]
+
+    def _network(self, rngs: nnx.Rngs) -> UNet:
+        return UNet(
+            self.config.net,
+            self.shape,
+            self.output.mask_channels,
+            self.classes,
+            self.objective.steps,
+            self.output.features,
+            dtype=jnp.dtype(self.config.dtype),
+            rngs=rngs,
+        )
+
+
+def build(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> Model:
+    """Make the model of a `model` section for a data set.
+
+    Args:
+        config: the `model` section.
+        shape: height, width and channels of one image.
+        classes: K, the number of classes of one dimension.
+
+    Returns:
+        The model.
+
+    Raises:
+        SpecError: the section does not fit the data; all faults at once.
+    """
+    found = faults(config, shape)
+    if found:
+        raise SpecError("model", found)
+    return Model(config, shape, classes)

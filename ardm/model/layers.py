@@ -1,0 +1,148 @@
+"""Parts of the networks for images: time embedding, residual block, attention, resampling."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int, Key
+
+Features = Float[Array, "b h w c"]
+Embedding = Float[Array, "b e"]
+
+
+class TimeEmbedding(nnx.Module):
+    """Sinusoids of the generation step through two dense layers; four times `width` wide."""
+
+    def __init__(self, width: int, steps: int, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        self.width, self.steps, self.dtype = width, steps, dtype
+        self.dense0 = nnx.Linear(width, 4 * width, dtype=dtype, rngs=rngs)
+        self.dense1 = nnx.Linear(4 * width, 4 * width, dtype=dtype, rngs=rngs)
+
+    def __call__(self, t: Int[Array, " b"]) -> Embedding:
+        """Embed the generation steps `t` (0 .. steps-1)."""
+        waves = sinusoids(t, self.steps, self.width).astype(self.dtype)
+        return self.dense1(nnx.swish(self.dense0(waves)))
+
+
+def sinusoids(t: Int[Array, " b"], steps: int, width: int) -> Float[Array, "b w"]:
+    """Sines and cosines of `t`, with `steps` stretched to 1000, at `width / 2` frequencies.
+
+    Args:
+        t: generation steps, 0 .. steps-1.
+        steps: the number of generation steps.
+        width: the number of features, an even number.
+
+    Returns:
+        Features in float32.
+    """
+    half = width // 2
+    frequencies = 10_000.0 ** (-jnp.arange(half, dtype=jnp.float32) / max(half - 1, 1))
+    angles = (t.astype(jnp.float32) * (1000.0 / steps))[:, None] * frequencies[None, :]
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=1)
+
+
+class ResidualBlock(nnx.Module):
+    """Two normalised 3x3 convolutions with the time embedding added in between."""
+
+    def __init__(
+        self,
+        features_in: int,
+        features_out: int,
+        time_width: int,
+        *,
+        groups: int,
+        dropout: float,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.dropout = dropout
+        self.norm1 = nnx.GroupNorm(features_in, num_groups=groups, dtype=dtype, rngs=rngs)
+        self.conv1 = nnx.Conv(features_in, features_out, (3, 3), dtype=dtype, rngs=rngs)
+        self.time = nnx.Linear(time_width, features_out, dtype=dtype, rngs=rngs)
+        self.norm2 = nnx.GroupNorm(features_out, num_groups=groups, dtype=dtype, rngs=rngs)
+        self.conv2 = nnx.Conv(
+            features_out,
+            features_out,
+            (3, 3),
+            kernel_init=nnx.initializers.zeros_init(),
+            dtype=dtype,
+            rngs=rngs,
+        )
+        if features_in != features_out:
+            self.shortcut = nnx.Linear(features_in, features_out, dtype=dtype, rngs=rngs)
+        self.widens = features_in != features_out
+
+    def __call__(
+        self, x: Features, time: Embedding, keys: Key[Array, " b"] | None
+    ) -> Float[Array, "b h w o"]:
+        """Transform `x`; with `keys`, one per example, dropout is on."""
+        h = self.conv1(nnx.swish(self.norm1(x)))
+        h = h + self.time(nnx.swish(time))[:, None, None, :]
+        h = nnx.swish(self.norm2(h))
+        if keys is not None and self.dropout:
+            h = drop(h, keys, self.dropout)
+        return (self.shortcut(x) if self.widens else x) + self.conv2(h)
+
+
+def drop(h: Features, keys: Key[Array, " b"], rate: float) -> Features:
+    """Zero a share `rate` of the features and scale the rest up.
+
+    Every example draws from its own key, so that the result does not depend on how a batch is
+    split.
+    """
+    kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, h.shape[1:]))(keys)
+    return jnp.where(kept, h / (1 - rate), 0)
+
+
+class Attention(nnx.Module):
+    """Self-attention over all pixels, as a residual that starts at zero."""
+
+    def __init__(
+        self, features: int, *, heads: int, groups: int, dtype: DTypeLike, rngs: nnx.Rngs
+    ) -> None:
+        self.heads = heads
+        self.norm = nnx.GroupNorm(features, num_groups=groups, dtype=dtype, rngs=rngs)
+        self.query = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
+        self.key = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
+        self.value = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
+        self.out = nnx.Linear(
+            features,
+            features,
+            kernel_init=nnx.initializers.zeros_init(),
+            dtype=dtype,
+            rngs=rngs,
+        )
+
+    def __call__(self, x: Features) -> Features:
+        """Let every pixel attend to all pixels."""
+        b, h, w, c = x.shape
+        tokens = self.norm(x).reshape(b, h * w, c)
+        split = (b, h * w, self.heads, c // self.heads)
+        attended = jax.nn.dot_product_attention(
+            self.query(tokens).reshape(split),
+            self.key(tokens).reshape(split),
+            self.value(tokens).reshape(split),
+        )
+        return x + self.out(attended.reshape(b, h * w, c)).reshape(b, h, w, c)
+
+
+class Downsample(nnx.Module):
+    """Halves the sides by a 3x3 convolution with stride 2."""
+
+    def __init__(self, features: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        self.conv = nnx.Conv(features, features, (3, 3), strides=2, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Features) -> Float[Array, "b hh ww c"]:
+        """Halve the height and width of `x`."""
+        return self.conv(x)
+
+
+class Upsample(nnx.Module):
+    """Doubles the sides by repetition of pixels and a 3x3 convolution."""
+
+    def __init__(self, features: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        self.conv = nnx.Conv(features, features, (3, 3), dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Features) -> Float[Array, "b hh ww c"]:
+        """Double the height and width of `x`."""
+        return self.conv(jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2))

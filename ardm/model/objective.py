@@ -1,0 +1,138 @@
+"""The order-agnostic objective (section 3 of arXiv 2110.02037, equations 2 to 4)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import log
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Integer, Key
+
+from ardm.model import draws
+from ardm.model.categorical import Categorical
+
+Predict = Callable[..., Float[Array, "b h w ..."]]
+"""`predict(x, mask, t)`, or `predict(x, mask, t, keys)` with dropout."""
+
+
+class Draw(NamedTuple):
+    """What is random in one example's estimate."""
+
+    sigma: Int[Array, "b h w m"]
+    t: Int[Array, " b"]
+    keys: Key[Array, " b"]
+    """For dropout."""
+
+
+class Terms(NamedTuple):
+    """Estimates per example, in nats.
+
+    Attributes:
+        ll: log-likelihood of all hidden dimensions together.
+        nll_per_dim: an unbiased sample of L[t].
+        nelbo: an unbiased sample of the negative evidence lower bound.
+    """
+
+    ll: Float[Array, " b"]
+    nll_per_dim: Float[Array, " b"]
+    nelbo: Float[Array, " b"]
+
+
+@dataclass(frozen=True)
+class OrderAgnostic:
+    """Generation in any order, one dimension per step.
+
+    Attributes:
+        output: the distribution of one dimension.
+        shape: height, width and mask channels.
+    """
+
+    output: Categorical
+    shape: tuple[int, int, int]
+
+    @property
+    def D(self) -> int:  # noqa: N802
+        """The number of dimensions generated one by one."""
+        height, width, channels = self.shape
+        return height * width * channels
+
+    @property
+    def steps(self) -> int:
+        """The number of generation steps."""
+        return self.D
+
+    def draw(
+        self,
+        key: Key[Array, ""],
+        step: int | Integer[Array, ""],
+        index: Integer[Array, " b"],
+        batch: int,
+        t_sampling: draws.TSampling,
+    ) -> Draw:
+        """Draw the orders and generation steps of a part of the global batch.
+
+        Args:
+            key: of the whole run.
+            step: training step.
+            index: of the examples in the global batch.
+            batch: size of the global batch.
+            t_sampling: `uniform`, or `antithetic` for low discrepancy over the global batch.
+
+        Returns:
+            The draws, the same bits whichever part they are asked for with.
+        """
+        keys = draws.example_keys(key, step, index)
+        if t_sampling == "uniform":
+            t = draws.uniform_times(keys, self.steps)
+        else:
+            t = draws.antithetic_times(key, step, index, batch, self.steps)
+        return Draw(draws.orders(keys, self.shape), t, draws.dropout_keys(keys))
+
+    def terms(
+        self,
+        predict: Predict,
+        x: Integer[Array, "b h w c"],
+        draw: Draw,
+        *,
+        train: bool = False,
+    ) -> Terms:
+        """Estimate the likelihood of every example from one call of the network.
+
+        Args:
+            predict: the network with its parameters.
+            x: values 0 .. K-1.
+            draw: order and generation step of each example.
+            train: whether dropout is on.
+
+        Returns:
+            Estimates per example, in nats, float32.
+        """
+        mask = draws.visible(draw.sigma, draw.t)
+        parameters = predict(x, mask, draw.t, *([draw.keys] if train else []))
+        return hidden_terms(self.output.log_prob(parameters, x), mask, draw.t)
+
+    def loss(self, terms: Terms, ce_weight: float) -> Float[Array, " b"]:
+        """Give the training loss per example, in bits per dimension.
+
+        `(nelbo + ce_weight * -ll) / (D ln 2)`; the second term weighs all generation steps alike.
+        """
+        return (terms.nelbo - ce_weight * terms.ll) / (self.D * log(2))
+
+
+def hidden_terms(
+    log_prob: Float[Array, "b h w m"], mask: Bool[Array, "b h w m"], t: Int[Array, " b"]
+) -> Terms:
+    """Sum the log-probabilities of the hidden dimensions and scale to the whole bound.
+
+    Args:
+        log_prob: of every dimension given the visible ones, in nats.
+        mask: true where visible.
+        t: number of visible dimensions.
+
+    Returns:
+        Estimates per example, in nats.
+    """
+    dims = log_prob[0].size
+    ll = jnp.where(mask, 0.0, log_prob).sum(axis=(1, 2, 3))
+    nll_per_dim = -ll / (dims - t).astype(jnp.float32)
+    return Terms(ll, nll_per_dim, dims * nll_per_dim)

@@ -1,0 +1,170 @@
+"""The U-Net for images (section 5 of arXiv 2110.02037; ARDM.md, Networks)."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Int, Integer, Key
+
+from ardm.model.config import NetConfig
+from ardm.model.embedding import ImageEmbedding
+from ardm.model.layers import Attention, Downsample, ResidualBlock, TimeEmbedding, Upsample
+
+
+class Stage(nnx.Module):
+    """A residual block, and attention after it where the resolution asks for it."""
+
+    def __init__(self, block: ResidualBlock, attention: Attention | None) -> None:
+        self.block = block
+        if attention is not None:
+            self.attention = attention
+        self.attends = attention is not None
+
+    def __call__(
+        self,
+        x: Float[Array, "b h w c"],
+        time: Float[Array, "b e"],
+        keys: Key[Array, " b"] | None,
+    ) -> Float[Array, "b h w o"]:
+        """Apply the block, then the attention if there is one."""
+        x = self.block(x, time, keys)
+        return self.attention(x) if self.attends else x
+
+
+class UNet(nnx.Module):
+    """Predicts from the visible dimensions the distribution of every dimension.
+
+    Args:
+        config: sizes.
+        shape: height, width and channels of one image.
+        mask_channels: channels of the mask.
+        classes: K, the number of classes of one dimension.
+        steps: the number of generation steps.
+        outputs: numbers per pixel that describe its distribution.
+        dtype: type of the computations; parameters are float32.
+        rngs: source of the initial parameters.
+    """
+
+    def __init__(
+        self,
+        config: NetConfig,
+        shape: tuple[int, int, int],
+        mask_channels: int,
+        classes: int,
+        steps: int,
+        outputs: int,
+        *,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ) -> None:
+        widths = [config.channels * multiplier for multiplier in config.multipliers]
+        sides = [shape[0] // 2**level for level in range(len(widths))]
+        first, last = widths[0], widths[-1]
+
+        def attention(width: int) -> Attention:
+            return Attention(
+                width, heads=config.heads, groups=config.groups, dtype=dtype, rngs=rngs
+            )
+
+        def stage(width_in: int, width_out: int, attends: bool) -> Stage:
+            block = ResidualBlock(
+                width_in,
+                width_out,
+                4 * first,
+                groups=config.groups,
+                dropout=config.dropout,
+                dtype=dtype,
+                rngs=rngs,
+            )
+            return Stage(block, attention(width_out) if attends else None)
+
+        self.levels, self.blocks = len(widths), config.blocks
+        self.embed = ImageEmbedding(shape[2], mask_channels, classes, first, dtype=dtype, rngs=rngs)
+        self.time = TimeEmbedding(first, steps, dtype, rngs)
+        # String keys, not lists: they are the names under which a checkpoint stores the arrays.
+        self.down: nnx.Dict = nnx.Dict()
+        self.up: nnx.Dict = nnx.Dict()
+
+        width, skips = first, [first]
+        for level in range(self.levels):
+            for block in range(self.blocks):
+                self.down[f"stage_{level}_{block}"] = stage(
+                    width, widths[level], sides[level] in config.attention
+                )
+                width = widths[level]
+                skips.append(width)
+            if level + 1 < self.levels:
+                self.down[f"halve_{level}"] = Downsample(width, dtype=dtype, rngs=rngs)
+                skips.append(width)
+
+        self.middle_0 = stage(last, last, True)
+        self.middle_1 = stage(last, last, False)
+
+        for level in reversed(range(self.levels)):
+            for block in range(self.blocks + 1):
+                self.up[f"stage_{level}_{block}"] = stage(
+                    width + skips.pop(), widths[level], sides[level] in config.attention
+                )
+                width = widths[level]
+            if level:
+                self.up[f"double_{level}"] = Upsample(width, dtype=dtype, rngs=rngs)
+
+        self.norm = nnx.GroupNorm(first, num_groups=config.groups, dtype=dtype, rngs=rngs)
+        self.out = nnx.Conv(first, outputs, (3, 3), dtype=dtype, rngs=rngs)
+
+    def __call__(
+        self,
+        x: Integer[Array, "b h w c"],
+        mask: Bool[Array, "b h w m"],
+        t: Int[Array, " b"],
+        keys: Key[Array, " b"] | None = None,
+    ) -> Float[Array, "b h w o"]:
+        """Predict every dimension from the visible ones.
+
+        Args:
+            x: values 0 .. K-1; those of hidden dimensions are not looked at.
+            mask: true where a dimension is visible.
+            t: generation step of each example.
+            keys: one key per example for dropout; without them dropout is off.
+
+        Returns:
+            The numbers that describe each pixel's distribution, float32.
+        """
+        time = self.time(t)
+        h = self.embed(x, mask)
+        draws = _Keys(keys)
+
+        skips = [h]
+        for level in range(self.levels):
+            for block in range(self.blocks):
+                h = self.down[f"stage_{level}_{block}"](h, time, draws.next())
+                skips.append(h)
+            if level + 1 < self.levels:
+                h = self.down[f"halve_{level}"](h)
+                skips.append(h)
+
+        h = self.middle_0(h, time, draws.next())
+        h = self.middle_1(h, time, draws.next())
+
+        for level in reversed(range(self.levels)):
+            for block in range(self.blocks + 1):
+                h = jnp.concatenate([h, skips.pop()], axis=-1)
+                h = self.up[f"stage_{level}_{block}"](h, time, draws.next())
+            if level:
+                h = self.up[f"double_{level}"](h)
+
+        return self.out(nnx.swish(self.norm(h))).astype(jnp.float32)
+
+
+class _Keys:
+    """Hands every block of one forward pass its own keys, one per example."""
+
+    def __init__(self, keys: Key[Array, " b"] | None) -> None:
+        self.keys = keys
+        self.used = 0
+
+    def next(self) -> Key[Array, " b"] | None:
+        self.used += 1
+        if self.keys is None:
+            return None
+        return jax.vmap(lambda key: jax.random.fold_in(key, self.used))(self.keys)

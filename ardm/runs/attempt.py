@@ -1,0 +1,62 @@
+"""Attempts: one process group's life on a run. The claim is the fencing token."""
+
+import json
+import os
+import platform
+import socket
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import jax
+
+from ardm.runs.layout import Run
+
+_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def claim(run: Run, about: Mapping[str, Any]) -> int:
+    """Claim the next attempt of a run.
+
+    The claim comes before the newest checkpoint is looked for: from here on an older attempt does
+    not begin another save.
+
+    Args:
+        run: the run.
+        about: who claims; written into the claim.
+
+    Returns:
+        The attempt's number; of claims made at the same instant each gets its own, and the larger
+        number holds the run.
+    """
+    data = json.dumps(dict(about), indent=1).encode()
+    number = max(run.attempts(), default=0) + 1
+    while True:
+        try:
+            run.store.create(run.claim(number), data)
+            return number
+        except FileExistsError:
+            number += 1
+
+
+def newer(run: Run, number: int) -> int | None:
+    """The number of a newer attempt on the run, if there is one."""
+    newest = max(run.attempts(), default=number)
+    return newest if newest > number else None
+
+
+def about_here(now: float, workers: int) -> dict[str, Any]:
+    """What a claim tells of this process: where, when, with which versions.
+
+    Bitwise equality holds for one device kind and one set of library versions, so both are kept.
+    """
+    device = jax.local_devices()[0]
+    return {
+        "time": round(now, 3),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "workers": workers,
+        "device": f"{device.platform}:{device.device_kind}",
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in _LIBRARIES},
+    }

@@ -1,0 +1,38 @@
+"""JAX's persistent compilation cache, shared by every process that uses a store."""
+
+import hashlib
+import platform
+from pathlib import Path
+
+import jax
+
+from ardm.runs.layout import shared_cache
+from ardm.runs.store import Store
+
+
+def share_cache(store: Store) -> str:
+    """Keep compiled programs in the store, so that the next attempt starts without compiling.
+
+    JAX's keys hold its version and the program, but for CPUs not the instruction set that a program
+    was compiled for; so each kind of machine has a folder of its own.
+
+    Args:
+        store: of the run.
+
+    Returns:
+        The folder's address.
+    """
+    folder = shared_cache(store, f"jax-cache/{_machine()}")
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return folder
+
+
+def _machine() -> str:
+    flags = ""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+        flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return f"{platform.machine()}-{hashlib.sha256(flags.encode()).hexdigest()[:8]}"

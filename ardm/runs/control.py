@@ -1,0 +1,94 @@
+"""Requests to a running attempt, and its end, through the store: works wherever it runs."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ardm.runs import ledger
+from ardm.runs.layout import Run
+
+
+def request_stop(run: Run) -> int | None:
+    """Ask the newest attempt to save and end.
+
+    Returns:
+        Its number; None if the run has no attempt, or its newest one has ended.
+    """
+    number = max(run.attempts(), default=None)
+    if number is None or ended(run, number):
+        return None
+    run.store.write(run.stop_request(number), b"")
+    return number
+
+
+def ended(run: Run, number: int) -> ledger.Event | None:
+    """The event that ended an attempt, if it has ended in order."""
+    return ledger.last(ledger.read(run, number), "ended")
+
+
+def wait_for_end(
+    run: Run, number: int, patience: float, sleep: Callable[[float], None] = time.sleep
+) -> ledger.Event | None:
+    """Wait until an attempt has ended; None if it does not within `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while (event := ended(run, number)) is None and time.monotonic() < deadline:
+        sleep(0.3)
+    return event
+
+
+@dataclass(frozen=True)
+class CrashLoop:
+    """Several attempts of one submission in a row that saved nothing new."""
+
+    attempts: list[int]
+    last_reason: str
+
+
+def crash_loop(run: Run, number: int, limit: int) -> CrashLoop | None:
+    """Tell a crash loop from preemptions.
+
+    Only attempts of the same submission as attempt `number` count, so that submitting again gives
+    a new budget; and only those that ended without notice and without a save of a new step.
+
+    Args:
+        run: the run.
+        number: the attempt that is about to begin.
+        limit: attempts without progress that are one too many.
+
+    Returns:
+        The loop, or None if there is none.
+    """
+    mine = _submission(run, number)
+    futile: list[int] = []
+    reason = ""
+    for earlier in reversed([n for n in run.attempts() if n < number]):
+        if _submission(run, earlier) != mine:
+            break
+        events = ledger.read(run, earlier)
+        end = ledger.last(events, "ended")
+        orderly = end and end["outcome"] in ("preempted", "stopped", "superseded", "completed")
+        if orderly or ledger.last(events, "saved"):
+            break
+        reason = reason or (end["reason"] if end else "ended without a word, as when killed")
+        futile.append(earlier)
+    return CrashLoop(futile[::-1], reason) if len(futile) >= limit else None
+
+
+def failure(run: Run, number: int) -> ledger.Event | None:
+    """The programming error that ended an earlier attempt of the same submission, if one did.
+
+    A worker other than rank 0 cannot end the job by itself; the next attempt does it for it.
+    """
+    mine = _submission(run, number)
+    for earlier in (n for n in run.attempts() if n < number):
+        if _submission(run, earlier) == mine:
+            event = ledger.last(ledger.read(run, earlier), "worker_failed")
+            if event:
+                return event
+    return None
+
+
+def _submission(run: Run, number: int) -> Any:
+    claim = run.store.read_json(run.claim(number)) or {}
+    return claim.get("submission")

@@ -1,0 +1,90 @@
+"""What is measured and drawn at each evaluation: NELBO, samples, curves."""
+
+import logging
+import time
+
+import numpy as np
+
+from ardm.data.dataset import Dataset
+from ardm.model import policy
+from ardm.model.build import Model
+from ardm.model.sampling import sample
+from ardm.runs.history import History
+from ardm.runs.layout import Run
+from ardm.runs.ledger import Ledger
+from ardm.runs.recorder import Recorder
+from ardm.runs.spec import JobSpec
+from ardm.training import pictures
+from ardm.training.evaluate import Evaluator
+from ardm.training.state import TrainState, seed_key
+
+log = logging.getLogger(__name__)
+
+
+class Gallery:
+    """Evaluates the EMA of a run and hangs up its pictures."""
+
+    def __init__(
+        self,
+        run: Run,
+        spec: JobSpec,
+        data: Dataset,
+        model: Model,
+        recorder: Recorder,
+        ledger: Ledger,
+        history: History,
+    ) -> None:
+        self._run, self._spec, self._data, self._model = run, spec, data, model
+        self._recorder, self._ledger, self._history = recorder, ledger, history
+        self._evaluator = Evaluator(model, spec.seed)
+
+    def evaluate(self, state: TrainState, *, final: bool) -> None:
+        """Evaluate on test images, sample, and redraw the curves.
+
+        Args:
+            state: after a step; its EMA is what is evaluated.
+            final: after the last step, when more images are used.
+        """
+        begin, step, config = time.monotonic(), int(state.step), self._spec.evaluation
+        images = self._data.test[: config.final_images if final else config.images]
+        found = self._evaluator(state.ema, images, config.passes)
+        log.info(
+            "step %d: test NELBO %.4f ± %.4f bits/dim on %d images",
+            step, found.nelbo_bpd, found.se_bpd, found.images,
+        )  # fmt: skip
+        self._recorder.scalars.add_scalar("test/nelbo_bpd", found.nelbo_bpd, step)
+        if config.samples:
+            self._sample(state, step)
+        event = self._ledger.add(
+            "evaluated",
+            step=step,
+            **{key: _rounded(value) for key, value in found._asdict().items()},
+            seconds=round(time.monotonic() - begin, 3),
+        )
+        self._history.add(event)
+        self._draw_curves(state, step)
+
+    def _sample(self, state: TrainState, step: int) -> None:
+        config, model = self._spec.evaluation, self._model
+        made = sample(
+            model.bind(state.ema),
+            seed_key(self._spec.seed),
+            config.samples,
+            model.shape,
+            policy.uniform(model.D, min(config.sample_steps, model.D)),
+            output=model.output,
+            batch=min(config.samples, 16),
+        )
+        png = pictures.grid(made.images, model.classes)
+        self._recorder.put("samples", f"{step:08d}.png", png)
+
+    def _draw_curves(self, state: TrainState, step: int) -> None:
+        name = self._run.name
+        curve = pictures.loss_curve(self._history.train, self._history.test, name)
+        self._recorder.put("plots", "loss.png", curve)
+        nats = np.asarray(state.kl.nats)
+        self._recorder.put("plots", "loss-per-t.png", pictures.loss_per_t(nats, step, name))
+
+
+def _rounded(value: float | int) -> float | int:
+    return round(value, 6) if isinstance(value, float) else value

@@ -1,0 +1,90 @@
+"""The run directory: every path in it is computed here.
+
+<store>/<run>/
+  job.yaml                     the frozen spec; job-000001.yaml ... what --override replaced
+  submission.json              where Ray trains it, if Ray does; overwritten by each submission
+  attempts/000003.json         the claim of attempt 3, created exclusively
+  attempts/000003.stop         a request that attempt 3 save and end
+  progress/000003.json         where attempt 3 is now, overwritten every few seconds
+  events/000003/000000.jsonl   its ledger, in segments
+  checkpoints/000003/<step>/   its checkpoints (Orbax)
+  damaged/000003/<step>/       checkpoints that did not verify, kept for inspection
+  logs/ tensorboard/ samples/ plots/
+"""
+
+import re
+from dataclasses import dataclass
+
+from ardm.errors import InputError
+from ardm.runs.spec import NAME
+from ardm.runs.store import Store
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: a directory of a store."""
+
+    store: Store
+    name: str
+
+    def __post_init__(self) -> None:
+        if not re.match(NAME, self.name):
+            raise InputError(
+                f"run {self.name!r}: expected lower-case letters, digits, - and _, "
+                "such as binmnist-1124-0915"
+            )
+
+    @property
+    def uri(self) -> str:
+        return self.store.url(self.name)
+
+    @property
+    def job_file(self) -> str:
+        return f"{self.name}/job.yaml"
+
+    @property
+    def attempts_dir(self) -> str:
+        return f"{self.name}/attempts"
+
+    def claim(self, attempt: int) -> str:
+        return f"{self.attempts_dir}/{attempt:06d}.json"
+
+    def stop_request(self, attempt: int) -> str:
+        return f"{self.attempts_dir}/{attempt:06d}.stop"
+
+    def progress(self, attempt: int) -> str:
+        return f"{self.name}/progress/{attempt:06d}.json"
+
+    def events(self, attempt: int) -> str:
+        return f"{self.name}/events/{attempt:06d}"
+
+    @property
+    def checkpoints_dir(self) -> str:
+        return f"{self.name}/checkpoints"
+
+    def checkpoint(self, attempt: int, step: int) -> str:
+        return f"{self.checkpoints_dir}/{attempt:06d}/{step}"
+
+    @property
+    def submission(self) -> str:
+        return f"{self.name}/submission.json"
+
+    def damaged(self, attempt: int, step: int) -> str:
+        return f"{self.name}/damaged/{attempt:06d}/{step}"
+
+    def file(self, kind: str, name: str) -> str:
+        """A file of `logs`, `tensorboard`, `samples` or `plots`."""
+        return f"{self.name}/{kind}/{name}"
+
+    def replaced_job_file(self, n: int) -> str:
+        return f"{self.name}/job-{n:06d}.yaml"
+
+    def attempts(self) -> list[int]:
+        """Numbers of all claimed attempts, ascending."""
+        names = self.store.names(self.attempts_dir)
+        return sorted(int(name[:6]) for name in names if re.fullmatch(r"\d{6}\.json", name))
+
+
+def shared_cache(store: Store, kind: str) -> str:
+    """A directory that all runs of a store share, such as prepared data."""
+    return store.url(f"_shared/{kind}")

@@ -1,0 +1,73 @@
+"""How fast an attempt goes and what its recent steps cost: the figures of the progress bar."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+WINDOW = 10.0
+"""Seconds of training between two points of the loss curve."""
+
+
+class Pace:
+    """Counts steps and seconds, evaluations left out.
+
+    Args:
+        total_steps: of the run.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, total_steps: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._total, self._clock = total_steps, clock
+        self._step = 0
+        self._recent: deque[tuple[float, float]] = deque(maxlen=50)
+        """(seconds, bits/dim) of the last steps."""
+        self._points: list[float] = []
+        self._mark = clock()
+        self._window_start: float | None = None
+
+    def step(self, number: int, nelbo_bpd: float) -> float:
+        """Note a finished step; gives back its NELBO."""
+        now = self._clock()
+        if self._window_start is None:
+            # The first step compiles: its seconds would spoil the rate.
+            self._window_start = now
+        else:
+            self._recent.append((now - self._mark, nelbo_bpd))
+        self._points.append(nelbo_bpd)
+        self._mark, self._step = now, number
+        return nelbo_bpd
+
+    def window(self) -> dict[str, float] | None:
+        """Mean NELBO and rate since the last window, once a window has passed."""
+        start = self._window_start
+        if start is None or self._mark - start < WINDOW:
+            return None
+        rate = len(self._points) / (self._mark - start)
+        point = sum(self._points) / len(self._points)
+        self._points, self._window_start = [], self._mark
+        return {"nelbo_bpd": round(point, 6), "steps_per_s": round(rate, 4)}
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the seconds inside out of every rate."""
+        begin = self._clock()
+        yield
+        away = self._clock() - begin
+        self._mark += away
+        if self._window_start is not None:
+            self._window_start += away
+
+    def now(self) -> dict[str, Any]:
+        """Rate, remaining seconds and mean NELBO of the recent steps; null before there are any."""
+        recent = list(self._recent)
+        seconds = sum(item[0] for item in recent)
+        if not recent or seconds <= 0:
+            return {"steps_per_s": None, "eta_s": None, "train_nelbo_bpd": None}
+        rate = len(recent) / seconds
+        return {
+            "steps_per_s": round(rate, 4),
+            "eta_s": round((self._total - self._step) / rate, 1),
+            "train_nelbo_bpd": round(sum(item[1] for item in recent) / len(recent), 5),
+        }

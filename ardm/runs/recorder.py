@@ -1,0 +1,111 @@
+"""What rank 0 tells the store while it trains, and what it hears from there, on one thread.
+
+Every few seconds: the ledger, the progress object, the log and the TensorBoard file go out; a stop
+request and a newer claim come in. No fault of the store reaches the training thread.
+"""
+
+import json
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tensorboardX import SummaryWriter
+
+from ardm.runs import attempt
+from ardm.runs.layout import Run
+from ardm.runs.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+BEAT_LOCAL, BEAT_REMOTE = 1.0, 4.0
+"""Seconds between two beats; a cloud store takes one write per second to an object."""
+
+
+class Recorder:
+    """The voice and ears of one attempt.
+
+    Args:
+        run: the run.
+        number: of the attempt.
+        ledger: flushed at every beat.
+        progress: asked at every beat for what `ardm status` and `ardm watch` show.
+    """
+
+    def __init__(
+        self, run: Run, number: int, ledger: Ledger, progress: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._run, self._number, self._ledger, self._progress = run, number, ledger, progress
+        self._folder = tempfile.TemporaryDirectory(prefix="ardm-")
+        self._sizes: dict[Path, int] = {}
+        self._log_file = Path(self._folder.name) / "logs" / f"{number:06d}.log"
+        self._handler = _log_to(self._log_file)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beats, name="ardm-recorder", daemon=True)
+        self.stop_requested = False
+        self.superseded_by: int | None = None
+        self.scalars = SummaryWriter(
+            str(Path(self._folder.name) / "tensorboard" / f"{number:06d}"), flush_secs=5
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Send everything that is left; a store that fails now is left alone."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=30)
+        self.scalars.close()
+        self._beat()
+        logging.getLogger("ardm").removeHandler(self._handler)
+        self._handler.close()
+        self._folder.cleanup()
+
+    def put(self, kind: str, name: str, data: bytes) -> None:
+        """Write a picture; a fault of the store costs the picture and a warning."""
+        try:
+            self._run.store.write(self._run.file(kind, name), data)
+        except Exception as error:  # every file system has errors of its own
+            log.warning("%s/%s could not be written (%s)", kind, name, error)
+
+    def _beats(self) -> None:
+        pause = BEAT_LOCAL if self._run.store.is_local else BEAT_REMOTE
+        while not self._ended.wait(pause):
+            self._beat()
+
+    def _beat(self) -> None:
+        try:
+            self._ledger.flush()
+            progress = self._progress() | {"time": round(time.time(), 3)}
+            self._run.store.write(self._run.progress(self._number), json.dumps(progress).encode())
+            self._upload_files()
+            self._listen()
+        except Exception as error:  # told at the next beat; training must not end for it
+            log.debug("the store does not answer (%s)", error)
+
+    def _listen(self) -> None:
+        names = self._run.store.names(self._run.attempts_dir)
+        request = self._run.stop_request(self._number).rsplit("/", 1)[-1]
+        self.stop_requested = request in names
+        self.superseded_by = attempt.newer(self._run, self._number)
+
+    def _upload_files(self) -> None:
+        """The log and the event files, whole, whenever they have grown."""
+        for path in Path(self._folder.name).rglob("*"):
+            size = path.stat().st_size if path.is_file() else 0
+            if size and size != self._sizes.get(path):
+                name = path.relative_to(self._folder.name)
+                self._run.store.write(f"{self._run.name}/{name}", path.read_bytes())
+                self._sizes[path] = size
+
+
+def _log_to(path: Path) -> logging.Handler:
+    path.parent.mkdir(parents=True)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger("ardm").addHandler(handler)
+    return handler

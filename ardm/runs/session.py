@@ -1,0 +1,298 @@
+"""One attempt from claim to end: what `ardm train` and every Ray worker run alike.
+
+Rank 0 claims, restores, saves, evaluates and records; the others restore the same checkpoint and
+train. The state is the same on all of them, so nobody waits for a save.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+
+from ardm.data.batches import Batches
+from ardm.data.dataset import Dataset
+from ardm.data.dataset import load as load_data
+from ardm.errors import NotFound
+from ardm.model.build import Model, build
+from ardm.runs import attempt, checkpoints, control, history, outcome
+from ardm.runs.compilation import share_cache
+from ardm.runs.gallery import Gallery
+from ardm.runs.layout import Run, shared_cache
+from ardm.runs.ledger import Ledger
+from ardm.runs.outcome import Outcome
+from ardm.runs.pace import Pace
+from ardm.runs.recorder import Recorder
+from ardm.runs.saver import Saver
+from ardm.runs.spec import JobSpec
+from ardm.training.group import Group
+from ardm.training.loop import Done, Work, train
+from ardm.training.state import TrainState, init, template
+
+log = logging.getLogger(__name__)
+
+NOTHING, STOP, PREEMPT, SUPERSEDED = range(4)
+"""Flags that a worker can raise; the largest one counts."""
+
+PATIENCE, PATIENCE_ON_NOTICE = 60.0, 20.0
+"""Seconds that the last save may take, and the one before a machine is taken away."""
+
+
+@dataclass
+class Notice:
+    """Set from a signal handler or by the cluster: save and end, the machine goes away."""
+
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an attempt runs.
+
+    Attributes:
+        group: the workers.
+        notice: looked at once per step.
+        about: put into the claim, beside what every claim holds.
+    """
+
+    group: Group
+    notice: Notice
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run_attempt(run: Run, spec: JobSpec, place: Place) -> Outcome:
+    """Carry a run on as far as it goes.
+
+    Args:
+        run: opened, with `spec` frozen in it.
+        spec: what is trained.
+        place: where.
+
+    Returns:
+        How the attempt ended, on every rank; it is recorded in the ledger.
+
+    Raises:
+        InputError: the data cannot be used. Whatever else goes wrong is an outcome.
+    """
+    share_cache(run.store)
+    data = load_data(spec.data, shared_cache(run.store, "data"))
+    model = build(spec.model, data.shape, data.classes)
+    if place.group.rank == 0:
+        return _Leader(run, spec, place, data, model).live()
+    return _follow(run, spec, place, data, model)
+
+
+def _work(spec: JobSpec, data: Dataset, model: Model, group: Group) -> Work:
+    batches = Batches(data.train, spec.training.batch_size, spec.seed)
+    return Work(model, spec.training, spec.seed, batches, group)
+
+
+def _flag(notice: Notice) -> int:
+    return PREEMPT if notice.reason else NOTHING
+
+
+def _follow(run: Run, spec: JobSpec, place: Place, data: Dataset, model: Model) -> Outcome:
+    """The attempt of a worker other than rank 0."""
+    message = json.loads(place.group.broadcast(b""))
+    if message["end"]:
+        return Outcome("failed", 0, message["end"])
+    if message["checkpoint"] is None:
+        state = init(model, spec.training, spec.seed)
+    else:
+        found = checkpoints.Checkpoint(run, *message["checkpoint"])
+        host, _ = checkpoints.load(found.uri, template(model, spec.training))
+        state = jax.device_put(host)
+    step, flag = int(state.step), NOTHING
+    try:
+        for done in train(
+            _work(spec, data, model, place.group), state, lambda: _flag(place.notice)
+        ):
+            step, flag = done.step, done.flag
+            if flag:
+                break
+    except Exception as error:  # every end of an attempt is an outcome
+        return _tell(
+            run, message["attempt"], place, outcome.of_error(error, step, place.group.size)
+        )
+    kinds = {NOTHING: "completed", STOP: "stopped", PREEMPT: "preempted", SUPERSEDED: "superseded"}
+    return Outcome(kinds[flag], step, "as rank 0")  # type: ignore[arg-type]
+
+
+def _tell(run: Run, number: int, place: Place, ended: Outcome) -> Outcome:
+    """Leave word of a failure of this worker's own; Ray must restart the group to free rank 0."""
+    if ended.kind not in outcome.ENDS_THE_JOB:
+        return ended
+    ledger = Ledger(run, number, place.group.rank)
+    fields = {"step": ended.step, "reason": ended.reason, "detail": ended.detail}
+    ledger.add("worker_failed", rank=place.group.rank, outcome=ended.kind, **fields)
+    ledger.flush()
+    return Outcome("worker_lost", ended.step, f"rank {place.group.rank}: {ended.reason}")
+
+
+class _Leader:
+    """Rank 0 of an attempt."""
+
+    def __init__(self, run: Run, spec: JobSpec, place: Place, data: Dataset, model: Model) -> None:
+        self._run, self._spec, self._place = run, spec, place
+        self._data, self._model = data, model
+        about = attempt.about_here(time.time(), place.group.size) | dict(place.about)
+        self.number = attempt.claim(run, about | {"data_sha256": data.sha256})
+        self._ledger = Ledger(run, self.number)
+        self._ledger.add("claimed", **about)
+        self._state_name = "starting"
+        self._step = 0
+        self._pace = Pace(spec.training.steps)
+        self._past = history.History()
+        self._saver: Saver | None = None
+        self._recorder = Recorder(run, self.number, self._ledger, self._progress)
+
+    def live(self) -> Outcome:
+        """From the claim to the end, which is recorded whatever happens."""
+        self._recorder.start()
+        try:
+            ended = self._train()
+        except Exception as error:  # every end of an attempt is an outcome
+            ended = outcome.of_error(error, self._step, self._place.group.size)
+        log.info(
+            "attempt %d: %s at step %d (%s)", self.number, ended.kind, ended.step, ended.reason
+        )
+        self._state_name = "completed" if ended.kind == "completed" else ended.kind
+        self._ledger.add(
+            "ended", outcome=ended.kind, step=ended.step, reason=ended.reason, detail=ended.detail
+        )
+        self._recorder.close()
+        if self._saver:
+            self._saver.close()
+        return ended
+
+    def _train(self) -> Outcome:
+        if hopeless := self._hopeless():
+            self._tell_others(None, hopeless.reason)
+            return hopeless
+        self._past = history.read(self._run)
+        state = self._restore()
+        self._step = int(state.step)
+        self._past.rewind(self._step)
+        saver = self._saver = Saver(
+            self._run, self.number, self._spec.checkpoint, self._ledger, self._step
+        )
+        gallery = Gallery(
+            self._run, self._spec, self._data, self._model, self._recorder, self._ledger, self._past
+        )
+        begin = time.monotonic()
+        flag = NOTHING
+        work = _work(self._spec, self._data, self._model, self._place.group)
+        for done in train(work, state, self._raise_flag):
+            if self._state_name == "starting":
+                self._state_name = "training"
+                seconds = round(time.monotonic() - begin, 3)
+                self._ledger.add("first_step", step=done.step, seconds=seconds)
+            state, flag = self._after_step(done, saver, gallery)
+            if flag:
+                break
+        if flag == SUPERSEDED:
+            saver.superseded_by = self._recorder.superseded_by or saver.superseded_by
+            saver.raise_if_superseded()
+        return self._finish(state, flag, saver, gallery)
+
+    def _after_step(self, done: Done, saver: Saver, gallery: Gallery) -> tuple[TrainState, int]:
+        self._step = done.step
+        point = self._pace.step(done.step, float(done.metrics.nelbo_bpd))
+        saver.offer(done.step, done.state)
+        self._recorder.scalars.add_scalar("train/nelbo_bpd", point, done.step)
+        self._recorder.scalars.add_scalar(
+            "train/grad_norm", float(done.metrics.grad_norm), done.step
+        )
+        if window := self._pace.window():
+            self._past.add(self._ledger.add("trained", step=done.step, **window))
+            self._recorder.scalars.add_scalar("train/steps_per_s", window["steps_per_s"], done.step)
+        last = done.step == self._spec.training.steps
+        if done.step % self._spec.evaluation.every == 0 and not last and not done.flag:
+            with self._pace.paused():
+                gallery.evaluate(done.state, final=False)
+        return done.state, done.flag
+
+    def _finish(self, state: TrainState, flag: int, saver: Saver, gallery: Gallery) -> Outcome:
+        step = int(state.step)
+        self._state_name = "draining" if flag == PREEMPT else "saving"
+        saver.finish(step, state, PATIENCE_ON_NOTICE if flag == PREEMPT else PATIENCE)
+        if flag == STOP:
+            return Outcome("stopped", step, "asked to stop; saved")
+        if flag == PREEMPT:
+            reason = self._place.notice.reason or "another worker got a notice"
+            return Outcome("preempted", step, f"{reason}; saved")
+        self._state_name = "saving"
+        gallery.evaluate(state, final=True)
+        return Outcome("completed", step, f"all {step} steps done and saved")
+
+    def _restore(self) -> TrainState:
+        """The state to begin with, the same on all ranks."""
+        begin = time.monotonic()
+        like = template(self._model, self._spec.training)
+        found = checkpoints.newest_verified(self._run, like, self._skip)
+        chosen = [found[0].attempt, found[0].step] if found else None
+        self._tell_others(chosen)
+        seconds = round(time.monotonic() - begin, 3)
+        if found is None:
+            self._ledger.add("started", step=0, seconds=seconds)
+            return init(self._model, self._spec.training, self._spec.seed)
+        place, host, metadata = found
+        log.info("attempt %d goes on from step %d of %s", self.number, place.step, place.uri)
+        self._ledger.add(
+            "restored",
+            step=place.step,
+            digest=metadata["digest"],
+            from_attempt=place.attempt,
+            seconds=seconds,
+        )
+        return jax.device_put(host)
+
+    def _tell_others(self, checkpoint: list[int] | None, end: str | None = None) -> None:
+        message = {"attempt": self.number, "checkpoint": checkpoint, "end": end}
+        self._place.group.broadcast(json.dumps(message).encode())
+
+    def _hopeless(self) -> Outcome | None:
+        """Why another attempt of this submission would end as the ones before it."""
+        if event := control.failure(self._run, self.number):
+            reason = f"rank {event['rank']}: {event['reason']}"
+            return Outcome(event["outcome"], event["step"], reason, event["detail"])
+        limit = self._spec.scaling.max_attempts_without_progress
+        if loop := control.crash_loop(self._run, self.number, limit):
+            reason = (
+                f"attempts {loop.attempts} saved nothing new; the last one: {loop.last_reason}. "
+                "Look at `ardm logs`, then submit the run again."
+            )
+            return Outcome("failed", self._step, reason)
+        return None
+
+    def _skip(self, place: checkpoints.Checkpoint, reason: str) -> None:
+        """A checkpoint that cannot be trusted: told, and kept where nobody restores from it."""
+        if reason == "unfinished":
+            log.warning("checkpoint %s is unfinished and is passed over", place.uri)
+        else:
+            moved = checkpoints.set_aside(place)
+            log.warning("checkpoint %s is damaged (%s); kept at %s", place.uri, reason, moved)
+        self._ledger.add("skipped", step=place.step, from_attempt=place.attempt, reason=reason)
+
+    def _raise_flag(self) -> int:
+        if self._recorder.superseded_by or (self._saver and self._saver.superseded_by):
+            return SUPERSEDED
+        if self._place.notice.reason:
+            return PREEMPT
+        return STOP if self._recorder.stop_requested else NOTHING
+
+    def _progress(self) -> dict[str, Any]:
+        saver = self._saver
+        return {
+            "attempt": self.number,
+            "state": "saving" if saver and saver.saving else self._state_name,
+            "step": self._step,
+            "total_steps": self._spec.training.steps,
+            "saved_step": saver.saved_step if saver else None,
+            "saved_time": saver.saved_time if saver else None,
+            "save_error": saver.error if saver else None,
+            **self._pace.now(),
+        }

@@ -1,0 +1,163 @@
+"""What a run is doing, from the store alone; the cluster's word is added where there is one."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from ardm.runs import catalogue, checkpoints, goodput, ledger
+from ardm.runs.layout import Run
+
+STALE = 20.0
+"""Seconds of silence after which an attempt that has not ended is taken for dead."""
+
+_OF_OUTCOME = {
+    "completed": "completed",
+    "stopped": "stopped",
+    "superseded": "superseded",
+    "failed": "failed",
+    "out_of_memory": "failed",
+    "storage_fault": "failed",
+    "preempted": "stopped",
+    "worker_lost": "stopped",
+}
+
+
+def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, Any]:
+    """Describe a run.
+
+    Args:
+        run: an existing one.
+        ray: `address`, `submission_id` and the job server's `status`, each None if unknown.
+        verify: read the newest checkpoint and check its digest; without, its word is taken.
+
+    Returns:
+        The object that `ardm status --json` prints.
+
+    Raises:
+        NotFound: no such run.
+    """
+    spec, now = catalogue.read_spec(run), time.time()
+    found = goodput.records(run)
+    number = found[-1].attempt if found else None
+    progress = (run.store.read_json(run.progress(number)) if number else None) or {}
+    state, reason = _state(found, progress, ray.get("status"), now)
+    live = state in ("training", "saving")
+    checkpoint, digest, skipped = _checkpoint(run, now, verify=verify)
+    return {
+        "run": run.name,
+        "job": spec.job,
+        "uri": run.uri,
+        "state": state,
+        "reason": reason,
+        "step": progress.get("step") or (checkpoint or {}).get("step", 0),
+        "total_steps": spec.training.steps,
+        "digest": digest,
+        "checkpoint": checkpoint,
+        "skipped": skipped,
+        "attempts": [_attempt(record) for record in found],
+        "metrics": _metrics(run, found, progress),
+        "steps_per_s": progress.get("steps_per_s") if live else None,
+        "eta_s": progress.get("eta_s") if live else None,
+        "save_error": progress.get("save_error"),
+        "goodput": goodput.goodput(found, now if live or state == "starting" else _end(found)),
+        "changed": _changed(run, found),
+        "ray": {key: ray.get(key) for key in ("address", "submission_id", "status")},
+    }
+
+
+def _end(found: list[goodput.AttemptRecord]) -> float:
+    return (found[-1].ended or found[-1].last_seen) if found else time.time()
+
+
+def _state(
+    found: list[goodput.AttemptRecord], progress: dict[str, Any], job: str | None, now: float
+) -> tuple[str, str]:
+    """The state of the run and one line on why."""
+    running = job in ("PENDING", "RUNNING")
+    if not found:
+        if job in ("FAILED", "STOPPED"):
+            return ("failed" if job == "FAILED" else "stopped"), f"the Ray job is {job}"
+        return "queued", "no attempt has begun"
+    last = found[-1]
+    if last.outcome is None:
+        silent = now - last.last_seen
+        if silent < STALE:
+            return progress.get("state", "starting"), ""
+        if running:
+            return "recovering", f"attempt {last.attempt} is silent for {silent:.0f} s"
+        return "stopped", (
+            f"attempt {last.attempt} ended without a word {silent:.0f} s ago; "
+            "submit the run again to go on"
+        )
+    if running and last.outcome in ("preempted", "worker_lost", "storage_fault"):
+        return "recovering", last.reason
+    return _OF_OUTCOME[last.outcome], last.reason
+
+
+def _checkpoint(
+    run: Run, now: float, *, verify: bool
+) -> tuple[dict[str, Any] | None, str | None, list[dict[str, Any]]]:
+    skipped: list[dict[str, Any]] = []
+    for place in checkpoints.committed(run):
+        try:
+            metadata = checkpoints.verify(place.uri) if verify else checkpoints.metadata(place.uri)
+        except checkpoints.Damaged as error:
+            skipped.append({"step": place.step, "attempt": place.attempt, "reason": str(error)})
+            continue
+        shown = {
+            "step": place.step,
+            "attempt": place.attempt,
+            "uri": place.uri,
+            "age_s": round(now - metadata["time"], 1),
+            "bytes": checkpoints.size(place),
+        }
+        return shown, metadata["digest"], skipped
+    return None, None, skipped
+
+
+def _attempt(record: goodput.AttemptRecord) -> dict[str, Any]:
+    return {
+        "attempt": record.attempt,
+        "outcome": record.outcome,
+        "reason": record.reason,
+        "workers": record.workers,
+        "first_step": record.first_step,
+        "last_step": record.last_step,
+        "steps_lost": record.steps_lost,
+        "started": _iso(record.started),
+        "ended": _iso(record.ended),
+    }
+
+
+def _metrics(
+    run: Run, found: list[goodput.AttemptRecord], progress: dict[str, Any]
+) -> dict[str, Any]:
+    metrics: dict[str, Any] = {
+        "train_nelbo_bpd": progress.get("train_nelbo_bpd"),
+        "test_nelbo_bpd": None,
+        "test_nelbo_se": None,
+        "test_step": None,
+    }
+    for record in reversed(found):
+        event = ledger.last(ledger.read(run, record.attempt), "evaluated")
+        if event:
+            metrics["test_nelbo_bpd"] = event["nelbo_bpd"]
+            metrics["test_nelbo_se"] = event["se_bpd"]
+            metrics["test_step"] = event["step"]
+            break
+    return metrics
+
+
+def _changed(run: Run, found: list[goodput.AttemptRecord]) -> list[str]:
+    """What differs between attempts and voids the promise of equal bits."""
+    claims = [run.store.read_json(run.claim(record.attempt)) or {} for record in found]
+    seen = {
+        json_key: {str(c.get(json_key)) for c in claims} for json_key in ("device", "libraries")
+    }
+    return [key for key, values in seen.items() if len(values) > 1]
+
+
+def _iso(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,69 @@
+"""What `sample` and `evaluate` work on: the EMA of a run's newest checkpoint, or of a pulled one."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ardm.data.config import describe
+from ardm.errors import NotFound
+from ardm.model.build import Model, Params, build
+from ardm.runs import catalogue, checkpoints
+from ardm.runs.layout import Run
+from ardm.runs.pull import NOTE
+from ardm.runs.spec import JobSpec
+from ardm.runs.spec import load as load_spec
+from ardm.runs.store import Store
+from ardm.training.state import template
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A verified checkpoint, ready for use."""
+
+    name: str
+    spec: JobSpec
+    model: Model
+    ema: Params
+    step: int
+    digest: str
+
+
+def open_subject(target: str, store: Store, warn: Callable[[str], None]) -> Subject:
+    """Load the newest verified checkpoint.
+
+    Args:
+        target: a pulled directory, or the name of a run.
+        store: where runs are looked for.
+        warn: told of each checkpoint that was passed over.
+
+    Raises:
+        NotFound: no such run, or no checkpoint of it verifies.
+    """
+    folder = Path(target)
+    if (folder / NOTE).is_file():
+        return _pulled(folder)
+    run = Run(store, target)
+    spec = catalogue.read_spec(run)
+    model = build(spec.model, *describe(spec.data))
+
+    def skipped(place: checkpoints.Checkpoint, reason: str) -> None:
+        warn(f"checkpoint of step {place.step} is passed over: {reason}")
+
+    found = checkpoints.newest_verified(run, template(model, spec.training), skipped)
+    if found is None:
+        raise NotFound(f"run {run.name} has no checkpoint that can be used yet")
+    place, state, metadata = found
+    return Subject(run.name, spec, model, state.ema, place.step, metadata["digest"])
+
+
+def _pulled(folder: Path) -> Subject:
+    note = json.loads((folder / NOTE).read_text())
+    spec = load_spec(folder / "job.yaml")
+    model = build(spec.model, tuple(note["shape"]), note["classes"])
+    like = template(model, spec.training)
+    try:
+        state, metadata = checkpoints.load(str(folder.resolve() / "checkpoint"), like)
+    except checkpoints.Damaged as error:
+        raise NotFound(f"the checkpoint in {folder} {error}; pull it again") from error
+    return Subject(note["run"], spec, model, state.ema, note["step"], metadata["digest"])

@@ -1,0 +1,64 @@
+"""The `training` and `evaluation` sections of a job file."""
+
+from typing import Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import model_validator as check
+
+from ardm.config import Section
+
+
+class TrainingConfig(Section):
+    """How the parameters are optimised."""
+
+    steps: PositiveInt = 20000
+    """Training steps in all."""
+    batch_size: PositiveInt = 64
+    """Images per step, over all workers."""
+    grad_shards: PositiveInt = 4
+    """Gradient shards per step, a power of two; any worker count that divides it gives equal bits."""
+    learning_rate: PositiveFloat = 1e-3
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """After the warm-up: hold the learning rate, or let it fall to zero along a cosine."""
+    warmup: NonNegativeInt = 100
+    """Steps of linear warm-up from zero."""
+    clip: PositiveFloat | None = 1.0
+    """Largest global norm of a gradient; null for no clipping."""
+    ema: float = Field(default=0.999, ge=0.0, lt=1.0)
+    """Decay of the parameter average, reached by `min(ema, (1 + step) / (10 + step))`."""
+    t_sampling: Literal["uniform", "antithetic"] = "antithetic"
+    ce_weight: NonNegativeFloat = 0.0
+    """Weight of the plain cross-entropy term beside the NELBO."""
+
+    @check(mode="after")
+    def _fits(self) -> Self:
+        faults = []
+        if self.grad_shards & (self.grad_shards - 1):
+            faults.append(f"grad_shards: must be a power of two, got {self.grad_shards}")
+        if self.batch_size % self.grad_shards:
+            faults.append(
+                f"batch_size: {self.batch_size} images cannot be split into "
+                f"grad_shards={self.grad_shards} equal shards"
+            )
+        if self.warmup > self.steps:
+            faults.append(f"warmup: {self.warmup} is more than steps={self.steps}")
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+
+class EvaluationConfig(Section):
+    """What is measured and drawn while training."""
+
+    every: PositiveInt = 1000
+    """Steps between evaluations; one more follows the last step."""
+    images: PositiveInt = 1000
+    """Test images of an evaluation before the last step."""
+    final_images: PositiveInt | None = None
+    """Test images of the last evaluation; null for all of them."""
+    passes: PositiveInt = 1
+    """Times that each image is evaluated, with other orders and t."""
+    samples: NonNegativeInt = 16
+    """Images generated at each evaluation."""
+    sample_steps: PositiveInt = 100
+    """Network calls that generate them (a uniform policy)."""

@@ -1,0 +1,80 @@
+"""The NELBO of a set of images, with its standard error."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import UInt8
+
+from ardm.model.build import Model, Params
+from ardm.model.evaluation import evaluate as evaluate_batch
+from ardm.training.state import seed_key
+
+_EVALUATION = 2**31 - 1
+"""Folded into the seed's key, so that an evaluation shares no draw with a training step."""
+
+
+class Estimate(NamedTuple):
+    """A NELBO over a set of images: the mean of one estimate per image and pass."""
+
+    nelbo_bpd: float
+    nelbo_nats: float
+    se_bpd: float
+    """Standard error of the mean, from the spread between images; antithetic t make it an upper
+    estimate."""
+    se_nats: float
+    images: int
+    passes: int
+
+
+class Evaluator:
+    """Evaluates parameters on images; compiled once.
+
+    Args:
+        model: what the parameters belong to.
+        seed: of the run.
+        chunk: images per call of the network; by default what suits the device.
+    """
+
+    def __init__(self, model: Model, seed: int, chunk: int | None = None) -> None:
+        self._model = model
+        self._key = jax.random.fold_in(seed_key(seed), _EVALUATION)
+        # On CPU small chunks stay in the cache.
+        self._chunk = chunk or (16 if jax.default_backend() == "cpu" else 256)
+        self._terms = jax.jit(partial(evaluate_batch, model), static_argnames="batch")
+
+    def __call__(
+        self, params: Params, images: UInt8[np.ndarray, "n h w c"], passes: int = 1
+    ) -> Estimate:
+        """Estimate the NELBO.
+
+        Args:
+            params: the parameters, usually the EMA.
+            images: values 0 .. K-1.
+            passes: times that each image is evaluated, each with another order and t.
+
+        Returns:
+            The estimate; the same bits for the same arguments.
+        """
+        per_pass = np.stack([self._one_pass(params, images, i) for i in range(passes)])
+        per_image = per_pass.astype(np.float64).mean(axis=0)
+        nats = float(per_image.mean())
+        se = float(per_image.std(ddof=1) / np.sqrt(len(images))) if len(images) > 1 else 0.0
+        bits = self._model.objective.D * np.log(2.0)
+        return Estimate(nats / bits, nats, se / bits, se, len(images), passes)
+
+    def _one_pass(
+        self, params: Params, images: UInt8[np.ndarray, "n h w c"], number: int
+    ) -> np.ndarray:
+        n = len(images)
+        estimates = []
+        for first in range(0, n, self._chunk):
+            # The last chunk is filled up with repetitions, so that there is one program only.
+            index = np.arange(first, first + self._chunk) % n
+            terms = self._terms(
+                params, images[index], self._key, np.int32(number), jnp.asarray(index), batch=n
+            )
+            estimates.append(np.asarray(terms.nelbo))
+        return np.concatenate(estimates)[:n]

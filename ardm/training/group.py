@@ -1,0 +1,73 @@
+"""The workers that train together: one JAX process and one device each."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+MESSAGE_BYTES = 4096
+
+
+class Group(Protocol):
+    """What a training step needs to know of the other workers."""
+
+    rank: int
+    size: int
+
+    def gather(self, tree: Any) -> Any:
+        """Every worker's tree, stacked along a new first axis in the order of the ranks."""
+        ...
+
+    def broadcast(self, message: bytes) -> bytes:
+        """Rank 0's message, on every worker; at most `MESSAGE_BYTES` long."""
+        ...
+
+
+class Alone:
+    """The group of one."""
+
+    rank = 0
+    size = 1
+
+    def __init__(self) -> None:
+        self._stack = jax.jit(lambda tree: jax.tree.map(lambda x: x[None], tree))
+
+    def gather(self, tree: Any) -> Any:
+        return self._stack(tree)
+
+    def broadcast(self, message: bytes) -> bytes:
+        return message
+
+
+class Processes:
+    """The processes of `jax.distributed`, which must be initialised."""
+
+    def __init__(self) -> None:
+        self.rank = jax.process_index()
+        self.size = jax.process_count()
+        one_each = [jax.local_devices(process_index=i)[0] for i in range(self.size)]
+        mesh = Mesh(np.array(one_each), ("worker",))
+        self._spread = NamedSharding(mesh, PartitionSpec("worker"))
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        self._stack = jax.jit(lambda tree: jax.tree.map(lambda x: x[None], tree))
+        self._gather: Callable[[Any], Any] = jax.jit(lambda tree: tree, out_shardings=everywhere)
+
+    def gather(self, tree: Any) -> Any:
+        whole = self._gather(jax.tree.map(self._join, self._stack(tree)))
+        return jax.tree.map(lambda x: x.addressable_data(0), whole)
+
+    def broadcast(self, message: bytes) -> bytes:
+        if len(message) > MESSAGE_BYTES:
+            raise ValueError(f"a message of {len(message)} bytes; {MESSAGE_BYTES} is the most")
+        padded = np.zeros(MESSAGE_BYTES + 4, np.uint8)
+        padded[:4] = np.frombuffer(len(message).to_bytes(4, "big"), np.uint8)
+        padded[4 : 4 + len(message)] = np.frombuffer(message, np.uint8)
+        first = np.asarray(self.gather(jnp.asarray(padded)))[0]
+        return first[4 : 4 + int.from_bytes(first[:4].tobytes(), "big")].tobytes()
+
+    def _join(self, mine: jax.Array) -> jax.Array:
+        shape = (self.size, *mine.shape[1:])
+        return jax.make_array_from_single_device_arrays(shape, self._spread, [mine])

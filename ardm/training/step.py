@@ -1,0 +1,143 @@
+"""One training step, the same bits for any number of workers that divides `grad_shards`.
+
+The global batch is cut into `grad_shards` shards of fixed shape. Each shard's gradient comes from
+the same compiled micro-step; the shards are summed along a fixed binary tree, its lower levels on
+the worker that computed them, its upper levels after a gather in the order of the ranks. Every
+program here is compiled for one device alone, so it does not know how many workers there are.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int, UInt8
+
+from ardm.model.build import Model
+from ardm.training import kl
+from ardm.training.config import TrainingConfig
+from ardm.training.group import Group
+from ardm.training.state import TrainState, apply_gradients, seed_key, unraveler
+
+
+class Shard(NamedTuple):
+    """What one shard of the batch contributes, or a sum of several."""
+
+    grads: Float[Array, " p"]
+    """Gradient of the mean loss of the shard, raveled."""
+    nelbo_bpd: Float[Array, ""]
+    """Mean estimate of the shard."""
+    t: Int[Array, " n"]
+    nll_per_dim: Float[Array, " n"]
+
+
+class Metrics(NamedTuple):
+    """What one step tells, on the device until somebody looks."""
+
+    nelbo_bpd: Float[Array, ""]
+    """Mean over the batch, of the parameters before the step."""
+    grad_norm: Float[Array, ""]
+    """Before clipping."""
+    flags: Int[Array, " workers"]
+    """Every worker's flag of this step, the same on all of them."""
+
+
+class Step:
+    """The compiled programs of one step and how they are put together.
+
+    Args:
+        model: what is trained.
+        config: the `training` section.
+        seed: of the run.
+        group: the workers; its size must divide `grad_shards`.
+    """
+
+    def __init__(self, model: Model, config: TrainingConfig, seed: int, group: Group) -> None:
+        self.config, self.group = config, group
+        self.shard_size = config.batch_size // config.grad_shards
+        mine = config.grad_shards // group.size
+        self.shards = range(group.rank * mine, (group.rank + 1) * mine)
+        self._key = seed_key(seed)
+        self._micro = jax.jit(partial(_micro_step, model, config))
+        self._add = jax.jit(_add)
+        self._apply = jax.jit(partial(_apply, model, config))
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """First and one past the last index, in the global batch, of this worker's examples."""
+        return self.shards.start * self.shard_size, self.shards.stop * self.shard_size
+
+    def __call__(
+        self, state: TrainState, images: UInt8[np.ndarray, "share h w c"], flag: int
+    ) -> tuple[TrainState, Metrics]:
+        """Take one step.
+
+        Args:
+            state: before the step.
+            images: this worker's share of the batch.
+            flag: a number to tell all workers, 0 if there is nothing to tell.
+
+        Returns:
+            The state after the step and what it tells; neither is waited for.
+        """
+        parts = []
+        for i, shard in enumerate(self.shards):
+            part = images[i * self.shard_size : (i + 1) * self.shard_size]
+            first = np.int32(shard * self.shard_size)
+            parts.append(self._micro(state.params, self._key, state.step, first, part))
+        gathered, flags = self.group.gather((self._sum(parts), jnp.int32(flag)))
+        ranks = [jax.tree.map(lambda x, r=rank: x[r], gathered) for rank in range(self.group.size)]
+        state, nelbo_bpd, grad_norm = self._apply(state, self._sum(ranks))
+        return state, Metrics(nelbo_bpd, grad_norm, flags)
+
+    def _sum(self, parts: Sequence[Shard]) -> Shard:
+        """Sum neighbours, then neighbouring sums: the order depends on the count alone."""
+        while len(parts) > 1:
+            parts = [self._add(a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+        return parts[0]
+
+
+def _micro_step(
+    model: Model,
+    config: TrainingConfig,
+    params: Any,
+    key: Array,
+    step: Int[Array, ""],
+    first: Int[Array, ""],
+    images: UInt8[Array, "b h w c"],
+) -> Shard:
+    index = first + jnp.arange(images.shape[0], dtype=jnp.int32)
+    objective = model.objective
+    draw = objective.draw(key, step, index, config.batch_size, config.t_sampling)
+
+    def loss(params: Any) -> tuple[Float[Array, ""], Any]:
+        train = model.config.net.dropout > 0
+        terms = objective.terms(partial(model.predict, params), images, draw, train=train)
+        return objective.loss(terms, config.ce_weight).mean(), terms
+
+    grads, terms = jax.grad(loss, has_aux=True)(params)
+    bits = objective.D * np.log(2.0)
+    return Shard(ravel_pytree(grads)[0], (terms.nelbo / bits).mean(), draw.t, terms.nll_per_dim)
+
+
+def _add(a: Shard, b: Shard) -> Shard:
+    return Shard(
+        a.grads + b.grads,
+        a.nelbo_bpd + b.nelbo_bpd,
+        jnp.concatenate([a.t, b.t]),
+        jnp.concatenate([a.nll_per_dim, b.nll_per_dim]),
+    )
+
+
+def _apply(
+    model: Model, config: TrainingConfig, state: TrainState, total: Shard
+) -> tuple[TrainState, Float[Array, ""], Float[Array, ""]]:
+    mean = total.grads / config.grad_shards
+    tracker = kl.update(state.kl, total.t, total.nll_per_dim)
+    grads = unraveler(model)(mean)
+    norm = jnp.sqrt(jnp.sum(mean * mean))
+    state = apply_gradients(config, state, grads, tracker)
+    return state, total.nelbo_bpd / config.grad_shards, norm

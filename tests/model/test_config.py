@@ -1,0 +1,72 @@
+import pytest
+from pydantic import ValidationError
+
+from ardm.model.config import ModelConfig, NetConfig, faults
+
+MNIST = (28, 28, 1)
+
+
+def of(**net):
+    return ModelConfig(net=NetConfig(**net))
+
+
+def test_defaults_fit_mnist():
+    assert faults(ModelConfig(), MNIST) == []
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (16, 24, 1)])
+def test_one_level_fits_any_side(shape):
+    assert faults(of(multipliers=(1,), attention=()), shape) == []
+
+
+def test_side_not_divisible_names_the_depth_that_fits():
+    (fault,) = faults(of(multipliers=(1, 2, 2, 2), attention=()), MNIST)
+    assert fault.startswith("net.multipliers: 4 levels need image sides divisible by 8")
+    assert fault.endswith("give at most 3 multipliers")
+
+
+def test_the_shorter_side_limits_the_depth():
+    (fault,) = faults(of(multipliers=(1, 2, 2), attention=()), (32, 30, 1))
+    assert fault.endswith("give at most 2 multipliers")
+    assert faults(of(multipliers=(1, 2), attention=()), (32, 30, 1)) == []
+
+
+def test_attention_where_no_level_works_names_the_sides():
+    (fault,) = faults(of(multipliers=(1, 2), attention=(14, 8)), MNIST)
+    assert fault == "net.attention: no level works at resolution 8; choose from [28, 14]"
+
+
+def test_all_faults_at_once():
+    found = faults(of(channels=18, groups=4, heads=4, attention=(5,)), MNIST)
+    assert [fault.split(":")[0] for fault in found] == [
+        "net.attention",
+        "net.channels",
+        "net.groups",
+        "net.heads",
+    ]
+    assert found[2].endswith("choose from [1, 2, 3, 6, 9, 18]")
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        {"channels": 0},
+        {"multipliers": ()},
+        {"multipliers": (1, 0)},
+        {"blocks": 0},
+        {"dropout": 1.0},
+        {"dropout": -0.1},
+        {"heads": 0},
+        {"kind": "transformer"},
+        {"chanels": 32},
+    ],
+)
+def test_impossible_values_are_refused(net):
+    with pytest.raises(ValidationError):
+        of(**net)
+
+
+def test_lists_become_tuples_so_that_a_model_can_be_hashed():
+    config = ModelConfig.model_validate_json('{"net": {"multipliers": [1, 2], "attention": [14]}}')
+    assert config.net.multipliers == (1, 2)
+    assert isinstance(hash(config), int)

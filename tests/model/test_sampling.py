@@ -1,0 +1,158 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import compiled, tiny_model, tiny_params
+
+from ardm.errors import InputError
+from ardm.model import draws, policy
+from ardm.model.categorical import Categorical
+from ardm.model.sampling import HIDDEN, sample
+
+KEY = jax.random.key(21)
+MODEL = tiny_model(side=4, levels=2, classes=3)
+PARAMS = tiny_params(MODEL)
+PREDICT = MODEL.bind(PARAMS)
+
+
+def run(num=3, budget=4, *, model=MODEL, predict=PREDICT, key=KEY, starts=None, **options):
+    starts = policy.uniform(model.D, budget) if starts is None else starts
+    return sample(predict, key, num, model.shape, starts, output=model.output, **options)
+
+
+def sequential(num):
+    """Sample dimension after dimension, with nothing of the sampler but its random draws."""
+    keys = jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(num))
+    sigma = np.asarray(draws.orders(keys, MODEL.shape))
+    noise = np.asarray(
+        jax.vmap(lambda key: MODEL.output.noise(key, 4, 4))(draws.noise_keys(keys)), np.float64
+    )
+    x = np.zeros((num, *MODEL.shape), np.uint8)
+    for step in range(MODEL.D):
+        logits = np.asarray(
+            compiled(MODEL)(PARAMS, jnp.asarray(x), jnp.asarray(sigma < step), jnp.full(num, step)),
+            np.float64,
+        )
+        for image in range(num):
+            at = tuple(np.argwhere(sigma[image] == step)[0])
+            p = np.exp(logits[image][at]) / np.exp(logits[image][at]).sum()
+            x[image][at] = np.searchsorted(np.cumsum(p), noise[image][at], side="right")
+    return x
+
+
+def test_one_step_per_call_is_sequential_sampling_bit_for_bit():
+    np.testing.assert_array_equal(run(3, budget=MODEL.D).images, sequential(3))
+
+
+def test_images_are_classes_of_the_right_type():
+    images = run(5, batch=2).images
+    assert images.shape == (5, 4, 4, 1)
+    assert images.dtype == np.uint8
+    assert set(np.unique(images)) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 8])
+def test_batch_size_does_not_matter(batch):
+    np.testing.assert_array_equal(run(5, batch=batch).images, run(5, batch=3).images)
+
+
+def test_an_image_does_not_depend_on_how_many_follow():
+    np.testing.assert_array_equal(run(2).images, run(6).images[:2])
+
+
+def test_the_key_decides():
+    np.testing.assert_array_equal(run().images, run().images)
+    assert not np.array_equal(run().images, run(key=jax.random.key(22)).images)
+    images = run(4).images
+    assert not np.array_equal(images[0], images[1])
+
+
+@pytest.mark.parametrize("starts", [[0], [0, 1, 5, 15], list(range(16))])
+def test_every_call_reveals_exactly_its_segment(starts):
+    samples = run(3, starts=np.array(starts), batch=2, keep_chain=True)
+    chain = samples.chain
+    assert chain.shape == (len(starts) + 1, 3, 4, 4, 1)
+    assert (chain[0] == HIDDEN).all()
+    np.testing.assert_array_equal(chain[-1], samples.images)
+    lengths = np.diff([*starts, 16])
+    for before, after, length in zip(chain, chain[1:], lengths, strict=False):
+        shown = before != HIDDEN
+        np.testing.assert_array_equal(after[shown], before[shown])
+        np.testing.assert_array_equal(
+            (after != HIDDEN).sum(axis=(1, 2, 3)) - shown.sum(axis=(1, 2, 3)), length
+        )
+
+
+def test_one_program_serves_all_policies():
+    traces = []
+
+    def predict(x, mask, t):
+        traces.append(1)
+        return jnp.zeros((*x.shape, 3))
+
+    for budget in (1, 3, 16):
+        run(5, budget=budget, predict=predict, batch=2)
+    assert len(traces) == 1
+
+
+def test_what_is_generated_is_seen_by_the_next_calls():
+    """A model that repeats what it sees gives images of one value."""
+
+    def predict(x, mask, t):
+        seen = jnp.where(mask, 2.0 * x - 1, 0.0).sum(axis=(1, 2, 3))
+        ones = 50 * jnp.broadcast_to(seen[:, None, None, None], x.shape)
+        return jnp.stack([jnp.zeros_like(ones), ones], axis=-1)
+
+    model = tiny_model(side=4)
+    images = run(40, budget=16, model=model, predict=predict).images
+    means = images.mean(axis=(1, 2, 3))
+    assert set(means) == {0.0, 1.0}
+    together = run(40, budget=1, model=model, predict=predict).images
+    assert not (set(together.mean(axis=(1, 2, 3))) & {0.0, 1.0})
+
+
+def test_samples_follow_the_predicted_distribution():
+    logits = jnp.array([0.0, 1.0, -1.0])
+    images = run(
+        200, predict=lambda x, mask, t: jnp.broadcast_to(logits, (*x.shape, 3)), batch=50
+    ).images
+    expected = images.size * np.asarray(jax.nn.softmax(logits))
+    counts = np.bincount(images.ravel(), minlength=3)
+    # Chi-square with 2 degrees of freedom: 13.8 is its 0.999 quantile.
+    assert ((counts - expected) ** 2 / expected).sum() < 13.8
+
+
+def test_a_low_temperature_takes_the_likeliest_value():
+    logits = jnp.array([0.0, 1.0, -1.0])
+    images = run(
+        4,
+        predict=lambda x, mask, t: jnp.broadcast_to(logits, (*x.shape, 3)),
+        temperature=0.01,
+    ).images
+    assert (images == 1).all()
+
+
+@pytest.mark.parametrize("starts", [[], [1, 2], [0, 2, 2], [0, 3, 1], [0, 16]])
+def test_impossible_policies_are_refused(starts):
+    with pytest.raises(InputError, match="must ascend from 0 and stay below 16"):
+        run(starts=np.array(starts, int))
+
+
+@pytest.mark.parametrize("wrong", [{"num": 0}, {"batch": 0}, {"temperature": 0.0}])
+def test_impossible_numbers_are_refused(wrong):
+    with pytest.raises(InputError, match="all must be positive"):
+        run(**wrong)
+
+
+def test_several_channels_are_generated_one_by_one():
+    output = Categorical(channels=3, classes=2)
+    samples = sample(
+        lambda x, mask, t: jnp.zeros((*x.shape, 2)),
+        KEY,
+        2,
+        (2, 2, 3),
+        policy.uniform(12, 12),
+        output=output,
+        keep_chain=True,
+    )
+    assert [(frame != HIDDEN).sum() for frame in samples.chain[:, 0]] == list(range(13))

@@ -1,0 +1,122 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import compiled, random_images, tiny_model, tiny_params
+
+from ardm.model.build import build
+from ardm.model.config import ModelConfig, NetConfig
+from ardm.model.draws import example_keys, orders, visible
+from ardm.model.layers import drop, sinusoids
+
+KEY = jax.random.key(2)
+
+
+def inputs(model, count=3, t=None):
+    x = random_images(model, count)
+    t = jnp.full(count, model.D // 2 if t is None else t)
+    return x, visible(orders(example_keys(KEY, 0, jnp.arange(count)), model.shape), t), t
+
+
+def gradient(model):
+    return jax.jit(
+        jax.grad(
+            lambda params, x, draw: model.objective.terms(model.bind(params), x, draw).nelbo.sum()
+        )
+    )
+
+
+def test_the_student_configuration_has_its_published_size():
+    net = NetConfig(channels=32, multipliers=(1,), blocks=3, attention=())
+    assert build(ModelConfig(net=net), (28, 28, 1), 2).param_count == 276_418
+
+
+@pytest.mark.parametrize(
+    ("channels", "classes", "levels", "side"), [(1, 2, 1, 5), (3, 256, 2, 8), (1, 16, 3, 4)]
+)
+def test_logits_have_a_row_of_classes_for_every_dimension(channels, classes, levels, side):
+    model = tiny_model(side=side, channels=channels, classes=classes, levels=levels)
+    logits = compiled(model)(tiny_params(model), *inputs(model))
+    assert logits.shape == (3, side, side, channels, classes)
+    assert logits.dtype == jnp.float32
+    assert np.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_predictions_depend_on_visible_values_alone(levels):
+    """Changing all hidden values changes no bit; changing one visible value does."""
+    model = tiny_model(side=4, channels=2, classes=3, levels=levels)
+    predict = partial(compiled(model), tiny_params(model))
+    x, mask, t = inputs(model)
+    before = predict(x, mask, t)
+    np.testing.assert_array_equal(predict(jnp.where(mask, x, (x + 1) % 3), mask, t), before)
+    changed = x.at[0].set(
+        jnp.where(jnp.cumsum(mask[0]).reshape(mask[0].shape) == 1, 2 - x[0], x[0])
+    )
+    changed = jnp.where(mask, changed, x)
+    if (changed != x).any():
+        assert not np.array_equal(predict(changed, mask, t)[0], before[0])
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_hidden_is_a_state_of_its_own(value):
+    """For binary pixels too: hiding a pixel says something else than either of its values."""
+    model = tiny_model()
+    predict = partial(compiled(model), tiny_params(model))
+    x, t = jnp.full((1, 2, 2, 1), value, jnp.uint8), jnp.array([2])
+    shown = jnp.ones((1, 2, 2, 1), bool)
+    assert not np.array_equal(predict(x, shown, t), predict(x, ~shown, t))
+
+
+def test_the_generation_step_reaches_the_prediction():
+    model = tiny_model()
+    predict = partial(compiled(model), tiny_params(model))
+    x, mask, t = inputs(model)
+    assert not np.array_equal(predict(x, mask, t), predict(x, mask, t + 1))
+
+
+def test_every_parameter_gets_a_gradient():
+    model = tiny_model(side=4, levels=2)
+    draw = model.objective.draw(KEY, 0, jnp.arange(4), 4, "antithetic")
+    x = random_images(model, 4)
+    grads = jax.grad(lambda params: model.objective.terms(model.bind(params), x, draw).nelbo.sum())(
+        tiny_params(model)
+    )
+    # A bias of the attention's keys shifts all of a query's scores alike: it has no effect.
+    idle = {
+        jax.tree_util.keystr(path)
+        for path, grad in jax.tree_util.tree_leaves_with_path(grads)
+        if np.abs(grad).max() < 1e-4
+    }
+    assert idle == {"['middle_0']['attention']['key']['bias']"}
+
+
+def test_bfloat16_computes_close_to_float32_with_float32_parameters():
+    half, full = tiny_model(side=4, dtype="bfloat16"), tiny_model(side=4)
+    params = tiny_params(half)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    x, mask, t = inputs(half)
+    logits = compiled(half)(params, x, mask, t)
+    assert logits.dtype == jnp.float32
+    assert not np.array_equal(logits, compiled(full)(params, x, mask, t))
+    np.testing.assert_allclose(logits, compiled(full)(params, x, mask, t), atol=0.3)
+
+    draw = half.objective.draw(KEY, 0, jnp.arange(3), 3, "uniform")
+    grads = gradient(half)(params, x, draw)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(grads))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
+
+
+def test_dropout_zeroes_its_share_and_keeps_the_mean():
+    kept = drop(jnp.ones((4, 10, 10, 50)), jax.random.split(KEY, 4), 0.25)
+    assert float((kept == 0).mean()) == pytest.approx(0.25, abs=0.02)
+    assert float(kept.mean()) == pytest.approx(1, abs=0.02)
+
+
+def test_sinusoids_tell_all_steps_apart():
+    waves = np.asarray(sinusoids(jnp.arange(784), 784, 32))
+    assert waves.shape == (784, 32)
+    distance = np.linalg.norm(waves[:, None] - waves[None], axis=-1) + 9 * np.eye(784)
+    assert distance.min() > 0.1

@@ -1,0 +1,42 @@
+"""A model small enough to enumerate, with parameters that are far from their start."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ardm.model.build import Model, build
+from ardm.model.config import ModelConfig, NetConfig
+
+
+def tiny_model(side=2, channels=1, classes=2, levels=1, dropout=0.0, dtype="float32"):
+    net = NetConfig(
+        channels=8,
+        multipliers=tuple(range(1, levels + 1)),
+        blocks=1,
+        attention=(),
+        groups=4,
+        dropout=dropout,
+    )
+    return build(ModelConfig(net=net, dtype=dtype), (side, side, channels), classes)
+
+
+def tiny_params(model, seed=0):
+    """Parameters drawn so that no layer is zero, as many are at the start of training."""
+    random = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(0.3 * random.standard_normal(leaf.shape) + 0.1, leaf.dtype),
+        jax.eval_shape(model.init, jax.random.key(0)),
+    )
+
+
+@cache
+def compiled(model: Model):
+    """`predict(params, x, mask, t)` compiled once per model and shape for all tests of a file."""
+    return jax.jit(model.predict)
+
+
+def random_images(model, count, seed=5):
+    random = np.random.default_rng(seed)
+    return jnp.asarray(random.integers(0, model.classes, (count, *model.shape)), jnp.uint8)
