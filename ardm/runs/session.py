@@ -7,16 +7,13 @@ train. The state is the same on all of them, so nobody waits for a save.
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import jax
 
 from ardm.data.batches import Batches
 from ardm.data.dataset import Dataset
 from ardm.data.dataset import load as load_data
-from ardm.errors import NotFound
 from ardm.model.build import Model, build
 from ardm.runs import attempt, checkpoints, control, history, outcome
 from ardm.runs.compilation import share_cache
@@ -31,6 +28,7 @@ from ardm.runs.spec import JobSpec
 from ardm.training.group import Group
 from ardm.training.loop import Done, Work, train
 from ardm.training.state import TrainState, init, template
+from ardm.training.state import place as bind
 
 log = logging.getLogger(__name__)
 
@@ -100,11 +98,11 @@ def _follow(run: Run, spec: JobSpec, place: Place, data: Dataset, model: Model) 
     if message["end"]:
         return Outcome("failed", 0, message["end"])
     if message["checkpoint"] is None:
-        state = init(model, spec.training, spec.seed)
+        state = bind(init(model, spec.training, spec.seed))
     else:
         found = checkpoints.Checkpoint(run, *message["checkpoint"])
         host, _ = checkpoints.load(found.uri, template(model, spec.training))
-        state = jax.device_put(host)
+        state = bind(host)
     step, flag = int(state.step), NOTHING
     try:
         for done in train(
@@ -238,7 +236,7 @@ class _Leader:
         seconds = round(time.monotonic() - begin, 3)
         if found is None:
             self._ledger.add("started", step=0, seconds=seconds)
-            return init(self._model, self._spec.training, self._spec.seed)
+            return bind(init(self._model, self._spec.training, self._spec.seed))
         place, host, metadata = found
         log.info("attempt %d goes on from step %d of %s", self.number, place.step, place.uri)
         self._ledger.add(
@@ -248,7 +246,7 @@ class _Leader:
             from_attempt=place.attempt,
             seconds=seconds,
         )
-        return jax.device_put(host)
+        return bind(host)
 
     def _tell_others(self, checkpoint: list[int] | None, end: str | None = None) -> None:
         message = {"attempt": self.number, "checkpoint": checkpoint, "end": end}

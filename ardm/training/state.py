@@ -47,6 +47,14 @@ def _init(model: Model, config: TrainingConfig, key: Key[Array, ""]) -> TrainSta
     )
 
 
+def place(state: TrainState) -> TrainState:
+    """Bind a state to this process's device.
+
+    A step's results are bound; a state that is not would have every program compiled twice.
+    """
+    return jax.device_put(state, jax.local_devices()[0])
+
+
 def template(model: Model, config: TrainingConfig) -> TrainState:
     """Shapes and dtypes of a state, without computing one."""
     return jax.eval_shape(partial(_init, model, config), seed_key(0))
