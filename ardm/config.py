@@ -10,4 +10,4 @@ class Section(BaseModel):
     Validate JSON (`model_validate_json`): in JSON a tuple may be written as a list.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""How the command line speaks: results on stdout, everything else on stderr, errors as one message."""
+"""How the command line speaks: results on stdout, all else on stderr, an error as one message."""
 
 import functools
 import json

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,6 +29,9 @@ from ardm.runs import catalogue, control
 from ardm.runs.layout import Run
 from ardm.runs.spec import JobSpec, load
 from ardm.runs.store import Store
+
+if TYPE_CHECKING:
+    from ardm.cluster.submission import Submission
 
 
 @errors_as_messages
@@ -56,26 +59,28 @@ def submit(
         str | None,
         typer.Option(envvar="RAY_ADDRESS", help="A Ray job server, http://host:8265."),
     ] = None,
+    cluster: Annotated[
+        Path | None, typer.Option(help="A cluster launcher's file; its cluster must be up.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Short for --set scaling.workers=N.")] = None,
     follow: Annotated[bool, typer.Option(help="Stay and show the progress.")] = False,
     override: Override = False,
     json: AsJson = False,
 ) -> None:
     """Submit a job to Ray; a local Ray is started where none runs. The same run goes on."""
+    from ardm.cluster import remote
+
     more = [f"scaling.workers={workers}"] if workers else []
+    if cluster and remote.has_gpus(cluster):
+        # Its GPUs come only when they are asked for, so `auto` would not see them.
+        more.append("scaling.accelerator=gpu")
     spec, opened = _open(file, [*(set_ or ()), *more], store, run, override=override)
     if _is_complete(opened, spec):
         say(f"run {opened.name} is complete already; `ardm sample {opened.name}` draws from it")
         if json:
             show({"run": opened.name, "submission_id": None, "address": None})
         return
-    from ardm.cluster import local, submission
-
-    target = address or local.find()
-    if target is None:
-        say("starting a local Ray (`make down` stops it)")
-        target = local.start()
-    made = submission.submit(opened, target, local=not address or local.is_here(address))
+    made = _hand_over(opened, address, cluster)
     if json:
         show({"run": opened.name, "submission_id": made.submission_id, "address": made.address})
     else:
@@ -170,6 +175,21 @@ def _open(
     if not new:
         say(f"run {opened.name} exists; it goes on")
     return spec, opened
+
+
+def _hand_over(run: Run, address: str | None, cluster: Path | None) -> "Submission":
+    from ardm.cluster import local, remote, submission
+
+    if cluster:
+        with remote.tunnel(cluster) as target:
+            return submission.submit(run, target, local=False)
+    if address:
+        return submission.submit(run, address, local=local.is_here(address))
+    found = local.find()
+    if found is None:
+        say("starting a local Ray (`make down` stops it)")
+        found = local.start()
+    return submission.submit(run, found, local=True)
 
 
 def _is_complete(run: Run, spec: JobSpec) -> bool:

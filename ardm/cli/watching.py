@@ -117,13 +117,9 @@ def _print_status(found: dict[str, Any]) -> None:
     if metrics["train_nelbo_bpd"]:
         rows.append(("train NELBO", f"{metrics['train_nelbo_bpd']:.4f} bits/dim"))
     if metrics["test_nelbo_bpd"]:
-        se = metrics["test_nelbo_se"]
-        rows.append(
-            (
-                "test NELBO",
-                f"{metrics['test_nelbo_bpd']:.4f} ± {se:.4f} bits/dim at step {metrics['test_step']}",
-            )
-        )
+        value, se = metrics["test_nelbo_bpd"], metrics["test_nelbo_se"]
+        where = f"at step {metrics['test_step']}"
+        rows.append(("test NELBO", f"{value:.4f} ± {se:.4f} bits/dim {where}"))
     if saved:
         size = saved["bytes"] / 1e6
         rows.append(

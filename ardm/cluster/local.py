@@ -22,11 +22,8 @@ PORT = 8265
 START_PATIENCE = 60.0
 STOP_PATIENCE = 15.0
 
-# A worker group that cannot be placed or has lost a worker is dealt with in seconds, not minutes.
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "0.5",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
     # `ray job stop` waits so long for the driver, which lets the workers save.
     "RAY_JOB_STOP_WAIT_TIME_S": "25",
@@ -52,11 +49,16 @@ def home() -> Path:
 
 def find() -> str | None:
     """The address of the local job server in use: ours, or another one at Ray's usual port."""
-    ours = _ours()
-    if ours and answers(ours.address):
-        return ours.address
+    if address := find_ours():
+        return address
     usual = f"http://127.0.0.1:{PORT}"
     return usual if answers(usual) else None
+
+
+def find_ours() -> str | None:
+    """The address of the job server that `start` started, if it answers."""
+    running = ours()
+    return running.address if running and answers(running.address) else None
 
 
 def start(cpus: int | None = None) -> str:
@@ -72,11 +74,13 @@ def start(cpus: int | None = None) -> str:
         JobFailed: it does not come up; the message has the end of its log.
     """
     home().mkdir(parents=True, exist_ok=True)
-    port = _free(PORT)
+    port, head = free_port(PORT), free_port(6379)
     log = home() / "ray.log"
     command = [
-        str(Path(sys.executable).with_name("ray")), "start", "--head", "--block",
-        f"--port={_free(6379)}", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}",
+        _script("ray"), "start", "--head", "--block",
+        f"--port={head}", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}",
+        # The agent takes jobs; beside another Ray its usual port is taken, and no job starts.
+        f"--dashboard-agent-listen-port={free_port(52365)}",
         f"--num-cpus={cpus or max(os.cpu_count() or 1, 2)}", "--disable-usage-stats",
     ]  # fmt: skip
     with log.open("w") as out:
@@ -88,16 +92,17 @@ def start(cpus: int | None = None) -> str:
             start_new_session=True,
             env=os.environ | _ENVIRONMENT,
         )
-    ours = LocalRay(f"http://127.0.0.1:{port}", process.pid, process.create_time())
-    _state_file().write_text(json.dumps(asdict(ours)))
+    started = LocalRay(f"http://127.0.0.1:{port}", process.pid, process.create_time())
+    _state_file().write_text(json.dumps(asdict(started)))
     deadline = time.monotonic() + START_PATIENCE
-    while not answers(ours.address):
+    while not answers(started.address):
         if process.poll() is not None or time.monotonic() > deadline:
             stop()
             tail = "\n".join(log.read_text().splitlines()[-15:])
             raise JobFailed(f"the local Ray did not start; the end of {log}:\n{tail}")
         time.sleep(0.2)
-    return ours.address
+    _start_node_agent(head)
+    return started.address
 
 
 def stop() -> LocalRay | None:
@@ -106,18 +111,18 @@ def stop() -> LocalRay | None:
     Returns:
         What was ended; None if none of ours runs.
     """
-    ours = _ours()
+    running = ours()
     _state_file().unlink(missing_ok=True)
-    if ours is None:
+    if running is None:
         return None
-    root = psutil.Process(ours.pid)
+    root = psutil.Process(running.pid)
     family = [root, *root.children(recursive=True)]
     root.terminate()
     _, alive = psutil.wait_procs(family, STOP_PATIENCE)
     for process in alive:
         process.kill()
     psutil.wait_procs(alive, STOP_PATIENCE)
-    return ours
+    return running
 
 
 def is_here(address: str) -> bool:
@@ -134,21 +139,39 @@ def answers(address: str) -> bool:
         return False
 
 
-def _ours() -> LocalRay | None:
+def _start_node_agent(head: int) -> None:
+    """Beside our Ray, should this be a spot machine; it ends by itself when that Ray has ended."""
+    with (home() / "node-agent.log").open("w") as out:
+        subprocess.Popen(
+            [_script("ardm"), "node-agent", f"--address=127.0.0.1:{head}"],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def _script(name: str) -> str:
+    """A command that was installed with this Python."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def ours() -> LocalRay | None:
+    """The local Ray that `start` started, if its first process lives."""
     try:
-        ours = LocalRay(**json.loads(_state_file().read_text()))
-        process = psutil.Process(ours.pid)
+        noted = LocalRay(**json.loads(_state_file().read_text()))
+        process = psutil.Process(noted.pid)
     except (FileNotFoundError, ValueError, TypeError, psutil.NoSuchProcess):
         return None
-    same = abs(process.create_time() - ours.created) < 1.0
-    return ours if same and process.status() != psutil.STATUS_ZOMBIE else None
+    same = abs(process.create_time() - noted.created) < 1.0
+    return noted if same and process.status() != psutil.STATUS_ZOMBIE else None
 
 
 def _state_file() -> Path:
     return home() / "ray.json"
 
 
-def _free(wanted: int) -> int:
+def free_port(wanted: int) -> int:
     """The port wanted, or any other free one."""
     for port in (wanted, 0):
         with socket.socket() as probe:

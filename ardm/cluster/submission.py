@@ -3,8 +3,10 @@
 import json
 import os
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ray.job_submission import JobStatus, JobSubmissionClient
 
@@ -16,6 +18,9 @@ from ardm.runs.layout import Run
 _CARRIED = ("ARDM_", "FSSPEC_", "GCSFS_", "GOOGLE_", "JAX_", "XLA_", "AWS_")
 _CARRIED_WHOLE = ("STORAGE_EMULATOR_HOST", "TENSORSTORE_GCS_HTTP_URL", "NO_GCE_CHECK")
 
+START_PATIENCE = 60.0
+"""Seconds that a job server may take to become ready for jobs."""
+
 RUNNING = (JobStatus.PENDING, JobStatus.RUNNING)
 
 
@@ -25,6 +30,8 @@ class Submission:
 
     address: str
     submission_id: str
+    submitted: float | None = None
+    """Seconds since 1970."""
 
 
 def submit(run: Run, address: str, *, local: bool) -> Submission:
@@ -63,13 +70,15 @@ def submit(run: Run, address: str, *, local: bool) -> Submission:
     if not local:
         # The cluster's image has the libraries; the code is the one that was submitted.
         runtime["py_modules"] = [str(Path(ardm.__file__).parent)]
-    client.submit_job(
+    asked = round(time.time(), 3)
+    _hand_over(
+        client,
         entrypoint=f"{python} -m ardm.cluster.driver {run.store.uri} {run.name} {name}",
         submission_id=name,
         runtime_env=runtime,
         metadata={"job": run.name, "store": run.store.uri},
     )
-    made = Submission(address, name)
+    made = Submission(address, name, asked)
     run.store.write(run.submission, json.dumps(asdict(made)).encode())
     return made
 
@@ -106,6 +115,19 @@ def _client(address: str) -> JobSubmissionClient:
             f"no Ray job server answers at {address} ({error}); give the address of a running one "
             "with ADDRESS=http://host:8265 (--address), or none for a local Ray"
         ) from error
+
+
+def _hand_over(client: JobSubmissionClient, **job: Any) -> None:
+    """Submit, waiting for a head that has just started and has no agent for jobs yet."""
+    deadline = time.monotonic() + START_PATIENCE
+    while True:
+        try:
+            client.submit_job(**job)
+            return
+        except RuntimeError as error:
+            if "No available agent" not in str(error) or time.monotonic() > deadline:
+                raise JobFailed(f"the job server refuses the job: {error}") from error
+            time.sleep(0.5)
 
 
 def _environment() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -9,14 +10,41 @@ import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train._internal.utils import get_address_and_port
 from ray.train.backend import Backend, BackendConfig
+from ray.train.v2._internal.execution.context import get_train_context
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from ardm.runs.layout import Run
 from ardm.runs.spec import JobSpec
 
+# Ray Train's settings travel from the driver to the workers.
+_SETTINGS = {
+    # Ray's 2 s and 5 s would be a good part of a notice of 30 s.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "0.5",
+    # Longer than a cloud machine takes to come up; a local Ray has a shorter one of its own.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",
+}
+
 
 class Restart(Exception):
     """Ends a worker whose run must go on; Ray takes a plain return for the end of the job."""
+
+
+class Drain:
+    """Whether Ray drains the node of a worker of this group; looked at in every step.
+
+    Ray's own `get_preemption_info` is a collective of all workers (4-7 ms); the flag that it hands
+    round is in this process (Ray 2.60), and the step hands it round with the gradients anyway.
+    """
+
+    @property
+    def reason(self) -> str | None:
+        """Which workers lose their machine; None if none does."""
+        info = get_train_context().preemption_context.preemption_info
+        if info is None:
+            return None
+        ranks = ", ".join(map(str, info.preempted_ranks))
+        return f"Ray drains the node of rank {ranks}"
 
 
 def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
@@ -28,6 +56,8 @@ def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
         submission: Ray's id of the job, written into every claim.
         gpu: one GPU for each worker.
     """
+    for name, seconds in _SETTINGS.items():
+        os.environ.setdefault(name, seconds)
     resources = {"CPU": 1.0} | ({"GPU": 1.0} if gpu else {})
     trainer = DataParallelTrainer(
         _work,
@@ -39,7 +69,7 @@ def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
         run_config=RunConfig(
             name=submission,
             # Ray keeps a little bookkeeping there; our truth is the run directory.
-            storage_path=os.path.expanduser("~/.cache/ardm/ray-results"),
+            storage_path=str(Path("~/.cache/ardm/ray-results").expanduser()),
             # A preemption is a failure to Ray. The run's own guards end a crash loop.
             failure_config=FailureConfig(max_failures=-1),
         ),
@@ -66,7 +96,7 @@ class JaxProcesses(BackendConfig):
 
 
 class _JaxBackend(Backend):
-    def on_start(self, worker_group: Any, backend_config: JaxProcesses) -> None:
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:
         address, port = worker_group.execute_single(0, get_address_and_port)
         size = len(worker_group)
         joining = [
@@ -102,14 +132,19 @@ def _join(address: str, size: int, rank: int, config: JaxProcesses) -> None:
 def _work(config: dict[str, Any]) -> None:
     """What each worker runs."""
     from ardm.runs import catalogue
+    from ardm.runs.compilation import write_from_every_process
     from ardm.runs.outcome import ENDS_THE_JOB
-    from ardm.runs.session import Notice, Place, run_attempt
+    from ardm.runs.session import Place, run_attempt
     from ardm.runs.store import Store
-    from ardm.training.group import Alone, Processes
+    from ardm.training.group import Alone, Group, Processes
 
     run = Run(Store(config["store"]), config["run"])
-    group = Processes() if ray.train.get_context().get_world_size() > 1 else Alone()
+    if ray.train.get_context().get_world_size() > 1:
+        group: Group = Processes()
+        write_from_every_process()
+    else:
+        group = Alone()
     about = {"submission": config["submission"], "node": ray.get_runtime_context().get_node_id()}
-    ended = run_attempt(run, catalogue.read_spec(run), Place(group, Notice(), about))
+    ended = run_attempt(run, catalogue.read_spec(run), Place(group, Drain(), about))
     if ended.kind not in ENDS_THE_JOB:
         raise Restart(f"{ended.kind} at step {ended.step}: {ended.reason}")

@@ -40,7 +40,8 @@ def open_run(run: Run, spec: JobSpec, now: datetime, *, override: bool = False) 
         Whether the run is new.
 
     Raises:
-        SpecConflict: the run has another spec; the message lists the differences.
+        SpecConflict: the run has another spec, not counting `scaling`; the message lists the
+            differences.
     """
     text = f"# run {run.name}, created {now.astimezone(UTC).isoformat(timespec='seconds')}\n"
     try:
@@ -52,11 +53,13 @@ def open_run(run: Run, spec: JobSpec, now: datetime, *, override: bool = False) 
     changed = differences(frozen, spec)
     if not changed:
         return False
-    if not override:
-        listed = "\n".join(f"  {line}" for line in changed)
+    # How many workers share the work is no part of what is trained.
+    conflicts = [line for line in changed if not line.startswith("scaling.")]
+    if conflicts and not override:
+        listed = "\n".join(f"  {line}" for line in conflicts)
         raise SpecConflict(
             f"run {run.name} was started with another spec (old -> new):\n{listed}\n"
-            "Give another RUN name (--run) to start afresh, or go on with the new spec by --override."
+            "Start afresh under another name (--run), or go on with the new spec (--override)."
         )
     old = run.store.read(run.job_file) or b""
     replaced = [n for n in run.store.names(run.name) if n.startswith("job-")]

@@ -5,6 +5,7 @@ import platform
 from pathlib import Path
 
 import jax
+from jax._src import distributed
 
 from ardm.runs.layout import shared_cache
 from ardm.runs.store import Store
@@ -36,3 +37,13 @@ def _machine() -> str:
         lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
         flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return f"{platform.machine()}-{hashlib.sha256(flags.encode()).hexdigest()[:8]}"
+
+
+def write_from_every_process() -> None:
+    """Let every process of a group write to the cache, not only the first.
+
+    JAX (0.10 to 0.12) lets process 0 alone write, counting on equal keys; but on CPUs the key holds
+    the device's number, so the others would compile at every start. Call it once
+    `jax.distributed` is up: only the cache looks at this field then.
+    """
+    distributed.global_state.process_id = 0

@@ -6,7 +6,7 @@ from typing import Literal
 
 import jax
 
-from ardm.errors import ArdmError, JobFailed, SaveFailed, Superseded
+from ardm.errors import ArdmError, InputError, JobFailed, SaveFailed, Superseded
 
 Kind = Literal[
     "completed",  # the last step is done and saved
@@ -16,10 +16,13 @@ Kind = Literal[
     "worker_lost",  # another worker of the group vanished
     "storage_fault",  # the store failed where it could not be waited for
     "out_of_memory",
+    "bad_input",  # the data cannot be used
     "failed",  # a programming error
 ]
 
-ENDS_THE_JOB: frozenset[Kind] = frozenset({"completed", "stopped", "failed", "out_of_memory"})
+ENDS_THE_JOB: frozenset[Kind] = frozenset(
+    {"completed", "stopped", "failed", "out_of_memory", "bad_input"}
+)
 """Outcomes after which starting again would change nothing, or is not wanted."""
 
 
@@ -42,6 +45,8 @@ def of_error(error: BaseException, step: int, group_size: int) -> Outcome:
     detail = "".join(traceback.format_exception(error))
     if isinstance(error, Superseded):
         return Outcome("superseded", step, str(error))
+    if isinstance(error, InputError):
+        return Outcome("bad_input", step, str(error))
     if isinstance(error, SaveFailed):
         return Outcome("storage_fault", step, str(error))
     if isinstance(error, jax.errors.JaxRuntimeError):

@@ -26,6 +26,8 @@ class Pace:
         self._points: list[float] = []
         self._mark = clock()
         self._window_start: float | None = None
+        self.step_s: float | None = None
+        """Seconds of the last step; None of the first, which compiles."""
 
     def step(self, number: int, nelbo_bpd: float) -> float:
         """Note a finished step; gives back its NELBO."""
@@ -34,7 +36,8 @@ class Pace:
             # The first step compiles: its seconds would spoil the rate.
             self._window_start = now
         else:
-            self._recent.append((now - self._mark, nelbo_bpd))
+            self.step_s = now - self._mark
+            self._recent.append((self.step_s, nelbo_bpd))
         self._points.append(nelbo_bpd)
         self._mark, self._step = now, number
         return nelbo_bpd

@@ -11,9 +11,11 @@ import jax
 from ardm.errors import SaveFailed, Superseded
 from ardm.runs import attempt, checkpoints
 from ardm.runs.digest import digest
+from ardm.runs.interval import interval_of
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
 from ardm.runs.spec import CheckpointConfig
+from ardm.runs.stalls import Stalls
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,10 @@ class Saver:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ardm-save")
         self._busy: Future[None] | None = None
         self._failures = 0
-        self._next = clock() + config.interval
+        self._interval = interval_of(run, number, config, clock)
+        self._stalls = Stalls()
+        self._began = clock()
+        self._next = self._began + self._interval.seconds()
         self.saved_step = restored
         self.saved_time: float | None = None
         """When this attempt last committed a save, in seconds since 1970."""
@@ -62,17 +67,27 @@ class Saver:
         """Whether a save is under way."""
         return self._busy is not None and not self._busy.done()
 
-    def offer(self, step: int, state: Any) -> None:
+    def offer(self, step: int, state: Any, seconds: float | None = None) -> None:
         """Begin a save of this state if it is time for one; returns at once.
 
         At a multiple of `keep_every` it is always time, and a save under way is waited for.
+
+        Args:
+            step: of the state.
+            state: to be saved.
+            seconds: that the step took, from which the cost of saves is told; None if it is not
+                known, as of a step that compiled.
         """
+        if seconds is not None:
+            self._measure(seconds)
         every = self._config.keep_every
         if every and step % every == 0:
             self._join(timeout=None)
         elif self.saving or self._clock() < self._next:
             return
-        self._next = self._clock() + self._config.interval
+        self._began = self._clock()
+        self._next = self._began + self._interval.seconds()
+        self._stalls.begun()
         self._busy = self._thread.submit(self._try, step, state)
 
     def finish(self, step: int, state: Any, patience: float) -> None:
@@ -87,7 +102,8 @@ class Saver:
             SaveFailed: it could not be saved in time.
             Superseded: a newer attempt holds the run.
         """
-        deadline = self._clock() + patience
+        begin = self._clock()
+        deadline = begin + patience
         self._join(timeout=patience)
         pause = BACK_OFF
         while self.saved_step != step or self.saved_time is None:
@@ -103,6 +119,7 @@ class Saver:
             if self.error:
                 time.sleep(min(pause, max(deadline - self._clock(), 0.0)))
                 pause *= 2
+        self._ledger.add("final_save", step=step, seconds=round(self._clock() - begin, 3))
 
     def raise_if_superseded(self) -> None:
         if self.superseded_by is not None:
@@ -115,6 +132,13 @@ class Saver:
         """Let go of the thread; a save that hangs is left behind."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
+    def _measure(self, seconds: float) -> None:
+        """Take in the seconds of a step; after the last one beside a save, note its cost."""
+        stall = self._stalls.step(seconds, saving=self.saving)
+        if stall is not None:
+            self._interval.stalled(stall)
+            self._ledger.add("stalled", step=self.saved_step, seconds=round(stall, 3))
+
     def _join(self, timeout: float | None) -> None:
         if self._busy is not None:
             wait([self._busy], timeout)
@@ -126,7 +150,8 @@ class Saver:
         except Exception as error:  # a fault of the store must never end the training
             self._failures += 1
             self.error = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-            again = min(BACK_OFF * 2 ** (self._failures - 1), max(self._config.interval, BACK_OFF))
+            longest = max(self._interval.seconds(), BACK_OFF)
+            again = min(BACK_OFF * 2 ** (self._failures - 1), longest)
             self._next = self._clock() + again
             self._ledger.add("save_failed", step=step, reason=self.error)
             log.warning("step %d could not be saved (%s); training goes on", step, self.error)
@@ -149,12 +174,16 @@ class Saver:
         checkpoints.save(place.uri, host, metadata)
         self.saved_step, self.saved_time = step, time.time()
         self.error, self._failures = None, 0
+        seconds = self._clock() - begin
+        self._interval.saved(seconds)
+        self._next = self._began + self._interval.seconds()
         self._ledger.add(
             "saved",
             step=step,
             digest=metadata["digest"],
-            seconds=round(self._clock() - begin, 3),
+            seconds=round(seconds, 3),
             bytes=checkpoints.size(place),
+            interval=round(self._interval.seconds(), 1),
         )
         self._prune(place)
 

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from ardm.data.batches import Batches
 from ardm.data.dataset import Dataset
@@ -17,6 +17,7 @@ from ardm.data.dataset import load as load_data
 from ardm.model.build import Model, build
 from ardm.runs import attempt, checkpoints, control, history, outcome
 from ardm.runs.compilation import share_cache
+from ardm.runs.compile_time import compile_time
 from ardm.runs.gallery import Gallery
 from ardm.runs.layout import Run, shared_cache
 from ardm.runs.ledger import Ledger
@@ -39,9 +40,18 @@ PATIENCE, PATIENCE_ON_NOTICE = 60.0, 20.0
 """Seconds that the last save may take, and the one before a machine is taken away."""
 
 
+class Warned(Protocol):
+    """Says whether to save and end, because the machine goes away."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why; None as long as there is no reason to."""
+        ...
+
+
 @dataclass
 class Notice:
-    """Set from a signal handler or by the cluster: save and end, the machine goes away."""
+    """Set from a signal handler."""
 
     reason: str | None = None
 
@@ -57,7 +67,7 @@ class Place:
     """
 
     group: Group
-    notice: Notice
+    notice: Warned
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -71,16 +81,17 @@ def run_attempt(run: Run, spec: JobSpec, place: Place) -> Outcome:
 
     Returns:
         How the attempt ended, on every rank; it is recorded in the ledger.
-
-    Raises:
-        InputError: the data cannot be used. Whatever else goes wrong is an outcome.
     """
+    began = time.time()
     share_cache(run.store)
-    data = load_data(spec.data, shared_cache(run.store, "data"))
-    model = build(spec.model, data.shape, data.classes)
     if place.group.rank == 0:
-        return _Leader(run, spec, place, data, model).live()
-    return _follow(run, spec, place, data, model)
+        return _Leader(run, spec, place, began).live()
+    return _follow(run, spec, place)
+
+
+def _load(run: Run, spec: JobSpec) -> tuple[Dataset, Model]:
+    data = load_data(spec.data, shared_cache(run.store, "data"))
+    return data, build(spec.model, data.shape, data.classes)
 
 
 def _work(spec: JobSpec, data: Dataset, model: Model, group: Group) -> Work:
@@ -88,23 +99,32 @@ def _work(spec: JobSpec, data: Dataset, model: Model, group: Group) -> Work:
     return Work(model, spec.training, spec.seed, batches, group)
 
 
-def _flag(notice: Notice) -> int:
+def _submitted(run: Run, about: Mapping[str, Any]) -> float | None:
+    """When the submission that this attempt belongs to was made."""
+    noted = run.store.read_json(run.submission) or {}
+    same = noted.get("submission_id") == about.get("submission")
+    return noted.get("submitted") if same else None
+
+
+def _flag(notice: Warned) -> int:
     return PREEMPT if notice.reason else NOTHING
 
 
-def _follow(run: Run, spec: JobSpec, place: Place, data: Dataset, model: Model) -> Outcome:
+def _follow(run: Run, spec: JobSpec, place: Place) -> Outcome:
     """The attempt of a worker other than rank 0."""
     message = json.loads(place.group.broadcast(b""))
     if message["end"]:
         return Outcome("failed", 0, message["end"])
-    if message["checkpoint"] is None:
-        state = bind(init(model, spec.training, spec.seed))
-    else:
-        found = checkpoints.Checkpoint(run, *message["checkpoint"])
-        host, _ = checkpoints.load(found.uri, template(model, spec.training))
-        state = bind(host)
-    step, flag = int(state.step), NOTHING
+    step, flag = 0, NOTHING
     try:
+        data, model = _load(run, spec)
+        if message["checkpoint"] is None:
+            state = bind(init(model, spec.training, spec.seed))
+        else:
+            found = checkpoints.Checkpoint(run, *message["checkpoint"])
+            host, _ = checkpoints.load(found.uri, template(model, spec.training))
+            state = bind(host)
+        step = int(state.step)
         for done in train(
             _work(spec, data, model, place.group), state, lambda: _flag(place.notice)
         ):
@@ -133,11 +153,11 @@ def _tell(run: Run, number: int, place: Place, ended: Outcome) -> Outcome:
 class _Leader:
     """Rank 0 of an attempt."""
 
-    def __init__(self, run: Run, spec: JobSpec, place: Place, data: Dataset, model: Model) -> None:
+    def __init__(self, run: Run, spec: JobSpec, place: Place, began: float) -> None:
         self._run, self._spec, self._place = run, spec, place
-        self._data, self._model = data, model
         about = attempt.about_here(time.time(), place.group.size) | dict(place.about)
-        self.number = attempt.claim(run, about | {"data_sha256": data.sha256})
+        about |= {"began": round(began, 3), "submitted": _submitted(run, about)}
+        self.number = attempt.claim(run, about)
         self._ledger = Ledger(run, self.number)
         self._ledger.add("claimed", **about)
         self._state_name = "starting"
@@ -170,6 +190,7 @@ class _Leader:
         if hopeless := self._hopeless():
             self._tell_others(None, hopeless.reason)
             return hopeless
+        self._data, self._model = _load(self._run, self._spec)
         self._past = history.read(self._run)
         state = self._restore()
         self._step = int(state.step)
@@ -180,14 +201,15 @@ class _Leader:
         gallery = Gallery(
             self._run, self._spec, self._data, self._model, self._recorder, self._ledger, self._past
         )
-        begin = time.monotonic()
+        begin, compiled = time.monotonic(), compile_time().seconds
         flag = NOTHING
         work = _work(self._spec, self._data, self._model, self._place.group)
         for done in train(work, state, self._raise_flag):
             if self._state_name == "starting":
                 self._state_name = "training"
                 seconds = round(time.monotonic() - begin, 3)
-                self._ledger.add("first_step", step=done.step, seconds=seconds)
+                compiled = round(compile_time().seconds - compiled, 3)
+                self._ledger.add("first_step", step=done.step, seconds=seconds, compile_s=compiled)
             state, flag = self._after_step(done, saver, gallery)
             if flag:
                 break
@@ -199,7 +221,7 @@ class _Leader:
     def _after_step(self, done: Done, saver: Saver, gallery: Gallery) -> tuple[TrainState, int]:
         self._step = done.step
         point = self._pace.step(done.step, float(done.metrics.nelbo_bpd))
-        saver.offer(done.step, done.state)
+        saver.offer(done.step, done.state, self._pace.step_s)
         self._recorder.scalars.add_scalar("train/nelbo_bpd", point, done.step)
         self._recorder.scalars.add_scalar(
             "train/grad_norm", float(done.metrics.grad_norm), done.step
@@ -235,7 +257,8 @@ class _Leader:
         self._tell_others(chosen)
         seconds = round(time.monotonic() - begin, 3)
         if found is None:
-            self._ledger.add("started", step=0, seconds=seconds)
+            sha256 = self._data.sha256
+            self._ledger.add("started", step=0, seconds=seconds, data_sha256=sha256)
             return bind(init(self._model, self._spec.training, self._spec.seed))
         place, host, metadata = found
         log.info("attempt %d goes on from step %d of %s", self.number, place.step, place.uri)

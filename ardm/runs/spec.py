@@ -5,10 +5,19 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from ardm.config import Section
 from ardm.data.config import DataConfig, describe
@@ -20,11 +29,26 @@ from ardm.training.config import EvaluationConfig, TrainingConfig
 NAME = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"
 
 
+def _seconds_or_auto(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """One fault for the field, instead of one for each kind of value that it may have."""
+    try:
+        return check(value)
+    except ValidationError as error:
+        expected = {"expected": "'auto'"}
+        raise PydanticCustomError(
+            "seconds_or_auto", "Expected seconds (0 or more) or 'auto'", expected
+        ) from error
+
+
 class CheckpointConfig(Section):
     """When checkpoints are written and which of them are kept."""
 
-    interval: float = Field(default=30.0, ge=0.0)
-    """Seconds between the starts of two saves."""
+    interval: Annotated[
+        Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | Literal["auto"],
+        WrapValidator(_seconds_or_auto),
+    ] = 30.0
+    """Seconds between the starts of two saves; `auto` chooses them while the run goes on, from what
+    saves cost and how often the run is interrupted (`ardm.runs.interval`)."""
     keep_last: PositiveInt = 3
     """Newest checkpoints that are kept."""
     keep_every: PositiveInt | None = None
@@ -102,7 +126,7 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.2 floats (`1e-3` is a number), and no key twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for i, key in enumerate(keys):
             if key in keys[:i]:
                 where = f"line {node.value[i][0].start_mark.line + 1}"
@@ -110,7 +134,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+_Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
 

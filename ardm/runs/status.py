@@ -16,6 +16,7 @@ _OF_OUTCOME = {
     "superseded": "superseded",
     "failed": "failed",
     "out_of_memory": "failed",
+    "bad_input": "failed",
     "storage_fault": "failed",
     "preempted": "stopped",
     "worker_lost": "stopped",

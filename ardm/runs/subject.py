@@ -1,4 +1,4 @@
-"""What `sample` and `evaluate` work on: the EMA of a run's newest checkpoint, or of a pulled one."""
+"""What `sample` and `evaluate` work on: the EMA of a checkpoint, of a run or a pulled one."""
 
 import json
 from collections.abc import Callable

@@ -16,7 +16,7 @@ class TrainingConfig(Section):
     batch_size: PositiveInt = 64
     """Images per step, over all workers."""
     grad_shards: PositiveInt = 4
-    """Gradient shards per step, a power of two; any worker count that divides it gives equal bits."""
+    """Gradient shards per step, a power of two; any worker count dividing it gives equal bits."""
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["constant", "cosine"] = "cosine"
     """After the warm-up: hold the learning rate, or let it fall to zero along a cosine."""

@@ -1,6 +1,5 @@
 """The NELBO of a set of images, with its standard error."""
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,6 +13,9 @@ from ardm.training.state import seed_key
 
 _EVALUATION = 2**31 - 1
 """Folded into the seed's key, so that an evaluation shares no draw with a training step."""
+
+
+_terms = jax.jit(evaluate_batch, static_argnames=("model", "batch"))
 
 
 class Estimate(NamedTuple):
@@ -43,7 +45,6 @@ class Evaluator:
         self._key = jax.random.fold_in(seed_key(seed), _EVALUATION)
         # On CPU small chunks stay in the cache.
         self._chunk = chunk or (16 if jax.default_backend() == "cpu" else 256)
-        self._terms = jax.jit(partial(evaluate_batch, model), static_argnames="batch")
 
     def __call__(
         self, params: Params, images: UInt8[np.ndarray, "n h w c"], passes: int = 1
@@ -73,8 +74,9 @@ class Evaluator:
         for first in range(0, n, self._chunk):
             # The last chunk is filled up with repetitions, so that there is one program only.
             index = np.arange(first, first + self._chunk) % n
-            terms = self._terms(
-                params, images[index], self._key, np.int32(number), jnp.asarray(index), batch=n
+            where = jnp.asarray(index)
+            terms = _terms(
+                self._model, params, images[index], self._key, np.int32(number), where, n
             )
             estimates.append(np.asarray(terms.nelbo))
         return np.concatenate(estimates)[:n]

@@ -44,10 +44,12 @@ def update(
         The tracker; a step met for the n-th time weighs the news by `max(1/n, 1 - DECAY)`.
     """
     steps = tracker.nats.shape[0]
-    # A product with one-hot rows sums in a fixed order; a scatter-add on a GPU does not.
+    # A product with one-hot rows sums in a fixed order; a scatter-add on a GPU does not. There
+    # the usual precision of a product would be TF32's ten bits.
     hit = jax.nn.one_hot(t, steps, dtype=jnp.float32)
     count = hit.sum(axis=0)
-    mean = (nll_per_dim @ hit) / jnp.maximum(count, 1.0)
+    total = jnp.matmul(nll_per_dim, hit, precision=jax.lax.Precision.HIGHEST)
+    mean = total / jnp.maximum(count, 1.0)
     hits = tracker.hits + (count > 0)
     weight = jnp.maximum(1.0 / jnp.maximum(hits, 1), 1.0 - DECAY)
     nats = jnp.where(count > 0, tracker.nats + weight * (mean - tracker.nats), tracker.nats)

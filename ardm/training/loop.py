@@ -54,7 +54,7 @@ def train(work: Work, state: TrainState, flag: Callable[[], int]) -> Iterator[Do
     step = Step(work.model, work.config, work.seed, work.group)
     start, stop = step.share
     first = int(state.step)
-    images = work.batches.slice(first, start, stop) if first < work.config.steps else None
+    images = work.batches.slice(first, start, stop)
     for number in range(first, work.config.steps):
         state, metrics = step(state, images, flag())
         if number + 1 < work.config.steps:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -10,6 +11,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 INK, ACCENT, FAINT = "#1b1f24", "#0b6bcb", "#c9d1d9"
+Style = dict[str, Any]
+
 _HIDDEN_GREY = 96
 _TARGET_SIDE = 640
 """Pixels that the longer side of a grid should have, at least."""
@@ -74,10 +77,10 @@ def loss_curve(
         axes.plot(list(train), _smooth(values), color=INK, lw=1.4, label="train, smoothed")
     if test:
         means, errors = np.array(list(test.values())).T
-        style = {"color": ACCENT, "marker": "o", "ms": 4, "lw": 1.4, "capsize": 2}
+        style: Style = {"color": ACCENT, "marker": "o", "ms": 4, "lw": 1.4, "capsize": 2}
         axes.errorbar(list(test), means, yerr=2 * errors, label="test, EMA (±2 s.e.)", **style)
         last = (list(test)[-1], means[-1])
-        offset = {"textcoords": "offset points", "xytext": (-4, 10), "ha": "right"}
+        offset: Style = {"textcoords": "offset points", "xytext": (-4, 10), "ha": "right"}
         axes.annotate(f"{means[-1]:.4f}", last, color=ACCENT, **offset)
     _zoom(axes, list(train.values()), [mean for mean, _ in test.values()])
     if train or test:
@@ -99,7 +102,7 @@ def loss_per_t(nats: Float[np.ndarray, " steps"], step: int, title: str) -> byte
     figure, axes = _axes(title, "generation step t (dimensions visible)", "L[t] (nats)")
     axes.plot(nats, color=FAINT, lw=0.8, label="tracked")
     axes.plot(_smooth(nats), color=ACCENT, lw=1.6, label="smoothed")
-    axes.set_xlim(0, len(nats) - 1)
+    axes.set_xlim(0, max(len(nats) - 1, 1))
     axes.set_ylim(bottom=0)
     bpd = float(nats.mean() / np.log(2.0))
     axes.set_title(f"{title}: step {step}, mean {bpd:.4f} bits/dim", loc="left", color=INK)
@@ -111,7 +114,8 @@ def _tile(images: Integer[np.ndarray, "n h w c"], classes: int) -> np.ndarray:
     n, h, w, c = images.shape
     columns = int(np.ceil(np.sqrt(n)))
     rows = int(np.ceil(n / columns))
-    grey = np.where(images < 0, _HIDDEN_GREY, images * 255 // (classes - 1)).astype(np.uint8)
+    shade = images.astype(np.int32) * 255 // (classes - 1)
+    grey = np.where(images < 0, _HIDDEN_GREY, shade).astype(np.uint8)
     gap = max(1, h // 14)
     sheet = np.full(
         (rows * (h + gap) + gap, columns * (w + gap) + gap, c), _HIDDEN_GREY // 2, np.uint8
@@ -125,9 +129,9 @@ def _tile(images: Integer[np.ndarray, "n h w c"], classes: int) -> np.ndarray:
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Mean over a centred window, narrower at the ends."""
+    """Mean over a centred window, narrower at the ends; from the first infinity on there is none."""
     half = max(1, len(values) // 40)
-    total = np.concatenate([[0.0], np.cumsum(values)])
+    total = np.concatenate([[0.0], np.cumsum(np.where(np.isfinite(values), values, np.nan))])
     i = np.arange(len(values))
     low, high = np.maximum(i - half, 0), np.minimum(i + half + 1, len(values))
     return (total[high] - total[low]) / (high - low)
@@ -135,10 +139,11 @@ def _smooth(values: np.ndarray) -> np.ndarray:
 
 def _zoom(axes: Axes, train: list[float], test: list[float]) -> None:
     """Leave the first steep fall above the picture: what happens later is what is looked at."""
-    late = train[len(train) // 20 :] + test
-    if len(train) > 20 and late:
+    late = np.array(train[len(train) // 20 :] + test)
+    if len(train) > 20 and np.isfinite(late).all():
         low, high = min(late), max(np.quantile(late, 0.95), max(test, default=0.0))
-        axes.set_ylim(low - 0.1 * (high - low), high + 0.25 * (high - low))
+        room = max(high - low, 1e-6)
+        axes.set_ylim(low - 0.1 * room, high + 0.25 * room)
 
 
 def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:

@@ -33,7 +33,7 @@ def seed_key(seed: int) -> Key[Array, ""]:
 def init(model: Model, config: TrainingConfig, seed: int) -> TrainState:
     """The state before the first step."""
     # As one program: op by op it takes seconds.
-    return jax.jit(partial(_init, model, config))(seed_key(seed))
+    return _jitted_init(model, config, seed_key(seed))
 
 
 def _init(model: Model, config: TrainingConfig, key: Key[Array, ""]) -> TrainState:
@@ -45,6 +45,9 @@ def _init(model: Model, config: TrainingConfig, key: Key[Array, ""]) -> TrainSta
         opt_state=optimizer(config).init(params),
         kl=kl.init(model.objective.steps, model.classes),
     )
+
+
+_jitted_init = jax.jit(_init, static_argnums=(0, 1))
 
 
 def place(state: TrainState) -> TrainState:

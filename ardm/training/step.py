@@ -61,9 +61,8 @@ class Step:
         mine = config.grad_shards // group.size
         self.shards = range(group.rank * mine, (group.rank + 1) * mine)
         self._key = seed_key(seed)
-        self._micro = jax.jit(partial(_micro_step, model, config))
-        self._add = jax.jit(_add)
-        self._apply = jax.jit(partial(_apply, model, config))
+        self._micro = partial(_micro_step, model, config)
+        self._apply = partial(_apply, model, config)
 
     @property
     def share(self) -> tuple[int, int]:
@@ -96,10 +95,11 @@ class Step:
     def _sum(self, parts: Sequence[Shard]) -> Shard:
         """Sum neighbours, then neighbouring sums: the order depends on the count alone."""
         while len(parts) > 1:
-            parts = [self._add(a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+            parts = [_add(a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
         return parts[0]
 
 
+@partial(jax.jit, static_argnums=(0, 1))
 def _micro_step(
     model: Model,
     config: TrainingConfig,
@@ -123,6 +123,7 @@ def _micro_step(
     return Shard(ravel_pytree(grads)[0], (terms.nelbo / bits).mean(), draw.t, terms.nll_per_dim)
 
 
+@jax.jit
 def _add(a: Shard, b: Shard) -> Shard:
     return Shard(
         a.grads + b.grads,
@@ -132,6 +133,7 @@ def _add(a: Shard, b: Shard) -> Shard:
     )
 
 
+@partial(jax.jit, static_argnums=(0, 1))
 def _apply(
     model: Model, config: TrainingConfig, state: TrainState, total: Shard
 ) -> tuple[TrainState, Float[Array, ""], Float[Array, ""]]:

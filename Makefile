@@ -1,0 +1,98 @@
+# Every target sets up what it needs. Variables: JOB RUN STORE ADDRESS WORKERS SET FOLLOW CLUSTER.
+
+JOB ?= binmnist
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARDM := $(BIN)/ardm
+
+# The lock files name no host; `uv` may come from the machine or through pip.
+UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/python -m uv)
+
+export ARDM_STORE := $(or $(STORE),$(ARDM_STORE),./runs)
+JOB_FILE := jobs/$(JOB).yaml
+RUN_OR_JOB = $(or $(RUN),--job $(JOB))
+SETS := $(foreach item,$(SET),--set $(item))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup submit status watch logs stop pull sample evaluate report chaos bench check test \
+        lint fix docs cluster-up cluster-down gcs-emulator down clean lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.done ## install everything into .venv
+
+$(VENV)/.done: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else \
+	  f"ardm needs Python 3.11 to 3.13, {sys.executable} is {v[0]}.{v[1]}; name another with PYTHON=...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@command -v uv >/dev/null || $(BIN)/python -m pip install --quiet uv
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+submit: setup ## train JOB; the same RUN goes on (FOLLOW=1 stays and shows the progress)
+	@$(ARDM) submit $(JOB_FILE) $(if $(RUN),--run $(RUN)) $(if $(ADDRESS),--address $(ADDRESS)) \
+	  $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(WORKERS),--workers $(WORKERS)) $(SETS) \
+	  $(if $(FOLLOW),--follow)
+
+status: setup ## what RUN is doing
+	@$(ARDM) status $(RUN_OR_JOB)
+
+watch: setup ## progress of RUN until it ends
+	@$(ARDM) watch $(RUN_OR_JOB)
+
+logs: setup ## the logs of RUN
+	@$(ARDM) logs $(RUN_OR_JOB)
+
+stop: setup ## have RUN save and end
+	@$(ARDM) stop $(RUN_OR_JOB)
+
+pull: setup ## copy the newest checkpoint of RUN to pulled/
+	@$(ARDM) pull $(RUN_OR_JOB)
+
+sample: setup ## draw a grid of images from RUN
+	@$(ARDM) sample $(RUN_OR_JOB)
+
+evaluate: setup ## the test NELBO of RUN
+	@$(ARDM) evaluate $(RUN_OR_JOB)
+
+report: setup ## goodput and cost of RUN
+	@$(ARDM) report $(RUN_OR_JOB)
+
+down: setup ## stop the local Ray that `make submit` started
+	@$(ARDM) down
+
+cluster-up: setup ## start the cluster of cluster.yaml on Google Cloud
+	$(BIN)/ray up -y cluster.yaml
+
+cluster-down: setup ## end the cluster of cluster.yaml
+	$(BIN)/ray down -y cluster.yaml
+
+gcs-emulator: setup ## run a GCS server on this machine until Ctrl-C
+	@$(BIN)/python -m tests.gcs_emulator
+
+check: lint test ## what CI runs: format, lint, types, all tests
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: setup ## all tests
+	$(BIN)/python -m pytest
+
+fix: setup ## format and mend what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup ## resolve the lock files anew
+	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-header -q -o requirements.lock
+	$(UV) pip compile pyproject.toml --extra cuda --python-version 3.12 \
+	  --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header -q \
+	  -c requirements.lock -o requirements-cuda.lock
+
+clean: ## remove the environment and all caches, but no run
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

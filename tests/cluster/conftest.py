@@ -1,0 +1,104 @@
+"""A real Ray on this machine, and `ardm` as a person types it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+TINY = Path(__file__).with_name("tiny.yaml")
+ARDM = str(Path(sys.executable).with_name("ardm"))
+
+
+@dataclass(frozen=True)
+class Ardm:
+    """The command line with a store and a home of its own."""
+
+    store: str
+
+    def __call__(self, *args: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end and require its exit code."""
+        done = subprocess.run(
+            [ARDM, *args],
+            env=os.environ | {"ARDM_STORE": self.store},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == code, f"{args} ended with {done.returncode}:\n{done.stderr}"
+        return done
+
+    def json(self, *args: str) -> Any:
+        """Run a command with --json; its result."""
+        return json.loads(self(*args, "--json").stdout)
+
+    def status(self, run: str, *more: str) -> dict[str, Any]:
+        return dict(self.json("status", run, *more))
+
+    def await_end(self, run: str, patience: float = 240) -> dict[str, Any]:
+        """Wait until a run has ended; its verified status."""
+        wait_until(
+            lambda: self.status(run, "--no-verify")["state"] in ("completed", "failed", "stopped"),
+            patience,
+            every=2.0,
+        )
+        return self.status(run)
+
+
+def wait_until(true: Callable[[], Any], patience: float = 120, every: float = 0.2) -> Any:
+    """Wait for a condition; its value."""
+    deadline = time.monotonic() + patience
+    while not (value := true()):
+        assert time.monotonic() < deadline, f"not within {patience} s"
+        time.sleep(every)
+    return value
+
+
+def train_workers() -> list[psutil.Process]:
+    """The processes of Ray Train's workers on this machine."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if (process.info["cmdline"] or [""])[0].startswith("ray::RayTrainWorker")
+    ]
+
+
+def kill(process: psutil.Process) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def ray_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of the tests' own local Ray, which ends with them."""
+    from ardm.cluster import local
+
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("ARDM_HOME", str(home))
+        patch.delenv("RAY_ADDRESS", raising=False)
+        yield home
+        local.stop()
+
+
+@pytest.fixture(scope="session")
+def ray(ray_home: Path) -> str:
+    """The address of the job server of a running local Ray."""
+    from ardm.cluster import local
+
+    return local.find_ours() or local.start(cpus=4)
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The final digest of an uninterrupted run of the tiny job, trained in process."""
+    ardm = Ardm(str(tmp_path_factory.mktemp("reference")))
+    ardm("train", str(TINY), "--run", "whole", "--no-progress")
+    return str(ardm.status("whole")["digest"])

@@ -1,0 +1,130 @@
+"""Whole jobs on a real Ray, with real kills, against a directory and an emulated bucket."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+from ray.job_submission import JobSubmissionClient
+
+from ardm.cluster import local
+from ardm.runs.layout import Run
+from ardm.runs.store import Store
+from tests.cluster.conftest import TINY, Ardm, kill, train_workers, wait_until
+
+pytestmark = pytest.mark.cluster
+
+
+def saved_in(run: Run, attempt: int) -> bool:
+    """Whether an attempt has committed a checkpoint of its own."""
+    progress = run.store.read_json(run.progress(attempt)) or {}
+    return bool(progress.get("saved_time"))
+
+
+def test_a_job_survives_kills_and_gives_digits(
+    ray: str, bucket: str, reference: str, tmp_path: Path
+) -> None:
+    ardm = Ardm(f"{bucket}/runs")
+    run = Run(Store(ardm.store), "killed")
+    made = ardm.json("submit", str(TINY), "--run", run.name, "--workers", "2")
+    assert made["submission_id"] == "killed-1"
+
+    for attempt, victim in ((1, 0), (2, -1)):
+        wait_until(lambda n=attempt: saved_in(run, n))
+        kill(sorted(train_workers(), key=lambda p: p.pid)[victim])
+
+    found = ardm.await_end(run.name)
+    assert found["state"] == "completed"
+    assert found["digest"] == reference
+    assert [a["outcome"] for a in found["attempts"]] == ["worker_lost", "worker_lost", "completed"]
+    assert found["ray"] == {
+        "address": ray, "submission_id": "killed-1", "status": found["ray"]["status"],
+    }  # fmt: skip
+
+    pulled = ardm.json("pull", run.name, "--to", str(tmp_path / "pulled"))
+    assert pulled["digest"] == reference
+    for target in (run.name, str(tmp_path / "pulled")):
+        png, gif = tmp_path / "grid.png", tmp_path / "chain.gif"
+        options = ("--num", "9", "--steps", "8", "--out", str(png), "--chain", str(gif))
+        drawn = ardm.json("sample", target, *options)
+        assert drawn["digest"] == reference
+        assert Image.open(png).size[0] >= 600
+        assert Image.open(gif).n_frames == 9
+        estimate = ardm.json("evaluate", target, "--images", "64")
+        assert estimate["digest"] == reference
+        assert 0 < estimate["nelbo_bpd"] < 1
+        assert estimate["se_bpd"] > 0
+
+    kinds = {name: run.store.names(f"{run.name}/{name}") for name in ("samples", "plots", "logs")}
+    assert kinds["samples"] == ["00000200.png", "00000400.png"]
+    assert kinds["plots"] == ["loss-per-t.png", "loss.png"]
+    assert len(kinds["logs"]) == 3
+    assert run.store.names(f"{run.name}/tensorboard/000003")[0].startswith("events.out.tfevents")
+
+
+def test_a_stopped_run_goes_on_with_other_workers(ray: str, tmp_path: Path, reference: str) -> None:
+    ardm = Ardm(str(tmp_path))
+    run = Run(Store(ardm.store), "stopped")
+    made = ardm.json("submit", str(TINY), "--run", run.name)
+    wait_until(lambda: saved_in(run, 1))
+    assert ardm.json("stop", run.name)["outcome"] == "stopped"
+    found = ardm.status(run.name)
+    assert found["state"] == "stopped"
+    assert found["checkpoint"]["step"] == found["attempts"][0]["last_step"] < 400
+    client = JobSubmissionClient(ray)
+    wait_until(lambda: client.get_job_status(made["submission_id"]).value == "STOPPED")
+
+    again = ardm.json("submit", str(TINY), "--run", run.name, "--workers", "4")
+    assert again["submission_id"] == "stopped-2"
+    found = ardm.await_end(run.name)
+    assert (found["state"], found["digest"]) == ("completed", reference)
+    assert found["goodput"]["steps_lost"] == 0
+    assert [a["workers"] for a in found["attempts"]] == [1, 4]
+
+
+def test_a_run_goes_on_after_the_whole_cluster_is_gone(
+    ray_home: Path, tmp_path: Path, reference: str
+) -> None:
+    local.stop()
+    ardm = Ardm(str(tmp_path))
+    run = Run(Store(ardm.store), "lost")
+    ardm("submit", str(TINY), "--run", run.name)
+    wait_until(lambda: saved_in(run, 1))
+    ours = local.ours()
+    assert ours
+    for process in [psutil.Process(ours.pid), *psutil.Process(ours.pid).children(recursive=True)]:
+        kill(process)
+    # Ray's workers notice by themselves that their node is gone.
+    wait_until(lambda: not train_workers(), 60)
+
+    # The run that Ray began goes on without it.
+    ardm("train", str(TINY), "--run", run.name, "--no-progress")
+    found = ardm.status(run.name)
+    assert (found["state"], found["digest"]) == ("completed", reference)
+    again = ardm.json("submit", str(TINY), "--run", run.name)
+    assert again["submission_id"] is None
+
+
+def test_bad_data_end_the_job_at_once(ray: str, tmp_path: Path) -> None:
+    ardm = Ardm(str(tmp_path))
+    damaged = tmp_path / "_shared" / "data" / "binarized_mnist.tfds.xz"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"not a data set")
+    ardm("submit", str(TINY), "--run", "broken", "--set", "data.source=tfds", "--workers", "2")
+    found = ardm.await_end("broken")
+    assert found["state"] == "failed"
+    assert [a["outcome"] for a in found["attempts"]] == ["bad_input"]
+    assert "binarized_mnist" in found["reason"]
+
+
+def test_down_ends_our_ray_and_nothing_else(ray_home: Path) -> None:
+    address = local.find_ours() or local.start()
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    Ardm("unused")("down")
+    assert not local.answers(address)
+    assert bystander.poll() is None
+    bystander.kill()
+    bystander.wait()
+    assert "no local Ray" in Ardm("unused")("down").stderr

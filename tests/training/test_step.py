@@ -1,0 +1,114 @@
+import jax
+import numpy as np
+import optax
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from ardm.training import state as states
+from ardm.training.group import Alone
+from ardm.training.step import Step
+from tests.training.setting import (
+    SEED,
+    bits,
+    tiny_config,
+    tiny_images,
+    tiny_model,
+    tiny_work,
+    together,
+)
+
+GOLDEN = {
+    "nelbo_bpd": 1.155939,
+    "grad_norm": 1.995848,
+    "ema_norm": 12.626264,
+    "kl_mean": 0.747191,
+}
+
+WHOLE = tiny_config(grad_shards=1, steps=40, schedule="constant", learning_rate=3e-2)
+"""Not sharded."""
+
+
+@pytest.fixture(scope="module")
+def begin():
+    return states.place(states.init(tiny_model(), tiny_config(), SEED))
+
+
+def two_steps(group, state, config=None):
+    """Two steps of one worker; its last state, metrics and share."""
+    work = tiny_work(group, config)
+    step = Step(work.model, work.config, work.seed, group)
+    for number in range(2):
+        images = work.batches.slice(number, *step.share)
+        state, metrics = step(state, images, flag=10 * number + group.rank)
+    return jax.device_get(state), jax.device_get(metrics), step.share
+
+
+@pytest.mark.parametrize(
+    ("size", "t_sampling"), [(2, "antithetic"), (4, "antithetic"), (2, "uniform")]
+)
+def test_any_number_of_workers_that_divides_the_shards_gives_the_same_bits(begin, size, t_sampling):
+    config = tiny_config(t_sampling=t_sampling)
+    alone, metrics, share = two_steps(Alone(), begin, config)
+    assert share == (0, 8)
+    found = together(size, lambda member: two_steps(member, begin, config))
+    for state, told, _ in found:
+        assert bits(state) == bits(alone)
+        assert bits(told[:2]) == bits(metrics[:2])
+        assert list(told.flags) == [10 + rank for rank in range(size)]
+    shares = [share for _, _, share in found]
+    assert [i for start, stop in shares for i in range(start, stop)] == list(range(8))
+
+
+def test_the_gradient_is_that_of_the_mean_loss_over_the_whole_batch(begin):
+    def first_moment(config):
+        step = Step(tiny_model(), config, SEED, Alone())
+        after, metrics = step(begin, tiny_images()[:8], 0)
+        return ravel_pytree(optax.tree.get(after.opt_state, "mu"))[0], metrics, after.kl
+
+    sharded, whole = first_moment(tiny_config()), first_moment(WHOLE)
+    np.testing.assert_allclose(sharded[0], whole[0], atol=1e-5)
+    np.testing.assert_allclose(sharded[1].nelbo_bpd, whole[1].nelbo_bpd, rtol=1e-5)
+    np.testing.assert_allclose(sharded[1].grad_norm, whole[1].grad_norm, rtol=1e-4)
+    np.testing.assert_allclose(sharded[2].nats, whole[2].nats, rtol=1e-4)
+
+
+def test_a_step_depends_on_the_seed_the_step_and_the_images_and_on_nothing_else(begin):
+    def after(seed=SEED, number=0, images=None):
+        step = Step(tiny_model(), tiny_config(), seed, Alone())
+        images = tiny_images()[:8] if images is None else images
+        state, metrics = step(begin._replace(step=np.int32(number)), images, 0)
+        return bits((state.params, metrics.nelbo_bpd))
+
+    assert after() == after()
+    assert after(seed=SEED + 1) != after()
+    assert after(number=1) != after()
+    assert after(images=tiny_images()[8:16]) != after()
+
+
+def test_one_step_gives_the_value_that_it_gave_before(begin):
+    step = Step(tiny_model(), tiny_config(), SEED, Alone())
+    after, metrics = step(begin, tiny_images()[:8], 0)
+    found = {
+        "nelbo_bpd": float(metrics.nelbo_bpd),
+        "grad_norm": float(metrics.grad_norm),
+        "ema_norm": float(optax.tree.norm(after.ema)),
+        "kl_mean": float(after.kl.nats.mean()),
+    }
+    assert found == pytest.approx(GOLDEN, rel=1e-4), (
+        "One training step gives another value than it used to, so runs that are under way cannot "
+        "be gone on with. If you meant to change the mathematics, the random draws, the net or the "
+        f"optimiser, set GOLDEN in {__file__} to {found} and say so in CHANGELOG.md; if you did "
+        "not, something that should not matter does. A new version of JAX or Flax may also change "
+        "how keys are split or parameters begin: then update it together with the lock file."
+    )
+
+
+def test_training_on_one_image_makes_it_likely(begin):
+    step, state = Step(tiny_model(), WHOLE, SEED, Alone()), begin
+    images = np.repeat(tiny_images()[:1], 8, axis=0)
+    nelbo = []
+    for _ in range(40):
+        state, metrics = step(state, images, 0)
+        nelbo.append(float(metrics.nelbo_bpd))
+    assert nelbo[0] == pytest.approx(1.0, abs=0.4)
+    assert np.mean(nelbo[-5:]) < 0.2
