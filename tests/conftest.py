@@ -11,6 +11,9 @@ from tests import gcs_emulator
 
 # Before JAX is imported: the tests run on one kind of device everywhere.
 os.environ["JAX_PLATFORMS"] = "cpu"
+# One cache for all processes of the tests: most of their time would be spent compiling.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parent.parent / ".jax_cache")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 # Compiling takes most of the time of these tests; unoptimised it takes a third of it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 

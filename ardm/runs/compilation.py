@@ -1,6 +1,7 @@
 """JAX's persistent compilation cache, shared by every process that uses a store."""
 
 import hashlib
+import os
 import platform
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from ardm.runs.store import Store
 def share_cache(store: Store) -> str:
     """Keep compiled programs in the store, so that the next attempt starts without compiling.
 
+    Where JAX_COMPILATION_CACHE_DIR is set, that place is taken.
+
     JAX's keys hold its version and the program, but for CPUs not the instruction set that a program
     was compiled for; so each kind of machine has a folder of its own.
 
@@ -23,7 +26,8 @@ def share_cache(store: Store) -> str:
     Returns:
         The folder's address.
     """
-    folder = shared_cache(store, f"jax-cache/{_machine()}")
+    named = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    folder = named or shared_cache(store, f"jax-cache/{_machine()}")
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -50,6 +50,7 @@ def crash_loop(run: Run, number: int, limit: int) -> CrashLoop | None:
 
     Only attempts of the same submission as attempt `number` count, so that submitting again gives
     a new budget; and only those that ended without notice and without a save of a new step.
+    Without a submission each attempt was started by hand, which is guard enough.
 
     Args:
         run: the run.
@@ -60,6 +61,8 @@ def crash_loop(run: Run, number: int, limit: int) -> CrashLoop | None:
         The loop, or None if there is none.
     """
     mine = _submission(run, number)
+    if mine is None:
+        return None
     futile: list[int] = []
     reason = ""
     for earlier in reversed([n for n in run.attempts() if n < number]):

@@ -23,6 +23,6 @@ def digest(tree: Any) -> str:
     )
     for name, leaf in sorted(named, key=lambda item: item[0]):
         array = np.asarray(leaf, order="C")
-        total.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        total.update(f"{name}|{array.dtype.name}|{array.shape}|".encode())
         total.update(array.reshape(-1).view(np.uint8).data)
     return total.hexdigest()

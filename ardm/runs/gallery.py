@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ardm.runs.ledger import Ledger
 from ardm.runs.recorder import Recorder
 from ardm.runs.spec import JobSpec
 from ardm.training import pictures
-from ardm.training.evaluate import Evaluator
+from ardm.training.evaluate import Disturbed, Evaluator
 from ardm.training.state import TrainState, seed_key
 
 log = logging.getLogger(__name__)
@@ -38,21 +39,29 @@ class Gallery:
         self._recorder, self._ledger, self._history = recorder, ledger, history
         self._evaluator = Evaluator(model, spec.seed)
 
-    def evaluate(self, state: TrainState, *, final: bool) -> None:
+    def evaluate(
+        self, state: TrainState, *, final: bool, go_on: Callable[[], bool] = lambda: True
+    ) -> None:
         """Evaluate on test images, sample, and redraw the curves.
 
         Args:
             state: after a step; its EMA is what is evaluated.
             final: after the last step, when more images are used.
+            go_on: asked all the time; a notice leaves no time for pictures.
+
+        Raises:
+            Disturbed: it was not to go on.
         """
         begin, step, config = time.monotonic(), int(state.step), self._spec.evaluation
         images = self._data.test[: config.final_images if final else config.images]
-        found = self._evaluator(state.ema, images, config.passes)
+        found = self._evaluator(state.ema, images, config.passes, go_on)
         log.info(
             "step %d: test NELBO %.4f ± %.4f bits/dim on %d images",
             step, found.nelbo_bpd, found.se_bpd, found.images,
         )  # fmt: skip
         self._recorder.scalars.add_scalar("test/nelbo_bpd", found.nelbo_bpd, step)
+        if not go_on():
+            raise Disturbed
         if config.samples:
             self._sample(state, step)
         event = self._ledger.add(

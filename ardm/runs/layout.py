@@ -28,7 +28,7 @@ class Run:
     name: str
 
     def __post_init__(self) -> None:
-        if not re.match(NAME, self.name):
+        if not re.fullmatch(NAME, self.name):
             raise InputError(
                 f"run {self.name!r}: expected lower-case letters, digits, - and _, "
                 "such as binmnist-1124-0915"

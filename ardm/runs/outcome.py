@@ -26,6 +26,10 @@ ENDS_THE_JOB: frozenset[Kind] = frozenset(
 """Outcomes after which starting again would change nothing, or is not wanted."""
 
 
+_STORE_LIBRARIES = ("aiohttp", "gcsfs", "google", "requests")
+"""Of `gs://`. Not all of their errors are an OSError: gcsfs (2026.10) has its own for a 5xx."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The end of an attempt."""
@@ -57,7 +61,8 @@ def of_error(error: BaseException, step: int, group_size: int) -> Outcome:
             return Outcome("worker_lost", step, line)
     if isinstance(error, MemoryError):
         return Outcome("out_of_memory", step, line, detail)
-    if isinstance(error, OSError):
+    library = type(error).__module__.partition(".")[0]
+    if isinstance(error, OSError) or library in _STORE_LIBRARIES:
         return Outcome("storage_fault", step, line, detail)
     return Outcome("failed", step, line, detail)
 

@@ -26,6 +26,7 @@ class Pace:
         self._points: list[float] = []
         self._mark = clock()
         self._window_start: float | None = None
+        self._window_step = 0
         self.step_s: float | None = None
         """Seconds of the last step; None of the first, which compiles."""
 
@@ -34,7 +35,7 @@ class Pace:
         now = self._clock()
         if self._window_start is None:
             # The first step compiles: its seconds would spoil the rate.
-            self._window_start = now
+            self._window_start, self._window_step = now, number
         else:
             self.step_s = now - self._mark
             self._recent.append((self.step_s, nelbo_bpd))
@@ -47,9 +48,9 @@ class Pace:
         start = self._window_start
         if start is None or self._mark - start < WINDOW:
             return None
-        rate = len(self._points) / (self._mark - start)
+        rate = (self._step - self._window_step) / (self._mark - start)
         point = sum(self._points) / len(self._points)
-        self._points, self._window_start = [], self._mark
+        self._points, self._window_start, self._window_step = [], self._mark, self._step
         return {"nelbo_bpd": round(point, 6), "steps_per_s": round(rate, 4)}
 
     @contextmanager

@@ -33,7 +33,8 @@ def pull(run: Run, to: Path) -> dict[str, Any]:
         NotFound: no such run, or no checkpoint of it verifies.
     """
     spec = catalogue.read_spec(run)
-    if to.exists() and any(to.iterdir()) and not (to / NOTE).exists():
+    to = to.resolve()
+    if to.is_file() or (to.is_dir() and any(to.iterdir()) and not (to / NOTE).exists()):
         raise InputError(f"{to} exists and is no pulled checkpoint; name another directory")
     aside = to.with_name(f".{to.name}.part")
     skipped: list[dict[str, Any]] = []

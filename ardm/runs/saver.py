@@ -35,6 +35,7 @@ class Saver:
         ledger: told of every save and failure.
         restored: the step that the attempt began with, which need not be saved again.
         clock: monotonic seconds.
+        sleep: for so many seconds.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class Saver:
         ledger: Ledger,
         restored: int,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._run, self._number, self._config, self._ledger = run, number, config, ledger
-        self._clock = clock
+        self._clock, self._sleep = clock, sleep
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ardm-save")
         self._busy: Future[None] | None = None
         self._failures = 0
@@ -67,7 +69,9 @@ class Saver:
         """Whether a save is under way."""
         return self._busy is not None and not self._busy.done()
 
-    def offer(self, step: int, state: Any, seconds: float | None = None) -> None:
+    def offer(
+        self, step: int, state: Any, seconds: float | None = None, *, pause: bool = False
+    ) -> None:
         """Begin a save of this state if it is time for one; returns at once.
 
         At a multiple of `keep_every` it is always time, and a save under way is waited for.
@@ -77,13 +81,14 @@ class Saver:
             state: to be saved.
             seconds: that the step took, from which the cost of saves is told; None if it is not
                 known, as of a step that compiled.
+            pause: whether training pauses after this step, which is a good time for a save.
         """
         if seconds is not None:
             self._measure(seconds)
         every = self._config.keep_every
         if every and step % every == 0:
             self._join(timeout=None)
-        elif self.saving or self._clock() < self._next:
+        elif self.saving or (self._clock() < self._next and not pause):
             return
         self._began = self._clock()
         self._next = self._began + self._interval.seconds()
@@ -106,7 +111,7 @@ class Saver:
         deadline = begin + patience
         self._join(timeout=patience)
         pause = BACK_OFF
-        while self.saved_step != step or self.saved_time is None:
+        while self.saved_step != step:
             if self.saving or self._clock() >= deadline:
                 raise SaveFailed(
                     f"step {step} could not be saved to {self._run.uri} within {patience:.0f} s "
@@ -117,7 +122,7 @@ class Saver:
             self._join(timeout=max(deadline - self._clock(), 0.1))
             self.raise_if_superseded()
             if self.error:
-                time.sleep(min(pause, max(deadline - self._clock(), 0.0)))
+                self._sleep(min(pause, max(deadline - self._clock(), 0.0)))
                 pause *= 2
         self._ledger.add("final_save", step=step, seconds=round(self._clock() - begin, 3))
 
@@ -157,7 +162,7 @@ class Saver:
             log.warning("step %d could not be saved (%s); training goes on", step, self.error)
 
     def _save(self, step: int, state: Any) -> None:
-        if step == self.saved_step and self.saved_time is not None:
+        if step == self.saved_step:
             return
         self.superseded_by = attempt.newer(self._run, self._number)
         if self.superseded_by is not None:
@@ -189,10 +194,11 @@ class Saver:
 
     def _prune(self, newest: checkpoints.Checkpoint) -> None:
         try:
+            # A claim made since this save began may just be reading what would be removed.
+            if attempt.newer(self._run, self._number):
+                return
             gone = checkpoints.prune(newest, self._config.keep_last, self._config.keep_every)
-        except (
-            Exception
-        ) as error:  # an old checkpoint too many harms nothing; the next save retries
+        except Exception as error:  # one too many harms nothing; the next save tries again
             log.warning("old checkpoints could not be pruned (%s)", error)
         else:
             log.debug("pruned steps %s", gone)

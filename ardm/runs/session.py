@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from ardm.runs.pace import Pace
 from ardm.runs.recorder import Recorder
 from ardm.runs.saver import Saver
 from ardm.runs.spec import JobSpec
+from ardm.training.evaluate import Disturbed
 from ardm.training.group import Group
 from ardm.training.loop import Done, Work, train
 from ardm.training.state import TrainState, init, template
@@ -221,7 +223,9 @@ class _Leader:
     def _after_step(self, done: Done, saver: Saver, gallery: Gallery) -> tuple[TrainState, int]:
         self._step = done.step
         point = self._pace.step(done.step, float(done.metrics.nelbo_bpd))
-        saver.offer(done.step, done.state, self._pace.step_s)
+        last = done.step == self._spec.training.steps
+        evaluating = done.step % self._spec.evaluation.every == 0 and not last and not done.flag
+        saver.offer(done.step, done.state, self._pace.step_s, pause=evaluating)
         self._recorder.scalars.add_scalar("train/nelbo_bpd", point, done.step)
         self._recorder.scalars.add_scalar(
             "train/grad_norm", float(done.metrics.grad_norm), done.step
@@ -229,24 +233,32 @@ class _Leader:
         if window := self._pace.window():
             self._past.add(self._ledger.add("trained", step=done.step, **window))
             self._recorder.scalars.add_scalar("train/steps_per_s", window["steps_per_s"], done.step)
-        last = done.step == self._spec.training.steps
-        if done.step % self._spec.evaluation.every == 0 and not last and not done.flag:
-            with self._pace.paused():
-                gallery.evaluate(done.state, final=False)
+        if evaluating:
+            with self._pace.paused(), suppress(Disturbed):
+                gallery.evaluate(done.state, final=False, go_on=self._undisturbed)
         return done.state, done.flag
 
     def _finish(self, state: TrainState, flag: int, saver: Saver, gallery: Gallery) -> Outcome:
         step = int(state.step)
         self._state_name = "draining" if flag == PREEMPT else "saving"
         saver.finish(step, state, PATIENCE_ON_NOTICE if flag == PREEMPT else PATIENCE)
+        if flag:
+            return self._broken_off(flag, step)
+        try:
+            gallery.evaluate(state, final=True, go_on=self._undisturbed)
+        except Disturbed:
+            # The work is done and saved; the next attempt has only this evaluation to do.
+            return self._broken_off(self._raise_flag(), step)
+        return Outcome("completed", step, f"all {step} steps done and saved")
+
+    def _broken_off(self, flag: int, step: int) -> Outcome:
+        """The end of an attempt whose state is saved."""
+        if flag == SUPERSEDED:
+            return Outcome("superseded", step, "a newer attempt holds the run")
         if flag == STOP:
             return Outcome("stopped", step, "asked to stop; saved")
-        if flag == PREEMPT:
-            reason = self._place.notice.reason or "another worker got a notice"
-            return Outcome("preempted", step, f"{reason}; saved")
-        self._state_name = "saving"
-        gallery.evaluate(state, final=True)
-        return Outcome("completed", step, f"all {step} steps done and saved")
+        reason = self._place.notice.reason or "another worker got a notice"
+        return Outcome("preempted", step, f"{reason}; saved")
 
     def _restore(self) -> TrainState:
         """The state to begin with, the same on all ranks."""
@@ -304,6 +316,9 @@ class _Leader:
         if self._place.notice.reason:
             return PREEMPT
         return STOP if self._recorder.stop_requested else NOTHING
+
+    def _undisturbed(self) -> bool:
+        return self._raise_flag() == NOTHING
 
     def _progress(self) -> dict[str, Any]:
         saver = self._saver

@@ -105,7 +105,7 @@ def parse(text: str, source: str, overrides: Sequence[str] = ()) -> JobSpec:
     """Read a job file from its text; see `load`."""
     try:
         raw = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2024-13-01, which is no date
         raise SpecError(source, [f"not valid YAML: {error}"]) from error
     if not isinstance(raw, dict):
         raise SpecError(source, [f"expected sections such as `training:`, got {raw!r:.60}"])
@@ -113,7 +113,7 @@ def parse(text: str, source: str, overrides: Sequence[str] = ()) -> JobSpec:
     faults += _faults(raw)
     if faults:
         raise SpecError(source, faults)
-    return JobSpec.model_validate_json(json.dumps(raw))
+    return JobSpec.model_validate_json(json.dumps(raw, default=str))
 
 
 def differences(old: JobSpec, new: JobSpec) -> list[str]:
@@ -155,7 +155,7 @@ def _override(raw: dict[str, Any], overrides: Sequence[str]) -> Iterator[str]:
         else:
             try:
                 target[last] = yaml.load(value, _Loader)
-            except yaml.YAMLError:
+            except (yaml.YAMLError, ValueError):
                 yield f"--set {item}: the value is not valid YAML"
 
 

@@ -1,5 +1,6 @@
 """The NELBO of a set of images, with its standard error."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -16,6 +17,10 @@ _EVALUATION = 2**31 - 1
 
 
 _terms = jax.jit(evaluate_batch, static_argnames=("model", "batch"))
+
+
+class Disturbed(Exception):
+    """The evaluation was broken off because there is something more urgent to do."""
 
 
 class Estimate(NamedTuple):
@@ -47,7 +52,11 @@ class Evaluator:
         self._chunk = chunk or (16 if jax.default_backend() == "cpu" else 256)
 
     def __call__(
-        self, params: Params, images: UInt8[np.ndarray, "n h w c"], passes: int = 1
+        self,
+        params: Params,
+        images: UInt8[np.ndarray, "n h w c"],
+        passes: int = 1,
+        go_on: Callable[[], bool] = lambda: True,
     ) -> Estimate:
         """Estimate the NELBO.
 
@@ -55,11 +64,15 @@ class Evaluator:
             params: the parameters, usually the EMA.
             images: values 0 .. K-1.
             passes: times that each image is evaluated, each with another order and t.
+            go_on: asked before each call of the network.
 
         Returns:
             The estimate; the same bits for the same arguments.
+
+        Raises:
+            Disturbed: it was not to go on.
         """
-        per_pass = np.stack([self._one_pass(params, images, i) for i in range(passes)])
+        per_pass = np.stack([self._one_pass(params, images, i, go_on) for i in range(passes)])
         per_image = per_pass.astype(np.float64).mean(axis=0)
         nats = float(per_image.mean())
         se = float(per_image.std(ddof=1) / np.sqrt(len(images))) if len(images) > 1 else 0.0
@@ -67,11 +80,17 @@ class Evaluator:
         return Estimate(nats / bits, nats, se / bits, se, len(images), passes)
 
     def _one_pass(
-        self, params: Params, images: UInt8[np.ndarray, "n h w c"], number: int
+        self,
+        params: Params,
+        images: UInt8[np.ndarray, "n h w c"],
+        number: int,
+        go_on: Callable[[], bool],
     ) -> np.ndarray:
         n = len(images)
         estimates = []
         for first in range(0, n, self._chunk):
+            if not go_on():
+                raise Disturbed
             # The last chunk is filled up with repetitions, so that there is one program only.
             index = np.arange(first, first + self._chunk) % n
             where = jnp.asarray(index)

@@ -129,7 +129,7 @@ def _tile(images: Integer[np.ndarray, "n h w c"], classes: int) -> np.ndarray:
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Mean over a centred window, narrower at the ends; from the first infinity on there is none."""
+    """Mean over a centred window, narrower at the ends; none from the first infinity on."""
     half = max(1, len(values) // 40)
     total = np.concatenate([[0.0], np.cumsum(np.where(np.isfinite(values), values, np.nan))])
     i = np.arange(len(values))

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -53,10 +53,12 @@ def serving() -> Iterator[Metadata]:
                     query["last_etag"],
                     float(query["timeout_sec"]),
                 )
-                self.send_response(200)
-                self.send_header("ETag", etag)
-                self.end_headers()
-                self.wfile.write(text.encode())
+                # Whoever asked may be gone by now.
+                with suppress(ConnectionError):
+                    self.send_response(200)
+                    self.send_header("ETag", etag)
+                    self.end_headers()
+                    self.wfile.write(text.encode())
 
         def log_message(self, *_: object) -> None:
             pass

@@ -16,7 +16,7 @@ from tests.cluster.ray_nodes import agent, nodes
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_notice_loses_no_step(tmp_path: Path, reference: str) -> None:
     ardm = Ardm(str(tmp_path / "runs"))
     run = Run(Store(ardm.store), "moved")

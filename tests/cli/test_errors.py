@@ -1,0 +1,82 @@
+"""Bad input as a person meets it: one message, the right exit code, nothing started or lost."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import TINY, Ardm
+
+
+@pytest.fixture
+def ardm(tmp_path: Path) -> Ardm:
+    return Ardm(str(tmp_path / "runs"))
+
+
+def test_all_faults_of_a_job_file_are_told_at_once(ardm: Ardm, tmp_path: Path) -> None:
+    job = tmp_path / "bad.yaml"
+    job.write_text(
+        "job: bad\n"
+        "training: {lerning_rate: 0.1, steps: many, grad_shards: 3}\n"
+        "data: {source: bundeld}\n"
+        "chekpoint: {interval: 5}\n"
+    )
+    for command in ("validate", "submit", "train"):
+        said = ardm(command, str(job), code=2).stderr
+        assert str(job) in said
+        assert "training.lerning_rate: unknown key; did you mean 'learning_rate'?" in said
+        assert "training.steps" in said
+        assert "'many'" in said
+        assert "did you mean 'bundled'?" in said
+        assert "chekpoint: unknown key; did you mean 'checkpoint'?" in said
+        assert "Traceback" not in said
+    assert not Path(ardm.store).exists()
+
+
+def test_a_missing_job_file(ardm: Ardm) -> None:
+    assert "nothing.yaml" in ardm("submit", "nothing.yaml", code=2).stderr
+
+
+def test_a_missing_bucket_is_told_within_ten_seconds(emulator: str) -> None:
+    begin = time.monotonic()
+    said = Ardm("gs://no-such-bucket/runs")("submit", str(TINY), code=2).stderr
+    # The promise is 10 s; the rest is Python's start on a busy machine.
+    assert time.monotonic() - begin < 30
+    assert "gs://no-such-bucket/runs" in said
+    assert "Create the bucket" in said
+
+
+def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
+    said = Ardm(str(tmp_path / "file"))("submit", str(TINY), code=2).stderr
+    assert "cannot be written" in said
+
+
+def test_unknown_runs(ardm: Ardm) -> None:
+    options = ("--set", "training.steps=1", "--set", "training.warmup=0", "--no-progress")
+    ardm("train", str(TINY), "--run", "known", *options)
+    for command in ("status", "watch", "logs", "stop", "pull", "sample", "evaluate", "report"):
+        said = ardm(command, "unknown", code=4).stderr
+        assert "no run 'unknown'" in said
+        assert "known" in said.partition("Known runs:")[2]
+    assert "no run of job 'other'" in ardm("status", "--job", "other", code=4).stderr
+
+
+def test_another_spec_is_refused_with_the_differences(ardm: Ardm) -> None:
+    once = ("--run", "mine", "--no-progress", "--set", "training.warmup=0")
+    ardm("train", str(TINY), *once, "--set", "training.steps=1")
+    changed = (*once, "--set", "training.steps=2", "--set", "seed=1")
+    said = ardm("train", str(TINY), *changed, code=2).stderr
+    assert "training.steps: 1 -> 2" in said
+    assert "seed: 0 -> 1" in said
+    ardm("train", str(TINY), *once, "--set", "training.steps=2", "--override")
+    assert ardm.status("mine")["step"] == 2
+    assert "training.steps: 2 -> 1" in ardm(
+        "train", str(TINY), *once, "--set", "training.steps=1", code=2
+    ).stderr
+
+
+def test_help_tells_the_exit_codes(ardm: Ardm) -> None:
+    said = " ".join(ardm("--help").stdout.split())
+    for code in ("0 done", "2 bad input", "3 the job failed", "75 interrupted"):
+        assert code in said

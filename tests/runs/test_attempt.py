@@ -1,0 +1,36 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from ardm.runs import attempt
+from ardm.runs.layout import Run
+from ardm.runs.store import Store
+
+
+def test_attempts_are_numbered_and_the_newest_holds_the_run(run):
+    assert [attempt.claim(run, {"n": n}) for n in (1, 2, 3)] == [1, 2, 3]
+    assert run.attempts() == [1, 2, 3]
+    assert attempt.newer(run, 1) == 3
+    assert attempt.newer(run, 3) is None
+    assert run.store.read_json(run.claim(2)) == {"n": 2}
+
+
+def test_claims_made_at_the_same_instant_get_numbers_of_their_own(run):
+    barrier = threading.Barrier(6)
+
+    def claim(who: int) -> int:
+        mine = Run(Store(run.store.uri), run.name)
+        barrier.wait(30)
+        return attempt.claim(mine, {"who": who})
+
+    with ThreadPoolExecutor(6) as threads:
+        numbers = list(threads.map(claim, range(6)))
+    assert sorted(numbers) == [1, 2, 3, 4, 5, 6]
+    for who, number in enumerate(numbers):
+        assert run.store.read_json(run.claim(number)) == {"who": who}
+
+
+def test_a_claim_tells_where_and_with_which_versions():
+    about = attempt.about_here(1.23456, 2)
+    assert (about["time"], about["workers"]) == (1.235, 2)
+    assert about["device"].startswith("cpu:")
+    assert set(about["libraries"]) >= {"jax", "jaxlib", "flax", "optax", "numpy"}

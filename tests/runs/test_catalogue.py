@@ -1,0 +1,82 @@
+from datetime import timedelta
+
+import pytest
+
+from ardm.errors import NotFound, SpecConflict
+from ardm.runs import catalogue
+from ardm.runs.layout import Run
+from ardm.runs.store import Store
+from tests.runs.setting import NOW, opened, tiny_spec
+
+
+def test_a_new_run_freezes_its_spec_and_an_equal_one_goes_on(store_uri, spec):
+    run = opened(store_uri, "again")
+    assert catalogue.read_spec(run) == spec
+    assert catalogue.open_run(run, spec, NOW + timedelta(days=1)) is False
+    assert catalogue.entries(run.store)[0].created == "2026-11-24T09:15:00+00:00"
+
+
+def test_another_spec_is_refused_with_all_its_differences(run, spec):
+    other = tiny_spec("seed=8", "training.steps=50")
+    with pytest.raises(SpecConflict) as caught:
+        catalogue.open_run(run, other, NOW)
+    assert "seed: 7 -> 8" in str(caught.value)
+    assert "training.steps: 40 -> 50" in str(caught.value)
+    assert "--override" in str(caught.value)
+    assert catalogue.read_spec(run) == spec
+
+
+def test_an_override_is_recorded_and_the_replaced_specs_are_kept(run, spec):
+    second, third = tiny_spec("training.steps=50"), tiny_spec("training.steps=60")
+    frozen = run.store.read(run.job_file)
+    assert catalogue.open_run(run, second, NOW + timedelta(hours=1), override=True) is False
+    assert catalogue.open_run(run, third, NOW + timedelta(hours=2), override=True) is False
+    assert catalogue.read_spec(run) == third
+    assert run.store.read(run.replaced_job_file(1)) == frozen
+    assert b"steps: 50" in run.store.read(run.replaced_job_file(2))
+    assert [entry.created for entry in catalogue.entries(run.store)] == [
+        "2026-11-24T09:15:00+00:00"
+    ]
+
+
+def test_an_override_without_a_difference_changes_nothing(run, spec):
+    catalogue.open_run(run, spec, NOW, override=True)
+    assert run.store.read(run.replaced_job_file(1)) is None
+
+
+def test_other_workers_are_no_other_spec(run):
+    more = tiny_spec("scaling.workers=2")
+    assert catalogue.open_run(run, more, NOW) is False
+    assert catalogue.read_spec(run) == more
+
+
+def test_an_unknown_run_is_answered_with_those_there_are(run):
+    opened(run.store.uri, "tiny-2")
+    with pytest.raises(NotFound, match=r"no run 'tiny-3'.*Known runs: tiny-1, tiny-2"):
+        catalogue.read_spec(Run(run.store, "tiny-3"))
+
+
+def test_the_newest_run_is_found_by_job_or_among_all(store_uri):
+    store = opened(store_uri, "first").store
+    with pytest.raises(NotFound, match=r"no run of job 'other'.*Known runs: first"):
+        catalogue.newest(store, "other")
+    later = Run(store, "another")
+    catalogue.open_run(later, tiny_spec("job=other"), NOW + timedelta(seconds=1))
+    assert catalogue.newest(store).name == "another"
+    assert catalogue.newest(store, "tiny").name == "first"
+    assert [entry.job for entry in catalogue.entries(store)] == ["tiny", "other"]
+
+
+def test_an_empty_store_has_no_newest_run(tmp_path):
+    with pytest.raises(NotFound, match="Known runs: none"):
+        catalogue.newest(Store(str(tmp_path)))
+
+
+def test_what_is_no_run_is_passed_over(run):
+    run.store.write("_shared/data/x", b"x")
+    run.store.write("notes/readme", b"x")
+    assert [entry.run.name for entry in catalogue.entries(run.store)] == ["tiny-1"]
+
+
+def test_a_new_name_holds_the_job_and_the_time():
+    assert catalogue.new_name("tiny", NOW) == "tiny-20261124-091500"

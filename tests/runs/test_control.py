@@ -1,0 +1,91 @@
+import pytest
+
+from ardm.runs import attempt, control
+from ardm.runs.ledger import Ledger
+
+
+def lived(run, submission="s1", **ended):
+    """An attempt of a submission; with the events that are given by their kinds."""
+    number = attempt.claim(run, {"submission": submission})
+    book = Ledger(run, number)
+    for kind, fields in ended.items():
+        book.add(kind, **fields)
+    book.flush()
+    return number
+
+
+def end(outcome, reason="because"):
+    return {"outcome": outcome, "step": 3, "reason": reason, "detail": ""}
+
+
+def test_a_stop_is_asked_of_the_newest_attempt_unless_it_has_ended(run):
+    assert control.request_stop(run) is None
+    lived(run, ended=end("preempted"))
+    assert control.request_stop(run) is None
+    number = lived(run)
+    assert control.request_stop(run) == number
+    assert run.store.read(run.stop_request(number)) is not None
+    assert run.store.read(run.stop_request(1)) is None
+
+
+def test_the_end_is_waited_for(local_run):
+    number = lived(local_run)
+    naps = []
+
+    def sleep(seconds):
+        naps.append(seconds)
+        if len(naps) == 3:
+            book = Ledger(local_run, number, rank=1)
+            book.add("ended", **end("stopped"))
+            book.flush()
+
+    assert control.wait_for_end(local_run, number, 60.0, sleep)["outcome"] == "stopped"
+    assert len(naps) == 3
+    assert control.wait_for_end(local_run, lived(local_run), 0.0, sleep) is None
+
+
+def test_attempts_that_come_no_further_are_a_crash_loop_in_the_end(run):
+    assert control.crash_loop(run, lived(run), 2) is None
+    lived(run, ended=end("failed", "boom"))
+    number = lived(run)
+    found = control.crash_loop(run, number, 2)
+    assert (found.attempts, found.last_reason) == ([1, 2], "boom")
+    assert control.crash_loop(run, number, 3) is None
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        {"saved": {"step": 3}},
+        {"ended": end("preempted")},
+        {"ended": end("stopped")},
+        {"saved": {"step": 3}, "ended": end("worker_lost")},
+    ],
+)
+def test_progress_or_an_orderly_end_breaks_the_loop(local_run, progress):
+    lived(local_run)
+    lived(local_run, **progress)
+    lived(local_run)
+    assert control.crash_loop(local_run, lived(local_run), 2) is None
+
+
+def test_a_new_submission_has_a_new_budget(local_run):
+    for _ in range(3):
+        lived(local_run, "s1")
+    assert control.crash_loop(local_run, lived(local_run, "s2"), 3) is None
+    assert control.crash_loop(local_run, lived(local_run, "s2"), 1) is not None
+
+
+def test_attempts_started_by_hand_are_nobodys_loop(local_run):
+    """Else a run that was killed three times at once could never be gone on with."""
+    for _ in range(3):
+        lived(local_run, None)
+    assert control.crash_loop(local_run, lived(local_run, None), 3) is None
+
+
+def test_a_programming_error_of_another_worker_is_found_by_the_next_attempt(local_run):
+    wrong = {"rank": 1, "outcome": "failed", "step": 2, "reason": "boom", "detail": "Traceback"}
+    lived(local_run, "s1", worker_failed=wrong)
+    found = control.failure(local_run, lived(local_run, "s1"))
+    assert (found["rank"], found["reason"]) == (1, "boom")
+    assert control.failure(local_run, lived(local_run, "s2")) is None

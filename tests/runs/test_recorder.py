@@ -1,0 +1,96 @@
+import logging
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from ardm.runs import attempt, control, recorder
+from ardm.runs.ledger import Ledger
+from ardm.runs.recorder import Recorder
+from tests.runs.setting import events
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(recorder, "BEAT_LOCAL", 0.05)
+    monkeypatch.setattr(recorder, "BEAT_REMOTE", 0.1)
+
+
+@pytest.fixture
+def recording(run):
+    """A recorder of the run's first attempt, its ledger, and the number."""
+    number = attempt.claim(run, {})
+    ledger = Ledger(run, number)
+    voice = Recorder(run, number, ledger, lambda: {"step": 3, "state": "training"})
+    yield voice, ledger, number
+    voice.close()
+
+
+def soon(ask, seconds: float = 15.0):
+    deadline = time.monotonic() + seconds
+    while not (found := ask()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+def test_each_beat_sends_the_ledger_and_where_the_attempt_is(run, recording):
+    voice, ledger, number = recording
+    ledger.add("started", step=0)
+    voice.start()
+    progress = soon(lambda: run.store.read_json(run.progress(number)))
+    assert (progress["step"], progress["state"]) == (3, "training")
+    assert time.time() - progress["time"] < 20
+    assert [e["event"] for e in events(run, number)] == ["started"]
+
+
+def test_a_stop_request_and_a_newer_claim_are_heard(run, recording):
+    voice, _, number = recording
+    voice.start()
+    assert not voice.stop_requested
+    assert control.request_stop(run) == number
+    assert soon(lambda: voice.stop_requested)
+    assert voice.superseded_by is None
+    newer = attempt.claim(run, {})
+    assert soon(lambda: voice.superseded_by) == newer
+
+
+def test_the_log_the_scalars_and_the_pictures_reach_the_store(run, recording):
+    voice, _, number = recording
+    logging.getLogger("ardm.test").warning("something to be logged")
+    voice.scalars.add_scalar("train/nelbo_bpd", 0.5, 1)
+    voice.put("samples", "00000001.png", b"png")
+    voice.close()
+    assert b"something to be logged" in run.store.read(run.file("logs", f"{number:06d}.log"))
+    assert run.store.read(run.file("samples", "00000001.png")) == b"png"
+    folder = f"{run.name}/tensorboard/{number:06d}"
+    assert [name for name in run.store.names(folder) if name.startswith("events.out")]
+
+
+def test_a_failing_store_reaches_nobody_and_all_is_sent_once_it_is_mended(local_run):
+    number = attempt.claim(local_run, {})
+    ledger = Ledger(local_run, number)
+    voice = Recorder(local_run, number, ledger, dict)
+    blocked = [Path(local_run.store.path(f"{local_run.name}/{n}")) for n in ("events", "samples")]
+    for path in blocked:
+        path.write_text("in the way")
+    voice.start()
+    ledger.add("started", step=0)
+    voice.put("samples", "a.png", b"png")
+    time.sleep(0.3)
+    assert voice._thread.is_alive()
+    for path in blocked:
+        path.unlink()
+    assert soon(lambda: events(local_run, number, "started"))
+    voice.close()
+
+
+def test_a_store_that_is_gone_at_the_end_is_left_alone(local_run):
+    number = attempt.claim(local_run, {})
+    voice = Recorder(local_run, number, Ledger(local_run, number), dict)
+    voice.start()
+    root = Path(local_run.store.root)
+    shutil.rmtree(root)
+    root.write_text("in the way")
+    voice.close()
+    assert not voice._thread.is_alive()

@@ -1,0 +1,209 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ardm.errors import SaveFailed, Superseded
+from ardm.runs import attempt, checkpoints
+from ardm.runs.digest import digest
+from ardm.runs.ledger import Ledger
+from ardm.runs.saver import BACK_OFF, Saver
+from ardm.runs.spec import CheckpointConfig
+from tests.runs.setting import events, small_state
+
+
+class Clock:
+    """Monotonic seconds that pass only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+class Scene:
+    """A saver of a run's newest attempt, its ledger and its clock."""
+
+    def __init__(self, run, restored: int = 0, **config) -> None:
+        self.run, self.clock = run, Clock()
+        self.number = attempt.claim(run, {})
+        self.ledger = Ledger(run, self.number)
+        self.config = CheckpointConfig(**{"interval": 10.0, "keep_last": 2} | config)
+        self.saver = Saver(
+            run, self.number, self.config, self.ledger, restored, self.clock, self.clock.sleep
+        )
+
+    def offer(self, step: int, after: float = 0.0) -> bool:
+        """Offer a step so many seconds later; whether it is saved, once that is over."""
+        self.clock.now += after
+        self.saver.offer(step, small_state(step))
+        self.saver._join(30)
+        return self.saver.saved_step == step
+
+    def told(self, kind: str):
+        self.ledger.flush()
+        return events(self.run, self.number, kind)
+
+    def steps(self):
+        return sorted(place.step for place in checkpoints.committed(self.run))
+
+
+@pytest.fixture
+def folder(local_run) -> Path:
+    """Where the checkpoints of a local run lie."""
+    return Path(local_run.store.path(local_run.checkpoints_dir))
+
+
+def break_store(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.write_text("in the way")
+
+
+def mend_store(folder: Path) -> None:
+    folder.unlink()
+
+
+def test_saves_are_an_interval_apart(run):
+    scene = Scene(run)
+    assert not scene.offer(1)
+    assert not scene.offer(2, after=9.0)
+    assert scene.offer(3, after=1.0)
+    assert not scene.offer(4, after=9.9)
+    assert scene.offer(5, after=0.1)
+    assert scene.steps() == [3, 5]
+    saved = scene.told("saved")
+    assert [(e["step"], e["digest"]) for e in saved] == [
+        (s, digest(small_state(s))) for s in (3, 5)
+    ]
+    assert all(e["bytes"] > 0 and e["seconds"] >= 0 for e in saved)
+
+
+def test_steps_to_be_kept_for_good_are_saved_whatever_the_time(local_run):
+    scene = Scene(local_run, keep_every=4, keep_last=1)
+    assert [step for step in range(1, 10) if scene.offer(step)] == [4, 8]
+    assert scene.offer(9, after=10.0)
+    assert scene.steps() == [4, 8, 9]
+
+
+def test_what_is_no_longer_needed_is_pruned(local_run):
+    scene = Scene(local_run, keep_last=2)
+    assert all(scene.offer(step, after=10.0) for step in (1, 2, 3, 4))
+    assert scene.steps() == [3, 4]
+
+
+def test_the_last_state_is_saved_and_waited_for(run):
+    scene = Scene(run)
+    scene.saver.finish(7, small_state(7), patience=60.0)
+    assert scene.steps() == [7]
+    assert scene.clock.slept == []
+
+
+def test_what_is_saved_already_is_not_saved_again(local_run):
+    scene = Scene(local_run)
+    assert scene.offer(3, after=10.0)
+    scene.saver.finish(3, small_state(3), patience=60.0)
+    assert len(scene.told("saved")) == 1
+    again = Scene(local_run, restored=3)
+    again.saver.finish(3, small_state(3), patience=60.0)
+    assert again.told("saved") == []
+
+
+def test_a_newer_claim_ends_the_saving(run):
+    scene = Scene(run)
+    assert scene.offer(1, after=10.0)
+    newer = attempt.claim(run, {})
+    assert not scene.offer(2, after=10.0)
+    assert scene.saver.superseded_by == newer
+    with pytest.raises(Superseded, match=f"attempt {newer} holds the run"):
+        scene.saver.raise_if_superseded()
+    with pytest.raises(Superseded):
+        scene.saver.finish(3, small_state(3), patience=60.0)
+    assert scene.steps() == [1]
+
+
+def test_a_save_overtaken_by_a_newer_claim_removes_nothing(local_run):
+    """The new attempt may be reading the very checkpoint that would be pruned."""
+    scene = Scene(local_run, keep_last=1)
+    assert scene.offer(1, after=10.0)
+
+    class Late(Ledger):
+        """The claim comes between the commit of a save and its pruning."""
+
+        def add(self, kind, **fields):
+            if kind == "saved":
+                attempt.claim(local_run, {})
+            return super().add(kind, **fields)
+
+    scene.saver._ledger = Late(local_run, scene.number)
+    assert scene.offer(2, after=10.0)
+    assert scene.steps() == [1, 2]
+
+
+def test_training_is_told_of_a_failing_store_and_saves_go_on_once_it_is_mended(local_run, folder):
+    scene = Scene(local_run)
+    break_store(folder)
+    assert not scene.offer(1, after=10.0)
+    assert scene.saver.error
+    assert "\n" not in scene.saver.error
+    assert scene.saver.saved_step == 0
+    # Tried again after 1, 2, 4, 8 and then every 10 seconds, with the state of that time.
+    tries = []
+    for step in range(2, 40):
+        scene.offer(step, after=1.0)
+        if len(scene.told("save_failed")) > len(tries) + 1:
+            tries.append(step - 1)
+    assert tries == [1, 3, 7, 15, 25, 35]
+    mend_store(folder)
+    assert scene.offer(100, after=10.0)
+    assert scene.saver.error is None
+    assert scene.steps() == [100]
+    # After a success the next failure is tried again soon.
+    break_store(folder)
+    assert not scene.offer(101, after=10.0)
+    mend_store(folder)
+    assert scene.offer(102, after=BACK_OFF)
+
+
+def test_the_last_save_is_tried_until_patience_is_over(local_run, folder):
+    scene = Scene(local_run)
+    break_store(folder)
+    with pytest.raises(SaveFailed) as caught:
+        scene.saver.finish(9, small_state(9), patience=20.0)
+    message = str(caught.value)
+    assert "step 9 could not be saved" in message
+    assert "within 20 s" in message
+    assert "newest checkpoint is of step 0" in message
+    assert "run the same command again" in message
+    assert scene.clock.slept == [1.0, 2.0, 4.0, 8.0, 5.0]
+
+
+def test_the_last_save_succeeds_when_the_store_is_mended_in_time(local_run, folder):
+    scene = Scene(local_run)
+    break_store(folder)
+
+    def sleep(seconds: float) -> None:
+        scene.clock.sleep(seconds)
+        if len(scene.clock.slept) == 3:
+            mend_store(folder)
+
+    scene.saver._sleep = sleep
+    scene.saver.finish(9, small_state(9), patience=60.0)
+    assert scene.steps() == [9]
+    assert len(scene.told("save_failed")) == 3
+    assert scene.saver.error is None
+
+
+def test_a_store_that_cannot_be_pruned_still_holds_the_new_checkpoint(local_run, folder):
+    scene = Scene(local_run, keep_last=1)
+    assert scene.offer(1, after=10.0)
+    place = checkpoints.Checkpoint(local_run, scene.number, 1)
+    (folder / f"{scene.number:06d}" / "junk").write_text("a file among the checkpoints")
+    assert scene.offer(2, after=10.0)
+    assert scene.saver.error is None
+    assert place.step not in scene.steps()

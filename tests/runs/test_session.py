@@ -1,0 +1,183 @@
+"""Attempts in this process: every way in which one can end, and that the next one goes on."""
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from ardm.runs import attempt, checkpoints, control, recorder, session
+from ardm.runs.session import Notice, Place, run_attempt
+from ardm.training.group import Alone
+from tests.runs.setting import Acting, events, files_of, newest_digest, opened, tiny_spec
+
+STEPS = 40
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(recorder, "BEAT_LOCAL", 0.1)
+    monkeypatch.setattr(recorder, "BEAT_REMOTE", 0.2)
+
+
+def go(run, act=None, notice=None, spec=None, **about):
+    group = Acting(act) if act else Alone()
+    return run_attempt(run, spec or tiny_spec(), Place(group, notice or Notice(), about))
+
+
+def at(step, do, slow=0.0):
+    """Do something in the course of a step, and take more time for the steps after it."""
+
+    def act(number):
+        if number == step:
+            do()
+        if number >= step:
+            time.sleep(slow)
+
+    return act
+
+
+def assert_completes_as_if_nothing_had_been(run, finished, **about):
+    ended = go(run, **about)
+    assert (ended.kind, ended.step) == ("completed", STEPS)
+    assert newest_digest(run) == newest_digest(finished)
+
+
+def test_a_run_is_completed_saved_evaluated_and_recorded(run, finished):
+    ended = go(run, by="test")
+    assert (ended.kind, ended.step, ended.detail) == ("completed", STEPS, "")
+    assert newest_digest(run) == newest_digest(finished)
+    kinds = [event["event"] for event in events(run, 1)]
+    assert kinds[:3] == ["claimed", "started", "first_step"]
+    assert kinds[-2:] == ["evaluated", "ended"]
+    assert events(run, 1, "ended")[0]["outcome"] == "completed"
+    found = events(run, 1, "evaluated")[0]
+    assert (found["step"], found["images"]) == (STEPS, 16)
+    claim = run.store.read_json(run.claim(1))
+    assert (claim["by"], claim["workers"]) == ("test", 1)
+    assert run.store.read_json(run.progress(1))["state"] == "completed"
+    assert {"loss.png", "loss-per-t.png"} <= set(run.store.names(f"{run.name}/plots"))
+    assert len(checkpoints.committed(run)) <= tiny_spec().checkpoint.keep_last
+
+
+def test_evaluations_and_samples_on_the_way(local_run):
+    spec = tiny_spec(
+        "training.steps=4",
+        "evaluation.every=2",
+        "evaluation.samples=2",
+        "evaluation.sample_steps=3",
+    )
+    run = opened(local_run.store.uri, "watched", spec)
+    assert go(run, spec=spec).kind == "completed"
+    assert [(e["step"], e["images"]) for e in events(run, 1, "evaluated")] == [(2, 4), (4, 16)]
+    assert run.store.names(f"{run.name}/samples") == ["00000002.png", "00000004.png"]
+
+
+def test_a_stopped_run_is_saved_and_goes_on_to_the_same_end(run, finished):
+    ended = go(run, at(5, lambda: control.request_stop(run), slow=0.15))
+    assert ended.kind == "stopped"
+    assert 5 <= ended.step < STEPS
+    assert newest_digest(run)[0] == ended.step
+    assert_completes_as_if_nothing_had_been(run, finished)
+    assert events(run, 2, "restored")[0]["step"] == ended.step
+    assert events(run, 2, "restored")[0]["from_attempt"] == 1
+
+
+def test_a_notice_ends_the_attempt_at_the_next_step_with_everything_saved(run, finished):
+    notice = Notice()
+    ended = go(run, at(5, lambda: setattr(notice, "reason", "spot")), notice)
+    assert (ended.kind, ended.step, ended.reason) == ("preempted", 6, "spot; saved")
+    assert newest_digest(run)[0] == 6
+    assert_completes_as_if_nothing_had_been(run, finished)
+
+
+def test_a_notice_during_the_last_step_loses_nothing(local_run, finished):
+    notice = Notice()
+    ended = go(local_run, at(STEPS - 1, lambda: setattr(notice, "reason", "spot")), notice)
+    assert (ended.kind, ended.step) == ("preempted", STEPS)
+    assert_completes_as_if_nothing_had_been(local_run, finished)
+    assert events(local_run, 2, "saved") == []
+
+
+def test_a_superseded_attempt_ends_and_the_newer_one_is_not_disturbed(run):
+    ended = go(run, at(5, lambda: attempt.claim(run, {}), slow=0.15))
+    assert ended.kind == "superseded"
+    assert ended.step < STEPS
+    assert "attempt 2 holds the run" in ended.reason
+    assert all(place.attempt == 1 for place in checkpoints.committed(run))
+    assert max(place.step for place in checkpoints.committed(run)) <= 6
+
+
+def test_a_programming_error_is_a_failure_with_its_trace(local_run, finished):
+    def wrong():
+        raise ZeroDivisionError("of the loss")
+
+    ended = go(local_run, at(5, wrong))
+    assert (ended.kind, ended.step) == ("failed", 4)
+    assert ended.reason == "ZeroDivisionError: of the loss"
+    assert "in wrong" in ended.detail
+    told = events(local_run, 1, "ended")[0]
+    assert (told["outcome"], told["detail"]) == ("failed", ended.detail)
+    assert_completes_as_if_nothing_had_been(local_run, finished)
+
+
+def test_an_attempt_after_a_crash_loop_ends_at_once(local_run, finished):
+    limit = tiny_spec().scaling.max_attempts_without_progress
+    for _ in range(limit):
+        attempt.claim(local_run, {"submission": "s1"})
+    ended = go(local_run, submission="s1")
+    assert (ended.kind, ended.step) == ("failed", 0)
+    assert "attempts [1, 2, 3] saved nothing new" in ended.reason
+    assert checkpoints.committed(local_run) == []
+    assert_completes_as_if_nothing_had_been(local_run, finished, submission="s2")
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_run_comes_to_the_same_end(run, finished):
+    notice = Notice()
+    go(run, at(9, lambda: setattr(notice, "reason", "spot")), notice)
+    newest = checkpoints.committed(run)[0]
+    for name, data in files_of(newest).items():
+        if "/d/" in name:
+            run.store.fs.pipe_file(run.store.path(name), data[: len(data) // 2])
+    assert_completes_as_if_nothing_had_been(run, finished)
+    skipped = events(run, 2, "skipped")
+    assert [(e["step"], e["from_attempt"]) for e in skipped] == [(newest.step, 1)]
+    assert run.store.names(run.damaged(1, newest.step))
+    began = events(run, 2, "restored") or events(run, 2, "started")
+    assert began[0]["step"] < newest.step
+
+
+def test_a_completed_run_has_nothing_left_to_do(local_run, finished):
+    assert_completes_as_if_nothing_had_been(local_run, finished)
+    assert_completes_as_if_nothing_had_been(local_run, finished)
+    assert events(local_run, 2, "saved") == []
+    assert events(local_run, 2, "first_step") == []
+
+
+def test_training_goes_on_while_the_store_is_broken(local_run, finished):
+    folder = Path(local_run.store.path(local_run.checkpoints_dir))
+
+    def break_store():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.write_text("in the way")
+
+    def act(number):
+        if number == 3:
+            break_store()
+        if number == 30:
+            folder.unlink()
+        time.sleep(0.03)
+
+    ended = go(local_run, act)
+    assert (ended.kind, ended.step) == ("completed", STEPS)
+    assert events(local_run, 1, "save_failed")
+    assert newest_digest(local_run) == newest_digest(finished)
+
+
+def test_a_store_that_stays_broken_is_no_programming_error(local_run, monkeypatch):
+    monkeypatch.setattr(session, "PATIENCE", 0.5)
+    folder = Path(local_run.store.path(local_run.checkpoints_dir))
+    folder.write_text("in the way")
+    ended = go(local_run)
+    assert (ended.kind, ended.step) == ("storage_fault", STEPS)
+    assert "could not be saved" in ended.reason

@@ -1,0 +1,129 @@
+import time
+
+import pytest
+
+from ardm.errors import NotFound
+from ardm.runs import attempt
+from ardm.runs.layout import Run
+from ardm.runs.ledger import Ledger
+from ardm.runs.status import STALE, status
+from tests.runs.setting import files_of, newest_digest, save, small_state
+
+NO_RAY = {"address": None, "submission_id": None, "status": None}
+
+
+def with_job(word):
+    return {"address": "http://127.0.0.1:8265", "submission_id": "tiny-1-1", "status": word}
+
+
+def lived(run, ago=0.0, state="training", step=5, ended=None, **claim):
+    """An attempt that was last heard of so many seconds ago."""
+    then = time.time() - ago
+    number = attempt.claim(run, {"time": then - 10, "workers": 1} | claim)
+    book = Ledger(run, number, clock=lambda: then)
+    book.add("started", step=0, seconds=1.0)
+    if ended:
+        book.add("ended", outcome=ended, step=step, reason="because", detail="")
+    book.flush()
+    progress = f'{{"state": "{state}", "step": {step}, "time": {then}, "eta_s": 9.0}}'
+    run.store.write(run.progress(number), progress.encode())
+
+
+def test_a_finished_run_is_told_with_every_field_that_scripts_rely_on(finished):
+    found = status(finished, NO_RAY)
+    assert (found["run"], found["job"]) == ("finished", "tiny")
+    assert (found["state"], found["step"], found["total_steps"]) == ("completed", 40, 40)
+    assert (found["checkpoint"]["step"], found["digest"]) == newest_digest(finished)
+    assert found["checkpoint"].keys() >= {"step", "attempt", "uri", "age_s", "bytes"}
+    assert found["checkpoint"]["bytes"] > 0
+    assert 0 <= found["checkpoint"]["age_s"] < 600
+    (told,) = found["attempts"]
+    assert told.keys() >= {
+        "attempt", "outcome", "reason", "workers", "first_step", "last_step", "steps_lost",
+        "started", "ended",
+    }  # fmt: skip
+    assert (told["attempt"], told["outcome"], told["workers"]) == (1, "completed", 1)
+    assert (told["first_step"], told["last_step"], told["steps_lost"]) == (0, 40, 0)
+    assert told["started"] < told["ended"]
+    metrics = found["metrics"]
+    assert 0 < metrics["train_nelbo_bpd"] < 2
+    assert 0 < metrics["test_nelbo_bpd"] < 2
+    assert metrics["test_nelbo_se"] > 0
+    assert found["goodput"].keys() >= {"fraction", "badput", "steps_lost"}
+    assert 0 < found["goodput"]["fraction"] <= 1
+    assert found["ray"].keys() >= {"address", "submission_id"}
+    assert found["steps_per_s"] is None
+    assert found["eta_s"] is None
+    assert found["skipped"] == []
+
+
+@pytest.mark.parametrize(
+    ("job", "state"),
+    [(None, "queued"), ("PENDING", "queued"), ("FAILED", "failed"), ("STOPPED", "stopped")],
+)
+def test_a_run_without_an_attempt(run, job, state):
+    found = status(run, with_job(job))
+    assert (found["state"], found["step"]) == (state, 0)
+    assert (found["digest"], found["checkpoint"], found["attempts"]) == (None, None, [])
+    assert found["goodput"]["fraction"] is None
+
+
+@pytest.mark.parametrize(
+    ("how", "job", "state"),
+    [
+        ({"state": "training"}, None, "training"),
+        ({"state": "starting", "step": 0}, None, "starting"),
+        ({"state": "saving"}, "RUNNING", "saving"),
+        ({"state": "draining"}, "RUNNING", "draining"),
+        ({"ago": STALE + 5}, "RUNNING", "recovering"),
+        ({"ago": STALE + 5}, None, "stopped"),
+        ({"ago": STALE + 5}, "STOPPED", "stopped"),
+        ({"ended": "completed"}, None, "completed"),
+        ({"ended": "stopped"}, None, "stopped"),
+        ({"ended": "preempted"}, None, "stopped"),
+        ({"ended": "preempted"}, "RUNNING", "recovering"),
+        ({"ended": "worker_lost"}, "RUNNING", "recovering"),
+        ({"ended": "storage_fault"}, "RUNNING", "recovering"),
+        ({"ended": "storage_fault"}, None, "failed"),
+        ({"ended": "failed"}, "RUNNING", "failed"),
+        ({"ended": "out_of_memory"}, None, "failed"),
+        ({"ended": "superseded"}, None, "superseded"),
+    ],
+)
+def test_the_state_of_a_run_by_its_newest_attempt(local_run, how, job, state):
+    lived(local_run, ago=100, ended="preempted")
+    lived(local_run, **how)
+    found = status(local_run, with_job(job))
+    assert found["state"] == state
+    assert (found["eta_s"] is not None) == (state in ("training", "saving"))
+
+
+def test_a_run_that_is_just_starting_again_is_where_its_checkpoint_is(local_run):
+    save(local_run, 1, 4)
+    lived(local_run, ago=100, ended="preempted")
+    lived(local_run, state="starting", step=0)
+    assert status(local_run, NO_RAY)["step"] == 4
+
+
+def test_damage_is_told_and_the_digest_is_that_of_a_sound_checkpoint(run):
+    good, bad = save(run, 1, 4), save(run, 1, 6)
+    for name in files_of(bad):
+        if "/d/" in name:
+            run.store.fs.pipe_file(run.store.path(name), b"rot")
+    found = status(run, NO_RAY)
+    assert found["checkpoint"]["step"] == good.step
+    assert [(skip["step"], skip["attempt"]) for skip in found["skipped"]] == [(6, 1)]
+    assert found["digest"] is not None
+    assert status(run, NO_RAY, verify=False)["checkpoint"]["step"] == bad.step
+    assert small_state(4) is not None
+
+
+def test_a_change_that_voids_equal_bits_is_told(local_run):
+    lived(local_run, ended="preempted", device="cpu:cpu", libraries={"jax": "1"})
+    lived(local_run, device="cpu:cpu", libraries={"jax": "2"})
+    assert status(local_run, NO_RAY)["changed"] == ["libraries"]
+
+
+def test_an_unknown_run_is_told(local_run):
+    with pytest.raises(NotFound):
+        status(Run(local_run.store, "nobody"), NO_RAY)

@@ -1,0 +1,135 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ardm.errors import InputError, StoreUnusable
+from ardm.runs.store import Store
+
+
+@pytest.fixture
+def store(store_uri):
+    return Store(store_uri)
+
+
+def test_what_is_written_is_read(store):
+    assert store.read("a/b.json") is None
+    store.write("a/b.json", b'{"x": 1}')
+    assert store.read("a/b.json") == b'{"x": 1}'
+    assert store.read_json("a/b.json") == {"x": 1}
+    store.write("a/b.json", b"2")
+    assert store.read_json("a/b.json") == 2
+    assert store.read_json("a/none.json") is None
+    store.write("a/empty", b"")
+    assert store.read("a/empty") == b""
+
+
+def test_names_are_those_directly_below(store):
+    assert store.names() == []
+    assert store.names("a") == []
+    for name in ("a/2", "a/10", "a/b/c", "d"):
+        store.write(name, b"x")
+    assert store.names() == ["a", "d"]
+    assert store.names("a") == ["10", "2", "b"]
+    # Names are looked up anew each time: another process may have written.
+    Store(store.uri).write("a/3", b"x")
+    assert store.names("a") == ["10", "2", "3", "b"]
+
+
+def test_several_objects_are_read_in_the_order_asked_for(store):
+    for i in range(5):
+        store.write(f"e/{i}", bytes([i]))
+    assert store.read_many(["e/3", "e/0", "e/4"]) == [b"\3", b"\0", b"\4"]
+    assert store.read_many(["e/1", "e/none", "e/2"]) == [b"\1", b"\2"]
+    assert store.read_many([]) == []
+
+
+def test_of_many_who_create_an_object_at_once_one_succeeds(store):
+    barrier = threading.Barrier(8)
+
+    def create(i: int) -> bool:
+        mine = Store(store.uri)
+        barrier.wait(30)
+        try:
+            mine.create("attempts/000001.json", bytes([i]) * 1000)
+        except FileExistsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(create, range(8)))
+    assert sum(made) == 1
+    assert store.read("attempts/000001.json") == bytes([made.index(True)]) * 1000
+    assert store.names("attempts") == ["000001.json"]
+
+
+def test_a_reader_meets_the_old_or_the_new_and_never_half_of_it(store):
+    size = 300_000
+    store.write("o", b"\0" * size)
+    over = threading.Event()
+    seen = []
+
+    def look() -> None:
+        mine = Store(store.uri)
+        while not over.is_set():
+            seen.append(mine.read("o"))
+
+    readers = [threading.Thread(target=look) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for i in range(1, 20):
+        store.write("o", bytes([i]) * size)
+    over.set()
+    for reader in readers:
+        reader.join(30)
+    assert len(seen) > 2
+    assert {len(data) for data in seen} == {size}
+    assert all(data == data[:1] * size for data in seen)
+    assert len({data[0] for data in seen}) > 1
+
+
+def test_trees_are_removed_moved_and_fetched_whole(store, tmp_path):
+    for name in ("t/a", "t/b/c"):
+        store.write(name, name.encode())
+    store.move_tree("t", "kept/t")
+    assert store.names("t") == []
+    store.fetch_tree("kept/t", tmp_path / "here")
+    assert (tmp_path / "here" / "b" / "c").read_bytes() == b"t/b/c"
+    assert (tmp_path / "here" / "a").read_bytes() == b"t/a"
+    store.remove_tree("kept/t")
+    assert store.names("kept/t") == []
+    store.remove_tree("kept/t")
+
+
+def test_a_store_that_can_be_used_passes_and_keeps_nothing_of_the_check(store):
+    store.check()
+    assert store.names() == []
+
+
+def test_a_missing_bucket_is_told_within_seconds(emulator):
+    begin = time.monotonic()
+    with pytest.raises(StoreUnusable, match=r"no-such-bucket.*Create the bucket"):
+        Store("gs://no-such-bucket-anywhere/runs").check()
+    assert time.monotonic() - begin < 10
+
+
+def test_a_place_that_is_no_directory_is_told(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreUnusable, match=r"cannot be written.*--store or ARDM_STORE"):
+        Store(str(tmp_path / "file")).check()
+
+
+def test_an_unknown_kind_of_store_is_told():
+    with pytest.raises(StoreUnusable, match="no such kind of store"):
+        Store("nosuch://place")
+    assert issubclass(StoreUnusable, InputError)
+
+
+def test_a_local_path_is_made_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Store("./runs").uri == str(tmp_path / "runs")
+    assert Store("~/x").uri == str(Path("~/x").expanduser())
+    assert Store("runs/").url("a") == str(tmp_path / "runs" / "a")
+    assert Store("runs").is_local

@@ -1,0 +1,48 @@
+import jax
+import pytest
+
+from ardm.errors import NotFound
+from ardm.runs.digest import digest
+from ardm.runs.pull import pull
+from ardm.runs.subject import open_subject
+from tests.runs.setting import newest_digest, opened, save
+
+
+def no_warning(text):
+    raise AssertionError(text)
+
+
+def test_a_run_and_what_was_pulled_of_it_are_the_same_subject(finished, tmp_path):
+    pull(finished, tmp_path / "here")
+    by_name = open_subject("finished", finished.store, no_warning)
+    by_place = open_subject(str(tmp_path / "here"), finished.store, no_warning)
+    for subject in (by_name, by_place):
+        assert (subject.step, subject.digest) == newest_digest(finished)
+        assert (subject.name, subject.spec.job) == ("finished", "tiny")
+        assert jax.tree.structure(subject.ema) == jax.tree.structure(
+            jax.eval_shape(subject.model.init, jax.random.key(0))
+        )
+    assert digest(by_name.ema) == digest(by_place.ema)
+
+
+def test_a_damaged_pulled_checkpoint_is_told(finished, tmp_path):
+    pull(finished, tmp_path / "here")
+    for path in (tmp_path / "here" / "checkpoint").rglob("d/*"):
+        path.write_bytes(b"rot")
+    with pytest.raises(NotFound, match="pull it again"):
+        open_subject(str(tmp_path / "here"), finished.store, no_warning)
+
+
+def test_what_is_passed_over_is_told_and_nothing_left_is_not_found(local_run):
+    save(local_run, 1, 4)  # a state of another model
+    warnings = []
+    with pytest.raises(NotFound, match="no checkpoint that can be used"):
+        open_subject(local_run.name, local_run.store, warnings.append)
+    assert len(warnings) == 1
+    assert "checkpoint of step 4 is passed over" in warnings[0]
+
+
+def test_an_unknown_run_is_told(tmp_path):
+    store = opened(str(tmp_path / "runs")).store
+    with pytest.raises(NotFound, match="Known runs: tiny-1"):
+        open_subject("nobody", store, no_warning)

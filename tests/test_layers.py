@@ -1,0 +1,75 @@
+"""Imports point one way: model <- training <- runs <- cluster <- cli; data knows only itself."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ardm
+
+ROOT = Path(ardm.__file__).parent
+FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+
+BASE = {"config", "errors"}
+MAY_IMPORT = {
+    "model": BASE | {"model"},
+    "data": BASE | {"data"},
+    "training": BASE | {"model", "data", "training"},
+    "runs": BASE | {"model", "data", "training", "runs"},
+    "cluster": BASE | {"model", "data", "training", "runs", "cluster"},
+    "cli": BASE | {"model", "data", "training", "runs", "cluster", "cli"},
+}
+SCIENCE = {"model", "training"}
+KEPT_FROM_SCIENCE = {"ray", "orbax", "yaml", "typer"}
+
+
+def layer(file: str) -> str:
+    return file.split("/")[0] if "/" in file else ""
+
+
+def imports(file: str) -> Iterator[str]:
+    """Full names of all that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse((ROOT / file).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: imports are written out in full"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def files_importing(*packages: str) -> set[str]:
+    return {
+        file
+        for file in FILES
+        for name in imports(file)
+        for package in packages
+        if f"{name}.".startswith(f"{package}.")
+    }
+
+
+def test_every_layer_is_known_and_has_files():
+    assert {layer(file) for file in FILES} - {""} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if layer(file)])
+def test_a_file_imports_only_from_its_own_layer_and_those_below(file):
+    ours = {name.split(".")[1] for name in imports(file) if name.startswith("ardm.")}
+    assert ours <= MAY_IMPORT[layer(file)], f"ardm/{file} reaches up"
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if layer(file) in SCIENCE])
+def test_the_science_knows_no_cluster_no_checkpoint_library_and_no_command_line(file):
+    assert not {name.split(".")[0] for name in imports(file)} & KEPT_FROM_SCIENCE
+
+
+def test_one_file_alone_imports_ray_train():
+    assert files_importing("ray.train") == {"cluster/workers.py"}
+
+
+def test_one_file_alone_imports_orbax():
+    assert files_importing("orbax") == {"runs/checkpoints.py"}
+
+
+def test_ray_is_known_to_the_cluster_and_the_command_line_alone():
+    assert {layer(file) for file in files_importing("ray")} <= {"cluster", "cli"}
