@@ -1,5 +1,6 @@
 """The `model` section of a job file, and what in it does not fit the images."""
 
+from math import gcd
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
@@ -13,9 +14,13 @@ class NetConfig(Section):
     """The network that predicts every hidden dimension at once.
 
     The U-Net has one level per entry of `multipliers`; each level halves the side of the image.
+    With `patch` above 1 the finest level already works at a `patch`-th of it.
     """
 
     kind: Literal["unet"] = "unet"
+    patch: PositiveInt = 1
+    """Side of the square of pixels that is one position of the finest level. Doubling it saves
+    three quarters of that level's work, and leaves its convolutions twice as wide a view."""
     channels: PositiveInt = 32
     """Width of the network; every level multiplies it."""
     multipliers: Widths = (1, 2, 2)
@@ -59,16 +64,20 @@ def faults(config: ModelConfig, shape: tuple[int, int, int]) -> list[str]:
 def _side_faults(net: NetConfig, shape: tuple[int, int, int]) -> list[str]:
     height, width, _ = shape
     levels = len(net.multipliers)
-    stride = 2 ** (levels - 1)
+    stride = net.patch * 2 ** (levels - 1)
     if height % stride or width % stride:
-        fitting = max(n for n in range(1, levels + 1) if not (height % 2 ** (n - 1)))
-        while width % 2 ** (fitting - 1):
-            fitting -= 1
+        common = gcd(height, width)
+        fitting = [n for n in range(1, levels) if not common % (net.patch * 2 ** (n - 1))]
+        choice = (
+            f"give at most {max(fitting)} multipliers"
+            if fitting
+            else f"choose a patch from {divisors(common)}"
+        )
         return [
-            f"net.multipliers: {levels} levels need image sides divisible by {stride}, but the"
-            f" images are {height}x{width}; give at most {fitting} multipliers"
+            f"net.multipliers: {levels} levels of patches of {net.patch} need image sides"
+            f" divisible by {stride}, but the images are {height}x{width}; {choice}"
         ]
-    sides = [height // 2**level for level in range(levels)]
+    sides = [height // net.patch // 2**level for level in range(levels)]
     return [
         f"net.attention: no level works at resolution {side}; choose from {sides}"
         for side in net.attention
@@ -79,21 +88,20 @@ def _side_faults(net: NetConfig, shape: tuple[int, int, int]) -> list[str]:
 def _width_faults(net: NetConfig) -> list[str]:
     faults = []
     widths = [net.channels * multiplier for multiplier in net.multipliers]
-    if net.channels * net.multipliers[0] % 4:
+    if widths[0] % 4:
         faults.append(
             f"net.channels: the first level is {widths[0]} wide, and a quarter of it embeds the"
             " class; choose a multiple of 4"
         )
-    if any(width % net.groups for width in widths):
-        fitting = [g for g in range(1, min(widths) + 1) if not any(w % g for w in widths)]
-        faults.append(
-            f"net.groups: {net.groups} groups do not divide the widths {widths} of the levels;"
-            f" choose from {fitting}"
-        )
-    if any(width % net.heads for width in widths):
-        fitting = [h for h in range(1, min(widths) + 1) if not any(w % h for w in widths)]
-        faults.append(
-            f"net.heads: {net.heads} heads do not divide the widths {widths} of the levels;"
-            f" choose from {fitting}"
-        )
+    for key, number in (("groups", net.groups), ("heads", net.heads)):
+        if any(width % number for width in widths):
+            faults.append(
+                f"net.{key}: {number} {key} do not divide the widths {widths} of the levels;"
+                f" choose from {divisors(gcd(*widths))}"
+            )
     return faults
+
+
+def divisors(number: int) -> list[int]:
+    """List the divisors of a positive number, ascending."""
+    return [n for n in range(1, number + 1) if not number % n]

@@ -6,6 +6,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Integer
 
+from ardm.model.patches import join
+
 
 class ImageEmbedding(nnx.Module):
     """Turns visible pixel values and the mask into the first features.
@@ -13,7 +15,8 @@ class ImageEmbedding(nnx.Module):
     Three quarters of the features are a 3x3 convolution of the normalised values (the lowest
     class is -1, the highest +1, hidden is 0) and the mask; one quarter is a projection of the
     classes' embeddings. A hidden dimension embeds to the zero vector, not to a class of its own:
-    for binary pixels it is a third state all the same, and the table keeps K rows.
+    for binary pixels it is a third state all the same, and the table keeps K rows. Patches of
+    pixels are joined before the first convolution.
     """
 
     def __init__(
@@ -23,20 +26,21 @@ class ImageEmbedding(nnx.Module):
         classes: int,
         features: int,
         *,
+        patch: int,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ) -> None:
-        self.classes, self.dtype = classes, dtype
-        quarter = features // 4
+        self.classes, self.patch, self.dtype = classes, patch, dtype
+        quarter, area = features // 4, patch**2
         self.conv = nnx.Conv(
-            channels + mask_channels, features - quarter, (3, 3), dtype=dtype, rngs=rngs
+            area * (channels + mask_channels), features - quarter, (3, 3), dtype=dtype, rngs=rngs
         )
         self.table = nnx.Embed(classes, quarter, dtype=dtype, rngs=rngs)
-        self.project = nnx.Linear(channels * quarter, quarter, dtype=dtype, rngs=rngs)
+        self.project = nnx.Linear(area * channels * quarter, quarter, dtype=dtype, rngs=rngs)
 
     def __call__(
         self, x: Integer[Array, "b h w c"], mask: Bool[Array, "b h w m"]
-    ) -> Float[Array, "b h w f"]:
+    ) -> Float[Array, "b hh ww f"]:
         """Embed the values `x` (0 .. K-1) where `mask` shows them; the others are not looked at."""
         visible = mask.astype(self.dtype)
         value = (x.astype(jnp.float32) * (2.0 / (self.classes - 1)) - 1.0).astype(self.dtype)
@@ -44,4 +48,6 @@ class ImageEmbedding(nnx.Module):
         one_hot = jax.nn.one_hot(x, self.classes, dtype=self.dtype) * visible[..., None]
         embedded = one_hot @ self.table.embedding.astype(self.dtype)
         embedded = embedded.reshape(*x.shape[:3], -1)
-        return jnp.concatenate([self.conv(signal), self.project(embedded)], axis=-1)
+        value_features = self.conv(join(signal, self.patch))
+        class_features = self.project(join(embedded, self.patch))
+        return jnp.concatenate([value_features, class_features], axis=-1)

@@ -8,7 +8,15 @@ from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from ardm.model.config import NetConfig
 from ardm.model.embedding import ImageEmbedding
-from ardm.model.layers import Attention, Downsample, ResidualBlock, TimeEmbedding, Upsample
+from ardm.model.layers import (
+    Attention,
+    Downsample,
+    GroupNorm,
+    ResidualBlock,
+    TimeEmbedding,
+    Upsample,
+)
+from ardm.model.patches import separate
 
 
 class Stage(nnx.Module):
@@ -58,7 +66,7 @@ class UNet(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         widths = [config.channels * multiplier for multiplier in config.multipliers]
-        sides = [shape[0] // 2**level for level in range(len(widths))]
+        sides = [shape[0] // config.patch // 2**level for level in range(len(widths))]
         first, last = widths[0], widths[-1]
 
         def attention(width: int) -> Attention:
@@ -78,8 +86,16 @@ class UNet(nnx.Module):
             )
             return Stage(block, attention(width_out) if attends else None)
 
-        self.levels, self.blocks = len(widths), config.blocks
-        self.embed = ImageEmbedding(shape[2], mask_channels, classes, first, dtype=dtype, rngs=rngs)
+        self.levels, self.blocks, self.patch = len(widths), config.blocks, config.patch
+        self.embed = ImageEmbedding(
+            shape[2],
+            mask_channels,
+            classes,
+            first,
+            patch=config.patch,
+            dtype=dtype,
+            rngs=rngs,
+        )
         self.time = TimeEmbedding(first, steps, dtype, rngs)
         # String keys, not lists: they are the names under which a checkpoint stores the arrays.
         self.down: nnx.Dict = nnx.Dict()
@@ -109,8 +125,8 @@ class UNet(nnx.Module):
             if level:
                 self.up[f"double_{level}"] = Upsample(width, dtype=dtype, rngs=rngs)
 
-        self.norm = nnx.GroupNorm(first, num_groups=config.groups, dtype=dtype, rngs=rngs)
-        self.out = nnx.Conv(first, outputs, (3, 3), dtype=dtype, rngs=rngs)
+        self.norm = GroupNorm(first, groups=config.groups)
+        self.out = nnx.Conv(first, config.patch**2 * outputs, (3, 3), dtype=dtype, rngs=rngs)
 
     def __call__(
         self,
@@ -153,7 +169,7 @@ class UNet(nnx.Module):
             if level:
                 h = self.up[f"double_{level}"](h)
 
-        return self.out(nnx.swish(self.norm(h))).astype(jnp.float32)
+        return separate(self.out(nnx.swish(self.norm(h))), self.patch).astype(jnp.float32)
 
 
 class _Keys:

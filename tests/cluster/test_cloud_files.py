@@ -138,6 +138,12 @@ def test_head_runs_the_autoscaler_and_workers_join_it(cluster):
     assert f"--address=$RAY_HEAD_IP:{port[1]}" in worker
 
 
+def test_every_node_has_an_agent_that_outlives_the_session_that_starts_it(cluster):
+    for kind in ("head_start_ray_commands", "worker_start_ray_commands"):
+        last = cluster[kind][-1]
+        assert re.fullmatch(r"setsid nohup ardm node-agent < /dev/null > \S+ 2>&1 &", last)
+
+
 def test_dashboard_is_not_open_to_the_world(cluster):
     """Whoever reaches it runs code on the cluster."""
     (head,) = [c for c in cluster["head_start_ray_commands"] if c.startswith("ray start")]

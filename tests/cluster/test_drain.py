@@ -33,7 +33,7 @@ def test_a_notice_loses_no_step(tmp_path: Path, reference: str) -> None:
             draining = wait_until(cluster.draining, every=0.01)
         assert list(draining) == [first.node_id]
         assert 20 < draining[first.node_id] / 1000 - begin < 30
-        found = ardm.await_end(run.name)
+        found = ardm.await_end(run.name, 600)
 
     one, two = found["attempts"]
     assert (one["outcome"], two["outcome"]) == ("preempted", "completed")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ardm.cluster import node_agent
+from ardm.cluster import local, node_agent
 from ardm.cluster.raylet import Raylet
 from ardm.errors import JobFailed
 from tests.cluster.conftest import wait_until
@@ -103,3 +103,13 @@ def test_real_nodes_are_drained_at_a_notice_and_at_sigterm(
             print(f"SIGTERM -> drained: {time.time() - begin:.2f} s")
             assert process.wait(20) == 0, log.read_text()
             assert "notice: SIGTERM" in log.read_text()
+
+
+@pytest.mark.cluster
+def test_local_ray_has_an_agent_that_ends_with_it(ray_home: Path) -> None:
+    if not local.find_ours():
+        local.start()
+    log = ray_home / "node-agent.log"
+    wait_until(lambda: "watching over" in log.read_text())
+    local.stop()
+    wait_until(lambda: "has ended, and this agent with it" in log.read_text(), 20)

@@ -1,5 +1,6 @@
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -66,3 +67,13 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
 def test_an_unknown_protocol_is_named():
     with pytest.raises(StoreUnusable, match=r"gopher://b/x.*read"):
         fetch("gopher://b/x")
+
+
+def test_one_of_many_publishers_wins_in_a_bucket(bucket):
+    url = f"{bucket}/runs/_shared/data/file"
+    assert fetch(url) is None
+    contents = [bytes([i]) * 1000 for i in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        seen = set(pool.map(lambda content: publish(url, content), contents))
+    assert len(seen) == 1
+    assert fetch(url) in seen
