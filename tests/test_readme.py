@@ -26,7 +26,13 @@ def test_the_tour(ray: str, tmp_path: Path) -> None:
         if command == "make down":
             continue  # the tests share one local Ray, and test_jobs.py ends one
         done = subprocess.run(
-            ["make", "--no-print-directory", "-f", str(ROOT / "Makefile"), *shlex.split(command)[1:]],
+            [
+                "make",
+                "--no-print-directory",
+                "-f",
+                str(ROOT / "Makefile"),
+                *shlex.split(command)[1:],
+            ],
             cwd=ROOT,
             env=os.environ | store,
             capture_output=True,

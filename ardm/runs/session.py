@@ -30,6 +30,7 @@ from ardm.runs.spec import JobSpec
 from ardm.training.evaluate import Disturbed
 from ardm.training.group import Group
 from ardm.training.loop import Done, Work, train
+from ardm.training.memory import keep_freed_memory
 from ardm.training.state import TrainState, init, template
 from ardm.training.state import place as bind
 
@@ -86,6 +87,7 @@ def run_attempt(run: Run, spec: JobSpec, place: Place) -> Outcome:
     """
     began = time.time()
     share_cache(run.store)
+    keep_freed_memory()
     if place.group.rank == 0:
         return _Leader(run, spec, place, began).live()
     return _follow(run, spec, place)
@@ -270,6 +272,7 @@ class _Leader:
         seconds = round(time.monotonic() - begin, 3)
         if found is None:
             sha256 = self._data.sha256
+            log.info("attempt %d starts from scratch", self.number)
             self._ledger.add("started", step=0, seconds=seconds, data_sha256=sha256)
             return bind(init(self._model, self._spec.training, self._spec.seed))
         place, host, metadata = found

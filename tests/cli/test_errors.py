@@ -71,9 +71,10 @@ def test_another_spec_is_refused_with_the_differences(ardm: Ardm) -> None:
     assert "seed: 0 -> 1" in said
     ardm("train", str(TINY), *once, "--set", "training.steps=2", "--override")
     assert ardm.status("mine")["step"] == 2
-    assert "training.steps: 2 -> 1" in ardm(
-        "train", str(TINY), *once, "--set", "training.steps=1", code=2
-    ).stderr
+    assert (
+        "training.steps: 2 -> 1"
+        in ardm("train", str(TINY), *once, "--set", "training.steps=1", code=2).stderr
+    )
 
 
 def test_help_tells_the_exit_codes(ardm: Ardm) -> None:

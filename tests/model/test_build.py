@@ -2,11 +2,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import random_images, tiny_model, tiny_params
 
 from ardm.errors import SpecError
 from ardm.model.build import build
 from ardm.model.config import ModelConfig, NetConfig
+from tests.model.tiny import random_images, tiny_model, tiny_params
 
 
 def test_a_model_that_does_not_fit_is_refused_with_all_faults():

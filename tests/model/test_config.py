@@ -21,7 +21,9 @@ def test_one_level_fits_any_side(shape):
 
 def test_side_not_divisible_names_the_depth_that_fits():
     (fault,) = faults(of(multipliers=(1, 2, 2, 2), attention=()), MNIST)
-    assert fault.startswith("net.multipliers: 4 levels need image sides divisible by 8")
+    assert fault.startswith(
+        "net.multipliers: 4 levels of patches of 1 need image sides divisible by 8"
+    )
     assert fault.endswith("give at most 3 multipliers")
 
 
@@ -31,9 +33,19 @@ def test_the_shorter_side_limits_the_depth():
     assert faults(of(multipliers=(1, 2), attention=()), (32, 30, 1)) == []
 
 
+def test_patches_take_their_share_of_the_side():
+    assert faults(of(patch=4, multipliers=(1,)), MNIST) == []
+    (fault,) = faults(of(patch=2, multipliers=(1, 1, 1), attention=()), MNIST)
+    assert fault.endswith("the images are 28x28; give at most 2 multipliers")
+    (fault,) = faults(of(patch=8, multipliers=(1,), attention=()), MNIST)
+    assert fault.endswith("the images are 28x28; choose a patch from [1, 2, 4, 7, 14, 28]")
+
+
 def test_attention_where_no_level_works_names_the_sides():
     (fault,) = faults(of(multipliers=(1, 2), attention=(14, 8)), MNIST)
     assert fault == "net.attention: no level works at resolution 8; choose from [28, 14]"
+    (fault,) = faults(of(patch=2, multipliers=(1, 2), attention=(28,)), MNIST)
+    assert fault == "net.attention: no level works at resolution 28; choose from [14, 7]"
 
 
 def test_all_faults_at_once():

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import compiled, random_images, tiny_model, tiny_params
 
 from ardm.model.evaluation import evaluate
+from tests.model.tiny import compiled, random_images, tiny_model, tiny_params
 
 KEY = jax.random.key(4)
 run = jax.jit(evaluate, static_argnames=("model", "batch"))

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import compiled, random_images, tiny_model, tiny_params
 
 from ardm.model.draws import visible
 from ardm.model.objective import Draw, Terms, hidden_terms
+from tests.model.tiny import compiled, random_images, tiny_model, tiny_params
 
 KEY = jax.random.key(11)
 

@@ -2,12 +2,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import compiled, tiny_model, tiny_params
 
 from ardm.errors import InputError
 from ardm.model import draws, policy
 from ardm.model.categorical import Categorical
 from ardm.model.sampling import HIDDEN, sample
+from tests.model.tiny import compiled, tiny_model, tiny_params
 
 KEY = jax.random.key(21)
 MODEL = tiny_model(side=4, levels=2, classes=3)

@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import compiled, random_images, tiny_model, tiny_params
+from flax import nnx
 
 from ardm.model.build import build
 from ardm.model.config import ModelConfig, NetConfig
 from ardm.model.draws import example_keys, orders, visible
-from ardm.model.layers import drop, sinusoids
+from ardm.model.layers import GroupNorm, drop, sinusoids
+from tests.model.tiny import compiled, random_images, tiny_model, tiny_params
 
 KEY = jax.random.key(2)
 
@@ -34,20 +35,21 @@ def test_the_student_configuration_has_its_published_size():
 
 
 @pytest.mark.parametrize(
-    ("channels", "classes", "levels", "side"), [(1, 2, 1, 5), (3, 256, 2, 8), (1, 16, 3, 4)]
+    ("channels", "classes", "levels", "side", "patch"),
+    [(1, 2, 1, 5, 1), (3, 256, 2, 8, 2), (1, 16, 3, 4, 1)],
 )
-def test_logits_have_a_row_of_classes_for_every_dimension(channels, classes, levels, side):
-    model = tiny_model(side=side, channels=channels, classes=classes, levels=levels)
+def test_logits_have_a_row_of_classes_for_every_dimension(channels, classes, levels, side, patch):
+    model = tiny_model(side, channels, classes, levels, patch=patch)
     logits = compiled(model)(tiny_params(model), *inputs(model))
     assert logits.shape == (3, side, side, channels, classes)
     assert logits.dtype == jnp.float32
     assert np.isfinite(logits).all()
 
 
-@pytest.mark.parametrize("levels", [1, 2])
-def test_predictions_depend_on_visible_values_alone(levels):
+@pytest.mark.parametrize(("levels", "patch"), [(1, 1), (2, 2)])
+def test_predictions_depend_on_visible_values_alone(levels, patch):
     """Changing all hidden values changes no bit; changing one visible value does."""
-    model = tiny_model(side=4, channels=2, classes=3, levels=levels)
+    model = tiny_model(4, channels=2, classes=3, levels=levels, patch=patch)
     predict = partial(compiled(model), tiny_params(model))
     x, mask, t = inputs(model)
     before = predict(x, mask, t)
@@ -107,6 +109,26 @@ def test_bfloat16_computes_close_to_float32_with_float32_parameters():
     grads = gradient(half)(params, x, draw)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(grads))
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
+
+
+@pytest.mark.parametrize("groups", [1, 2, 6])
+def test_group_norm_is_flax_s(groups):
+    """Nothing but the order of the sums differs."""
+    random = np.random.default_rng(0)
+    x = jnp.asarray(random.normal(3, 2, (2, 3, 4, 6)), jnp.float32)
+    ours = GroupNorm(6, groups=groups)
+    theirs = nnx.GroupNorm(6, num_groups=groups, rngs=nnx.Rngs(0))
+    for norm in (ours, theirs):
+        norm.scale[...] = jnp.arange(1.0, 7.0)
+        norm.bias[...] = jnp.arange(-3.0, 3.0)
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-4, atol=1e-4)
+
+
+def test_group_norm_of_constant_features_is_finite():
+    x = jnp.full((1, 8, 8, 4), 1000.0)
+    norm = GroupNorm(4, groups=2)
+    assert np.isfinite(jax.grad(lambda x: norm(x).sum())(x)).all()
+    np.testing.assert_allclose(norm(x), 0, atol=0.1)
 
 
 def test_dropout_zeroes_its_share_and_keeps_the_mean():

@@ -10,8 +10,9 @@ from ardm.model.build import Model, build
 from ardm.model.config import ModelConfig, NetConfig
 
 
-def tiny_model(side=2, channels=1, classes=2, levels=1, dropout=0.0, dtype="float32"):
+def tiny_model(side=2, channels=1, classes=2, levels=1, patch=1, dropout=0.0, dtype="float32"):
     net = NetConfig(
+        patch=patch,
         channels=8,
         multipliers=tuple(range(1, levels + 1)),
         blocks=1,

@@ -21,10 +21,10 @@ from ardm.training.state import TrainState
 JOB = """
 job: tiny
 seed: 7
-model: {net: {channels: 4, multipliers: [1], blocks: 1, attention: [], groups: 4}}
-training: {steps: 40, batch_size: 4, grad_shards: 2, warmup: 2, learning_rate: 1e-2}
+model: {net: {channels: 4, multipliers: [1, 1], blocks: 1, attention: [], groups: 4}}
+training: {steps: 24, batch_size: 4, grad_shards: 2, warmup: 2, learning_rate: 1e-2}
 checkpoint: {interval: 0, keep_last: 3}
-evaluation: {every: 1000, images: 4, final_images: 16, samples: 0}
+evaluation: {every: 1000, images: 16, final_images: 16, samples: 0}
 """
 
 NOW = datetime(2026, 11, 24, 9, 15, tzinfo=UTC)

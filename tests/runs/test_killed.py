@@ -1,7 +1,6 @@
 """The real command `ardm train`, killed and told to end."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -38,15 +37,11 @@ class Command:
         job.write_text(JOB)
         self.run = Run(Store(store), name)
         self.log = folder / "log"
-        command = [sys.executable, "-m", "ardm.cli.main"]
-        command = [
-            *command, "train", str(job), "--store", store, "--run", name, "--set", LONGER, "--json",
-        ]  # fmt: skip
-        code = "from ardm.cli.main import app; app()"
-        command = [sys.executable, "-c", code, *command[3:]]
+        ardm = Path(sys.executable).with_name("ardm")
+        options = ["--store", store, "--run", name, "--set", LONGER, "--json"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, env=os.environ | {"COLUMNS": "200"}
+                [ardm, "train", job, *options], stdout=subprocess.PIPE, stderr=log
             )
 
     def wait_for_save_beyond(self, step: int) -> int:

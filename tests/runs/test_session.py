@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from ardm.runs.session import Notice, Place, run_attempt
 from ardm.training.group import Alone
 from tests.runs.setting import Acting, events, files_of, newest_digest, opened, tiny_spec
 
-STEPS = 40
+STEPS = 24
 
 
 @pytest.fixture(autouse=True)
@@ -61,20 +62,17 @@ def test_a_run_is_completed_saved_evaluated_and_recorded(run, finished):
 
 
 def test_evaluations_and_samples_on_the_way(local_run):
-    spec = tiny_spec(
-        "training.steps=4",
-        "evaluation.every=2",
-        "evaluation.samples=2",
-        "evaluation.sample_steps=3",
-    )
+    # The steps of the other tests, so that nothing but the sampler has to be compiled.
+    changes = ("evaluation.every=12", "evaluation.samples=2", "evaluation.sample_steps=3")
+    spec = tiny_spec(*changes)
     run = opened(local_run.store.uri, "watched", spec)
     assert go(run, spec=spec).kind == "completed"
-    assert [(e["step"], e["images"]) for e in events(run, 1, "evaluated")] == [(2, 4), (4, 16)]
-    assert run.store.names(f"{run.name}/samples") == ["00000002.png", "00000004.png"]
+    assert [(e["step"], e["images"]) for e in events(run, 1, "evaluated")] == [(12, 16), (24, 16)]
+    assert run.store.names(f"{run.name}/samples") == ["00000012.png", "00000024.png"]
 
 
 def test_a_stopped_run_is_saved_and_goes_on_to_the_same_end(run, finished):
-    ended = go(run, at(5, lambda: control.request_stop(run), slow=0.15))
+    ended = go(run, at(5, lambda: control.request_stop(run), slow=0.3))
     assert ended.kind == "stopped"
     assert 5 <= ended.step < STEPS
     assert newest_digest(run)[0] == ended.step
@@ -100,7 +98,7 @@ def test_a_notice_during_the_last_step_loses_nothing(local_run, finished):
 
 
 def test_a_superseded_attempt_ends_and_the_newer_one_is_not_disturbed(run):
-    ended = go(run, at(5, lambda: attempt.claim(run, {}), slow=0.15))
+    ended = go(run, at(5, lambda: attempt.claim(run, {}), slow=0.3))
     assert ended.kind == "superseded"
     assert ended.step < STEPS
     assert "attempt 2 holds the run" in ended.reason
@@ -132,6 +130,8 @@ def test_an_attempt_after_a_crash_loop_ends_at_once(local_run, finished):
     assert_completes_as_if_nothing_had_been(local_run, finished, submission="s2")
 
 
+# Orbax (0.12.8) leaves an event loop behind where a restore fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_checkpoint_is_set_aside_and_the_run_comes_to_the_same_end(run, finished):
     notice = Notice()
     go(run, at(9, lambda: setattr(notice, "reason", "spot")), notice)
@@ -158,13 +158,16 @@ def test_training_goes_on_while_the_store_is_broken(local_run, finished):
     folder = Path(local_run.store.path(local_run.checkpoints_dir))
 
     def break_store():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.write_text("in the way")
+        # A save beside it may put the directory there again.
+        while not folder.is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(IsADirectoryError):
+                folder.write_text("in the way")
 
     def act(number):
         if number == 3:
             break_store()
-        if number == 30:
+        if number == 16:
             folder.unlink()
         time.sleep(0.03)
 

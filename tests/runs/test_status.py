@@ -7,7 +7,7 @@ from ardm.runs import attempt
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
 from ardm.runs.status import STALE, status
-from tests.runs.setting import files_of, newest_digest, save, small_state
+from tests.runs.setting import files_of, newest_digest, save
 
 NO_RAY = {"address": None, "submission_id": None, "status": None}
 
@@ -32,7 +32,7 @@ def lived(run, ago=0.0, state="training", step=5, ended=None, **claim):
 def test_a_finished_run_is_told_with_every_field_that_scripts_rely_on(finished):
     found = status(finished, NO_RAY)
     assert (found["run"], found["job"]) == ("finished", "tiny")
-    assert (found["state"], found["step"], found["total_steps"]) == ("completed", 40, 40)
+    assert (found["state"], found["step"], found["total_steps"]) == ("completed", 24, 24)
     assert (found["checkpoint"]["step"], found["digest"]) == newest_digest(finished)
     assert found["checkpoint"].keys() >= {"step", "attempt", "uri", "age_s", "bytes"}
     assert found["checkpoint"]["bytes"] > 0
@@ -43,7 +43,7 @@ def test_a_finished_run_is_told_with_every_field_that_scripts_rely_on(finished):
         "started", "ended",
     }  # fmt: skip
     assert (told["attempt"], told["outcome"], told["workers"]) == (1, "completed", 1)
-    assert (told["first_step"], told["last_step"], told["steps_lost"]) == (0, 40, 0)
+    assert (told["first_step"], told["last_step"], told["steps_lost"]) == (0, 24, 0)
     assert told["started"] < told["ended"]
     metrics = found["metrics"]
     assert 0 < metrics["train_nelbo_bpd"] < 2
@@ -105,6 +105,7 @@ def test_a_run_that_is_just_starting_again_is_where_its_checkpoint_is(local_run)
     assert status(local_run, NO_RAY)["step"] == 4
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_damage_is_told_and_the_digest_is_that_of_a_sound_checkpoint(run):
     good, bad = save(run, 1, 4), save(run, 1, 6)
     for name in files_of(bad):
@@ -115,7 +116,6 @@ def test_damage_is_told_and_the_digest_is_that_of_a_sound_checkpoint(run):
     assert [(skip["step"], skip["attempt"]) for skip in found["skipped"]] == [(6, 1)]
     assert found["digest"] is not None
     assert status(run, NO_RAY, verify=False)["checkpoint"]["step"] == bad.step
-    assert small_state(4) is not None
 
 
 def test_a_change_that_voids_equal_bits_is_told(local_run):

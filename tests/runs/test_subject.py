@@ -25,6 +25,7 @@ def test_a_run_and_what_was_pulled_of_it_are_the_same_subject(finished, tmp_path
     assert digest(by_name.ema) == digest(by_place.ema)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_pulled_checkpoint_is_told(finished, tmp_path):
     pull(finished, tmp_path / "here")
     for path in (tmp_path / "here" / "checkpoint").rglob("d/*"):
