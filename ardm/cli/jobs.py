@@ -105,7 +105,8 @@ def train(
     spec, opened = _open(file, set_ or (), store, run, override=override)
     from ardm.cli.progress import ProgressBar
     from ardm.runs.outcome import to_error
-    from ardm.runs.session import Notice, Place, run_attempt
+    from ardm.runs.place import Notice, Place
+    from ardm.runs.session import run_attempt
     from ardm.training.group import Alone
 
     say(f"run {opened.name} in {opened.store.uri}")

@@ -134,7 +134,8 @@ def _work(config: dict[str, Any]) -> None:
     from ardm.runs import catalogue
     from ardm.runs.compilation import write_from_every_process
     from ardm.runs.outcome import ENDS_THE_JOB
-    from ardm.runs.session import Place, run_attempt
+    from ardm.runs.place import Place
+    from ardm.runs.session import run_attempt
     from ardm.runs.store import Store
     from ardm.training.group import Alone, Group, Processes
 

@@ -1,77 +1,24 @@
 """One attempt from claim to end: what `ardm train` and every Ray worker run alike.
 
-Rank 0 claims, restores, saves, evaluates and records; the others restore the same checkpoint and
-train. The state is the same on all of them, so nobody waits for a save.
+Rank 0 leads; the others restore the same checkpoint and train. The state is the same on all of
+them, so nobody waits for a save.
 """
 
 import json
-import logging
 import time
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-from ardm.data.batches import Batches
-from ardm.data.dataset import Dataset
-from ardm.data.dataset import load as load_data
-from ardm.model.build import Model, build
-from ardm.runs import attempt, checkpoints, control, history, outcome
+from ardm.runs import assignment, checkpoints, outcome
 from ardm.runs.compilation import share_cache
-from ardm.runs.compile_time import compile_time
-from ardm.runs.gallery import Gallery
-from ardm.runs.layout import Run, shared_cache
+from ardm.runs.layout import Run
+from ardm.runs.leader import Leader
 from ardm.runs.ledger import Ledger
 from ardm.runs.outcome import Outcome
-from ardm.runs.pace import Pace
-from ardm.runs.recorder import Recorder
-from ardm.runs.saver import Saver
+from ardm.runs.place import NOTHING, PREEMPT, STOP, SUPERSEDED, Place, Warned
 from ardm.runs.spec import JobSpec
-from ardm.training.evaluate import Disturbed
-from ardm.training.group import Group
-from ardm.training.loop import Done, Work, train
+from ardm.training.loop import train
 from ardm.training.memory import keep_freed_memory
-from ardm.training.state import TrainState, init, template
+from ardm.training.state import init, template
 from ardm.training.state import place as bind
-
-log = logging.getLogger(__name__)
-
-NOTHING, STOP, PREEMPT, SUPERSEDED = range(4)
-"""Flags that a worker can raise; the largest one counts."""
-
-PATIENCE, PATIENCE_ON_NOTICE = 60.0, 20.0
-"""Seconds that the last save may take, and the one before a machine is taken away."""
-
-
-class Warned(Protocol):
-    """Says whether to save and end, because the machine goes away."""
-
-    @property
-    def reason(self) -> str | None:
-        """Why; None as long as there is no reason to."""
-        ...
-
-
-@dataclass
-class Notice:
-    """Set from a signal handler."""
-
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an attempt runs.
-
-    Attributes:
-        group: the workers.
-        notice: looked at once per step.
-        about: put into the claim, beside what every claim holds.
-    """
-
-    group: Group
-    notice: Warned
-    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_attempt(run: Run, spec: JobSpec, place: Place) -> Outcome:
@@ -89,25 +36,8 @@ def run_attempt(run: Run, spec: JobSpec, place: Place) -> Outcome:
     share_cache(run.store)
     keep_freed_memory()
     if place.group.rank == 0:
-        return _Leader(run, spec, place, began).live()
+        return Leader(run, spec, place, began).live()
     return _follow(run, spec, place)
-
-
-def _load(run: Run, spec: JobSpec) -> tuple[Dataset, Model]:
-    data = load_data(spec.data, shared_cache(run.store, "data"))
-    return data, build(spec.model, data.shape, data.classes)
-
-
-def _work(spec: JobSpec, data: Dataset, model: Model, group: Group) -> Work:
-    batches = Batches(data.train, spec.training.batch_size, spec.seed)
-    return Work(model, spec.training, spec.seed, batches, group)
-
-
-def _submitted(run: Run, about: Mapping[str, Any]) -> float | None:
-    """When the submission that this attempt belongs to was made."""
-    noted = run.store.read_json(run.submission) or {}
-    same = noted.get("submission_id") == about.get("submission")
-    return noted.get("submitted") if same else None
 
 
 def _flag(notice: Warned) -> int:
@@ -121,7 +51,7 @@ def _follow(run: Run, spec: JobSpec, place: Place) -> Outcome:
         return Outcome("failed", 0, message["end"])
     step, flag = 0, NOTHING
     try:
-        data, model = _load(run, spec)
+        data, model = assignment.load(run, spec)
         if message["checkpoint"] is None:
             state = bind(init(model, spec.training, spec.seed))
         else:
@@ -130,7 +60,7 @@ def _follow(run: Run, spec: JobSpec, place: Place) -> Outcome:
             state = bind(host)
         step = int(state.step)
         for done in train(
-            _work(spec, data, model, place.group), state, lambda: _flag(place.notice)
+            assignment.work(spec, data, model, place.group), state, lambda: _flag(place.notice)
         ):
             step, flag = done.step, done.flag
             if flag:
@@ -152,186 +82,3 @@ def _tell(run: Run, number: int, place: Place, ended: Outcome) -> Outcome:
     ledger.add("worker_failed", rank=place.group.rank, outcome=ended.kind, **fields)
     ledger.flush()
     return Outcome("worker_lost", ended.step, f"rank {place.group.rank}: {ended.reason}")
-
-
-class _Leader:
-    """Rank 0 of an attempt."""
-
-    def __init__(self, run: Run, spec: JobSpec, place: Place, began: float) -> None:
-        self._run, self._spec, self._place = run, spec, place
-        about = attempt.about_here(time.time(), place.group.size) | dict(place.about)
-        about |= {"began": round(began, 3), "submitted": _submitted(run, about)}
-        self.number = attempt.claim(run, about)
-        self._ledger = Ledger(run, self.number)
-        self._ledger.add("claimed", **about)
-        self._state_name = "starting"
-        self._step = 0
-        self._pace = Pace(spec.training.steps)
-        self._past = history.History()
-        self._saver: Saver | None = None
-        self._recorder = Recorder(run, self.number, self._ledger, self._progress)
-
-    def live(self) -> Outcome:
-        """From the claim to the end, which is recorded whatever happens."""
-        self._recorder.start()
-        try:
-            ended = self._train()
-        except Exception as error:  # every end of an attempt is an outcome
-            ended = outcome.of_error(error, self._step, self._place.group.size)
-        log.info(
-            "attempt %d: %s at step %d (%s)", self.number, ended.kind, ended.step, ended.reason
-        )
-        self._state_name = "completed" if ended.kind == "completed" else ended.kind
-        self._ledger.add(
-            "ended", outcome=ended.kind, step=ended.step, reason=ended.reason, detail=ended.detail
-        )
-        self._recorder.close()
-        if self._saver:
-            self._saver.close()
-        return ended
-
-    def _train(self) -> Outcome:
-        if hopeless := self._hopeless():
-            self._tell_others(None, hopeless.reason)
-            return hopeless
-        self._data, self._model = _load(self._run, self._spec)
-        self._past = history.read(self._run)
-        state = self._restore()
-        self._step = int(state.step)
-        self._past.rewind(self._step)
-        saver = self._saver = Saver(
-            self._run, self.number, self._spec.checkpoint, self._ledger, self._step
-        )
-        gallery = Gallery(
-            self._run, self._spec, self._data, self._model, self._recorder, self._ledger, self._past
-        )
-        begin, compiled = time.monotonic(), compile_time().seconds
-        flag = NOTHING
-        work = _work(self._spec, self._data, self._model, self._place.group)
-        for done in train(work, state, self._raise_flag):
-            if self._state_name == "starting":
-                self._state_name = "training"
-                seconds = round(time.monotonic() - begin, 3)
-                compiled = round(compile_time().seconds - compiled, 3)
-                self._ledger.add("first_step", step=done.step, seconds=seconds, compile_s=compiled)
-            state, flag = self._after_step(done, saver, gallery)
-            if flag:
-                break
-        if flag == SUPERSEDED:
-            saver.superseded_by = self._recorder.superseded_by or saver.superseded_by
-            saver.raise_if_superseded()
-        return self._finish(state, flag, saver, gallery)
-
-    def _after_step(self, done: Done, saver: Saver, gallery: Gallery) -> tuple[TrainState, int]:
-        self._step = done.step
-        point = self._pace.step(done.step, float(done.metrics.nelbo_bpd))
-        last = done.step == self._spec.training.steps
-        evaluating = done.step % self._spec.evaluation.every == 0 and not last and not done.flag
-        saver.offer(done.step, done.state, self._pace.step_s, pause=evaluating)
-        self._recorder.scalars.add_scalar("train/nelbo_bpd", point, done.step)
-        self._recorder.scalars.add_scalar(
-            "train/grad_norm", float(done.metrics.grad_norm), done.step
-        )
-        if window := self._pace.window():
-            self._past.add(self._ledger.add("trained", step=done.step, **window))
-            self._recorder.scalars.add_scalar("train/steps_per_s", window["steps_per_s"], done.step)
-        if evaluating:
-            with self._pace.paused(), suppress(Disturbed):
-                gallery.evaluate(done.state, final=False, go_on=self._undisturbed)
-        return done.state, done.flag
-
-    def _finish(self, state: TrainState, flag: int, saver: Saver, gallery: Gallery) -> Outcome:
-        step = int(state.step)
-        self._state_name = "draining" if flag == PREEMPT else "saving"
-        saver.finish(step, state, PATIENCE_ON_NOTICE if flag == PREEMPT else PATIENCE)
-        if flag:
-            return self._broken_off(flag, step)
-        try:
-            gallery.evaluate(state, final=True, go_on=self._undisturbed)
-        except Disturbed:
-            # The work is done and saved; the next attempt has only this evaluation to do.
-            return self._broken_off(self._raise_flag(), step)
-        return Outcome("completed", step, f"all {step} steps done and saved")
-
-    def _broken_off(self, flag: int, step: int) -> Outcome:
-        """The end of an attempt whose state is saved."""
-        if flag == SUPERSEDED:
-            return Outcome("superseded", step, "a newer attempt holds the run")
-        if flag == STOP:
-            return Outcome("stopped", step, "asked to stop; saved")
-        reason = self._place.notice.reason or "another worker got a notice"
-        return Outcome("preempted", step, f"{reason}; saved")
-
-    def _restore(self) -> TrainState:
-        """The state to begin with, the same on all ranks."""
-        begin = time.monotonic()
-        like = template(self._model, self._spec.training)
-        found = checkpoints.newest_verified(self._run, like, self._skip)
-        chosen = [found[0].attempt, found[0].step] if found else None
-        self._tell_others(chosen)
-        seconds = round(time.monotonic() - begin, 3)
-        if found is None:
-            sha256 = self._data.sha256
-            log.info("attempt %d starts from scratch", self.number)
-            self._ledger.add("started", step=0, seconds=seconds, data_sha256=sha256)
-            return bind(init(self._model, self._spec.training, self._spec.seed))
-        place, host, metadata = found
-        log.info("attempt %d goes on from step %d of %s", self.number, place.step, place.uri)
-        self._ledger.add(
-            "restored",
-            step=place.step,
-            digest=metadata["digest"],
-            from_attempt=place.attempt,
-            seconds=seconds,
-        )
-        return bind(host)
-
-    def _tell_others(self, checkpoint: list[int] | None, end: str | None = None) -> None:
-        message = {"attempt": self.number, "checkpoint": checkpoint, "end": end}
-        self._place.group.broadcast(json.dumps(message).encode())
-
-    def _hopeless(self) -> Outcome | None:
-        """Why another attempt of this submission would end as the ones before it."""
-        if event := control.failure(self._run, self.number):
-            reason = f"rank {event['rank']}: {event['reason']}"
-            return Outcome(event["outcome"], event["step"], reason, event["detail"])
-        limit = self._spec.scaling.max_attempts_without_progress
-        if loop := control.crash_loop(self._run, self.number, limit):
-            reason = (
-                f"attempts {loop.attempts} saved nothing new; the last one: {loop.last_reason}. "
-                "Look at `ardm logs`, then submit the run again."
-            )
-            return Outcome("failed", self._step, reason)
-        return None
-
-    def _skip(self, place: checkpoints.Checkpoint, reason: str) -> None:
-        """A checkpoint that cannot be trusted: told, and kept where nobody restores from it."""
-        if reason == "unfinished":
-            log.warning("checkpoint %s is unfinished and is passed over", place.uri)
-        else:
-            moved = checkpoints.set_aside(place)
-            log.warning("checkpoint %s is damaged (%s); kept at %s", place.uri, reason, moved)
-        self._ledger.add("skipped", step=place.step, from_attempt=place.attempt, reason=reason)
-
-    def _raise_flag(self) -> int:
-        if self._recorder.superseded_by or (self._saver and self._saver.superseded_by):
-            return SUPERSEDED
-        if self._place.notice.reason:
-            return PREEMPT
-        return STOP if self._recorder.stop_requested else NOTHING
-
-    def _undisturbed(self) -> bool:
-        return self._raise_flag() == NOTHING
-
-    def _progress(self) -> dict[str, Any]:
-        saver = self._saver
-        return {
-            "attempt": self.number,
-            "state": "saving" if saver and saver.saving else self._state_name,
-            "step": self._step,
-            "total_steps": self._spec.training.steps,
-            "saved_step": saver.saved_step if saver else None,
-            "saved_time": saver.saved_time if saver else None,
-            "save_error": saver.error if saver else None,
-            **self._pace.now(),
-        }

@@ -6,7 +6,8 @@ import pytest
 
 from ardm.runs.compilation import share_cache
 from ardm.runs.layout import Run
-from ardm.runs.session import Notice, Place, run_attempt
+from ardm.runs.place import Notice, Place
+from ardm.runs.session import run_attempt
 from ardm.runs.spec import JobSpec
 from ardm.runs.store import Store
 from ardm.training.group import Alone

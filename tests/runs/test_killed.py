@@ -11,7 +11,8 @@ import pytest
 
 from ardm.runs import catalogue, checkpoints
 from ardm.runs.layout import Run
-from ardm.runs.session import Notice, Place, run_attempt
+from ardm.runs.place import Notice, Place
+from ardm.runs.session import run_attempt
 from ardm.runs.store import Store
 from ardm.training.group import Alone
 from tests.runs.setting import JOB, events, newest_digest, opened, tiny_spec

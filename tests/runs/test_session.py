@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ardm.runs import attempt, checkpoints, control, recorder, session
-from ardm.runs.session import Notice, Place, run_attempt
+from ardm.runs.place import Notice, Place
+from ardm.runs.session import run_attempt
 from ardm.training.group import Alone
 from tests.runs.setting import Acting, events, files_of, newest_digest, opened, tiny_spec
 

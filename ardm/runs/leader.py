@@ -1,0 +1,219 @@
+"""Rank 0 of an attempt: it claims, restores, saves, evaluates and records."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from ardm.runs import assignment, attempt, checkpoints, control, history, outcome
+from ardm.runs.compile_time import compile_time
+from ardm.runs.gallery import Gallery
+from ardm.runs.layout import Run
+from ardm.runs.ledger import Ledger
+from ardm.runs.outcome import Outcome
+from ardm.runs.pace import Pace
+from ardm.runs.place import NOTHING, PREEMPT, STOP, SUPERSEDED, Place
+from ardm.runs.recorder import Recorder
+from ardm.runs.saver import Saver
+from ardm.runs.spec import JobSpec
+from ardm.training.evaluate import Disturbed
+from ardm.training.loop import Done, train
+from ardm.training.state import TrainState, init, template
+from ardm.training.state import place as bind
+
+log = logging.getLogger(__name__)
+
+PATIENCE, PATIENCE_ON_NOTICE = 60.0, 20.0
+"""Seconds that the last save may take, and the one before a machine is taken away."""
+
+
+class Leader:
+    """Rank 0 of an attempt."""
+
+    def __init__(self, run: Run, spec: JobSpec, place: Place, began: float) -> None:
+        self._run, self._spec, self._place = run, spec, place
+        about = attempt.about_here(time.time(), place.group.size) | dict(place.about)
+        about |= {"began": round(began, 3), "submitted": _submitted(run, about)}
+        self.number = attempt.claim(run, about)
+        self._ledger = Ledger(run, self.number)
+        self._ledger.add("claimed", **about)
+        self._state_name = "starting"
+        self._step = 0
+        self._pace = Pace(spec.training.steps)
+        self._past = history.History()
+        self._saver: Saver | None = None
+        self._recorder = Recorder(run, self.number, self._ledger, self._progress)
+
+    def live(self) -> Outcome:
+        """From the claim to the end, which is recorded whatever happens."""
+        self._recorder.start()
+        try:
+            ended = self._train()
+        except Exception as error:  # every end of an attempt is an outcome
+            ended = outcome.of_error(error, self._step, self._place.group.size)
+        log.info(
+            "attempt %d: %s at step %d (%s)", self.number, ended.kind, ended.step, ended.reason
+        )
+        self._state_name = "completed" if ended.kind == "completed" else ended.kind
+        self._ledger.add(
+            "ended", outcome=ended.kind, step=ended.step, reason=ended.reason, detail=ended.detail
+        )
+        self._recorder.close()
+        if self._saver:
+            self._saver.close()
+        return ended
+
+    def _train(self) -> Outcome:
+        if hopeless := self._hopeless():
+            self._tell_others(None, hopeless.reason)
+            return hopeless
+        self._data, self._model = assignment.load(self._run, self._spec)
+        self._past = history.read(self._run)
+        state = self._restore()
+        self._step = int(state.step)
+        self._past.rewind(self._step)
+        saver = self._saver = Saver(
+            self._run, self.number, self._spec.checkpoint, self._ledger, self._step
+        )
+        gallery = Gallery(
+            self._run, self._spec, self._data, self._model, self._recorder, self._ledger, self._past
+        )
+        begin, compiled = time.monotonic(), compile_time().seconds
+        flag = NOTHING
+        work = assignment.work(self._spec, self._data, self._model, self._place.group)
+        for done in train(work, state, self._raise_flag):
+            if self._state_name == "starting":
+                self._state_name = "training"
+                seconds = round(time.monotonic() - begin, 3)
+                compiled = round(compile_time().seconds - compiled, 3)
+                self._ledger.add("first_step", step=done.step, seconds=seconds, compile_s=compiled)
+            state, flag = self._after_step(done, saver, gallery)
+            if flag:
+                break
+        if flag == SUPERSEDED:
+            saver.superseded_by = self._recorder.superseded_by or saver.superseded_by
+            saver.raise_if_superseded()
+        return self._finish(state, flag, saver, gallery)
+
+    def _after_step(self, done: Done, saver: Saver, gallery: Gallery) -> tuple[TrainState, int]:
+        self._step = done.step
+        point = self._pace.step(done.step, float(done.metrics.nelbo_bpd))
+        last = done.step == self._spec.training.steps
+        evaluating = done.step % self._spec.evaluation.every == 0 and not last and not done.flag
+        saver.offer(done.step, done.state, self._pace.step_s, pause=evaluating)
+        self._recorder.scalars.add_scalar("train/nelbo_bpd", point, done.step)
+        self._recorder.scalars.add_scalar(
+            "train/grad_norm", float(done.metrics.grad_norm), done.step
+        )
+        if window := self._pace.window():
+            self._past.add(self._ledger.add("trained", step=done.step, **window))
+            self._recorder.scalars.add_scalar("train/steps_per_s", window["steps_per_s"], done.step)
+        if evaluating:
+            with self._pace.paused(), suppress(Disturbed):
+                gallery.evaluate(done.state, final=False, go_on=self._undisturbed)
+        return done.state, done.flag
+
+    def _finish(self, state: TrainState, flag: int, saver: Saver, gallery: Gallery) -> Outcome:
+        step = int(state.step)
+        self._state_name = "draining" if flag == PREEMPT else "saving"
+        saver.finish(step, state, PATIENCE_ON_NOTICE if flag == PREEMPT else PATIENCE)
+        if flag:
+            return self._broken_off(flag, step)
+        try:
+            gallery.evaluate(state, final=True, go_on=self._undisturbed)
+        except Disturbed:
+            # The work is done and saved; the next attempt has only this evaluation to do.
+            return self._broken_off(self._raise_flag(), step)
+        return Outcome("completed", step, f"all {step} steps done and saved")
+
+    def _broken_off(self, flag: int, step: int) -> Outcome:
+        """The end of an attempt whose state is saved."""
+        if flag == SUPERSEDED:
+            return Outcome("superseded", step, "a newer attempt holds the run")
+        if flag == STOP:
+            return Outcome("stopped", step, "asked to stop; saved")
+        reason = self._place.notice.reason or "another worker got a notice"
+        return Outcome("preempted", step, f"{reason}; saved")
+
+    def _restore(self) -> TrainState:
+        """The state to begin with, the same on all ranks."""
+        begin = time.monotonic()
+        like = template(self._model, self._spec.training)
+        found = checkpoints.newest_verified(self._run, like, self._skip)
+        chosen = [found[0].attempt, found[0].step] if found else None
+        self._tell_others(chosen)
+        seconds = round(time.monotonic() - begin, 3)
+        if found is None:
+            sha256 = self._data.sha256
+            log.info("attempt %d starts from scratch", self.number)
+            self._ledger.add("started", step=0, seconds=seconds, data_sha256=sha256)
+            return bind(init(self._model, self._spec.training, self._spec.seed))
+        place, host, metadata = found
+        log.info("attempt %d goes on from step %d of %s", self.number, place.step, place.uri)
+        self._ledger.add(
+            "restored",
+            step=place.step,
+            digest=metadata["digest"],
+            from_attempt=place.attempt,
+            seconds=seconds,
+        )
+        return bind(host)
+
+    def _tell_others(self, checkpoint: list[int] | None, end: str | None = None) -> None:
+        message = {"attempt": self.number, "checkpoint": checkpoint, "end": end}
+        self._place.group.broadcast(json.dumps(message).encode())
+
+    def _hopeless(self) -> Outcome | None:
+        """Why another attempt of this submission would end as the ones before it."""
+        if event := control.failure(self._run, self.number):
+            reason = f"rank {event['rank']}: {event['reason']}"
+            return Outcome(event["outcome"], event["step"], reason, event["detail"])
+        limit = self._spec.scaling.max_attempts_without_progress
+        if loop := control.crash_loop(self._run, self.number, limit):
+            reason = (
+                f"attempts {loop.attempts} saved nothing new; the last one: {loop.last_reason}. "
+                "Look at `ardm logs`, then submit the run again."
+            )
+            return Outcome("failed", self._step, reason)
+        return None
+
+    def _skip(self, place: checkpoints.Checkpoint, reason: str) -> None:
+        """A checkpoint that cannot be trusted: told, and kept where nobody restores from it."""
+        if reason == "unfinished":
+            log.warning("checkpoint %s is unfinished and is passed over", place.uri)
+        else:
+            moved = checkpoints.set_aside(place)
+            log.warning("checkpoint %s is damaged (%s); kept at %s", place.uri, reason, moved)
+        self._ledger.add("skipped", step=place.step, from_attempt=place.attempt, reason=reason)
+
+    def _raise_flag(self) -> int:
+        if self._recorder.superseded_by or (self._saver and self._saver.superseded_by):
+            return SUPERSEDED
+        if self._place.notice.reason:
+            return PREEMPT
+        return STOP if self._recorder.stop_requested else NOTHING
+
+    def _undisturbed(self) -> bool:
+        return self._raise_flag() == NOTHING
+
+    def _progress(self) -> dict[str, Any]:
+        saver = self._saver
+        return {
+            "attempt": self.number,
+            "state": "saving" if saver and saver.saving else self._state_name,
+            "step": self._step,
+            "total_steps": self._spec.training.steps,
+            "saved_step": saver.saved_step if saver else None,
+            "saved_time": saver.saved_time if saver else None,
+            "save_error": saver.error if saver else None,
+            **self._pace.now(),
+        }
+
+
+def _submitted(run: Run, about: Mapping[str, Any]) -> float | None:
+    """When the submission that this attempt belongs to was made."""
+    noted = run.store.read_json(run.submission) or {}
+    same = noted.get("submission_id") == about.get("submission")
+    return noted.get("submitted") if same else None
