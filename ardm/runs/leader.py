@@ -101,7 +101,7 @@ class Leader:
         self._step = done.step
         point = self._pace.step(done.step, float(done.metrics.nelbo_bpd))
         last = done.step == self._spec.training.steps
-        evaluating = done.step % self._spec.evaluation.every == 0 and not last and not done.flag
+        evaluating = self._spec.evaluation.due(done.step) and not last and not done.flag
         saver.offer(done.step, done.state, self._pace.step_s, pause=evaluating)
         self._recorder.scalars.add_scalar("train/nelbo_bpd", point, done.step)
         self._recorder.scalars.add_scalar(

@@ -52,6 +52,8 @@ class EvaluationConfig(Section):
 
     every: PositiveInt = 1000
     """Steps between evaluations; one more follows the last step."""
+    first: PositiveInt | None = None
+    """Step of an early evaluation, for a first look; null for none."""
     images: PositiveInt = 1000
     """Test images of an evaluation before the last step."""
     final_images: PositiveInt | None = None
@@ -62,3 +64,7 @@ class EvaluationConfig(Section):
     """Images generated at each evaluation."""
     sample_steps: PositiveInt = 100
     """Network calls that generate them (a uniform policy)."""
+
+    def due(self, step: int) -> bool:
+        """Whether an evaluation follows a step that is not the last one."""
+        return step % self.every == 0 or step == self.first

@@ -1,15 +1,11 @@
-"""A tiny job, the runs made of it, and one compilation cache for all of them."""
+"""A tiny job and the runs made of it."""
 
-import jax
-import jax.numpy as jnp
 import pytest
 
-from ardm.runs.compilation import share_cache
 from ardm.runs.layout import Run
 from ardm.runs.place import Notice, Place
 from ardm.runs.session import run_attempt
 from ardm.runs.spec import JobSpec
-from ardm.runs.store import Store
 from ardm.training.group import Alone
 from tests.runs.setting import opened, tiny_spec
 
@@ -31,16 +27,10 @@ def local_run(tmp_path) -> Run:
     return opened(str(tmp_path / "runs"))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def shared_store(tmp_path_factory) -> str:
-    """A directory of runs whose compilation cache this process and those that it starts share.
-
-    JAX opens its cache once and for all, so the caches of other stores are not used.
-    """
-    uri = str(tmp_path_factory.mktemp("shared"))
-    share_cache(Store(uri))
-    jax.jit(lambda x: x + 1)(jnp.zeros(3))
-    return uri
+    """A directory of runs for the whole session."""
+    return str(tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture(scope="session")

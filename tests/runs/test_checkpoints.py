@@ -100,7 +100,6 @@ def test_no_damage_to_any_file_is_ever_taken_for_a_state(run):
     # The arrays themselves are in the largest file.
     arrays = max(whole, key=lambda name: len(whole[name])).rsplit("/", 1)[-1]
     assert {damage for damage, name in noticed if name == arrays} == set(damages)
-    print(noticed)
 
 
 def test_damage_to_the_arrays_is_found_without_knowing_the_state(run):

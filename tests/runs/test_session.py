@@ -155,6 +155,7 @@ def test_a_completed_run_has_nothing_left_to_do(local_run, finished):
     assert events(local_run, 2, "first_step") == []
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_training_goes_on_while_the_store_is_broken(local_run, finished):
     folder = Path(local_run.store.path(local_run.checkpoints_dir))
 
