@@ -15,8 +15,8 @@ RUN_OR_JOB = $(or $(RUN),--job $(JOB))
 SETS := $(foreach item,$(SET),--set $(item))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup submit status watch logs stop pull sample evaluate report chaos bench check test \
-        lint fix docs cluster-up cluster-down gcs-emulator down clean lock
+.PHONY: help setup submit status watch logs stop pull sample evaluate report plan bench check test \
+        lint fix cluster-up cluster-down gcs-emulator down clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ evaluate: setup ## the test NELBO of RUN
 report: setup ## goodput and cost of RUN
 	@$(ARDM) report $(RUN_OR_JOB)
 
+plan: setup ## expected goodput and cost on preemptible machines
+	@$(ARDM) plan
+
 down: setup ## stop the local Ray that `make submit` started
 	@$(ARDM) down
 
@@ -82,6 +85,9 @@ lint: setup
 
 test: setup ## all tests
 	$(BIN)/python -m pytest
+
+bench: setup ## time a training step, in pairs
+	@$(BIN)/python benchmarks/step.py $(JOB_FILE)
 
 fix: setup ## format and mend what the linter can
 	$(BIN)/ruff check --fix .

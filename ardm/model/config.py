@@ -71,7 +71,7 @@ def _side_faults(net: NetConfig, shape: tuple[int, int, int]) -> list[str]:
         choice = (
             f"give at most {max(fitting)} multipliers"
             if fitting
-            else f"choose a patch from {divisors(common)}"
+            else f"choose a patch from {_divisors(common)}"
         )
         return [
             f"net.multipliers: {levels} levels of patches of {net.patch} need image sides"
@@ -97,11 +97,11 @@ def _width_faults(net: NetConfig) -> list[str]:
         if any(width % number for width in widths):
             faults.append(
                 f"net.{key}: {number} {key} do not divide the widths {widths} of the levels;"
-                f" choose from {divisors(gcd(*widths))}"
+                f" choose from {_divisors(gcd(*widths))}"
             )
     return faults
 
 
-def divisors(number: int) -> list[int]:
+def _divisors(number: int) -> list[int]:
     """List the divisors of a positive number, ascending."""
     return [n for n in range(1, number + 1) if not number % n]

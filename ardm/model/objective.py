@@ -1,4 +1,4 @@
-"""The order-agnostic objective (section 3 of arXiv 2110.02037, equations 2 to 4)."""
+"""The order-agnostic objective (section 3 of arXiv 2110.02037)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

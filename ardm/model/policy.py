@@ -1,4 +1,4 @@
-"""Policies: which generation steps one call of the network covers (section 3.2, figure 3)."""
+"""Policies: which steps one network call covers (arXiv 2110.02037, Parallelized ARDMs)."""
 
 import numpy as np
 from jaxtyping import Int

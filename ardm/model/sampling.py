@@ -51,7 +51,7 @@ def sample(
     temperature: float = 1.0,
     keep_chain: bool = False,
 ) -> Samples:
-    """Generate images, each in an order of its own (algorithm 1; section 3.2 for policies).
+    """Generate images, each in an order of its own (algorithm 1 of arXiv 2110.02037).
 
     One compiled program serves every segment of every policy. It is called from Python, not from
     `lax.scan`: XLA's convolutions on CPU are about 100 times slower inside loops.

@@ -1,4 +1,4 @@
-"""The U-Net for images (section 5 of arXiv 2110.02037; ARDM.md, Networks)."""
+"""The U-Net for images, after the one of the experiments in arXiv 2110.02037."""
 
 import jax
 import jax.numpy as jnp

@@ -1,7 +1,7 @@
 """The training state: everything that a checkpoint holds, and how a gradient moves it."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -58,6 +58,7 @@ def place(state: TrainState) -> TrainState:
     return jax.device_put(state, jax.local_devices()[0])
 
 
+@cache
 def template(model: Model, config: TrainingConfig) -> TrainState:
     """Shapes and dtypes of a state, without computing one."""
     return jax.eval_shape(partial(_init, model, config), seed_key(0))

@@ -8,17 +8,22 @@ from flax import nnx
 
 from ardm.model.build import build
 from ardm.model.config import ModelConfig, NetConfig
-from ardm.model.draws import example_keys, orders, visible
+from ardm.model.draws import visible
 from ardm.model.layers import GroupNorm, drop, sinusoids
 from tests.model.tiny import compiled, random_images, tiny_model, tiny_params
 
 KEY = jax.random.key(2)
 
 
-def inputs(model, count=3, t=None):
-    x = random_images(model, count)
-    t = jnp.full(count, model.D // 2 if t is None else t)
-    return x, visible(orders(example_keys(KEY, 0, jnp.arange(count)), model.shape), t), t
+def inputs(model, count=3):
+    """Images of which half the dimensions are visible."""
+    draw = some_draw(model, count)
+    t = jnp.full(count, model.D // 2)
+    return random_images(model, count), visible(draw.sigma, t), t
+
+
+def some_draw(model, count):
+    return jax.jit(lambda: model.objective.draw(KEY, 0, jnp.arange(count), count, "uniform"))()
 
 
 def gradient(model):
@@ -81,11 +86,9 @@ def test_the_generation_step_reaches_the_prediction():
 
 def test_every_parameter_gets_a_gradient():
     model = tiny_model(side=4, levels=2)
-    draw = model.objective.draw(KEY, 0, jnp.arange(4), 4, "antithetic")
+    draw = some_draw(model, 4)
     x = random_images(model, 4)
-    grads = jax.grad(lambda params: model.objective.terms(model.bind(params), x, draw).nelbo.sum())(
-        tiny_params(model)
-    )
+    grads = gradient(model)(tiny_params(model), x, draw)
     # A bias of the attention's keys shifts all of a query's scores alike: it has no effect.
     idle = {
         jax.tree_util.keystr(path)
@@ -105,7 +108,7 @@ def test_bfloat16_computes_close_to_float32_with_float32_parameters():
     assert not np.array_equal(logits, compiled(full)(params, x, mask, t))
     np.testing.assert_allclose(logits, compiled(full)(params, x, mask, t), atol=0.3)
 
-    draw = half.objective.draw(KEY, 0, jnp.arange(3), 3, "uniform")
+    draw = some_draw(half, 3)
     grads = gradient(half)(params, x, draw)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(grads))
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))

@@ -17,7 +17,7 @@ from ardm.runs.store import Store
 from ardm.training.group import Alone
 from tests.runs.setting import JOB, events, newest_digest, opened, tiny_spec
 
-STEPS = 150
+STEPS = 90
 LONGER = f"training.steps={STEPS}"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ardm.runs import attempt, checkpoints, control, recorder, session
+from ardm.runs import attempt, checkpoints, control, leader, recorder
 from ardm.runs.place import Notice, Place
 from ardm.runs.session import run_attempt
 from ardm.training.group import Alone
@@ -103,8 +103,8 @@ def test_a_superseded_attempt_ends_and_the_newer_one_is_not_disturbed(run):
     assert ended.kind == "superseded"
     assert ended.step < STEPS
     assert "attempt 2 holds the run" in ended.reason
-    assert all(place.attempt == 1 for place in checkpoints.committed(run))
-    assert max(place.step for place in checkpoints.committed(run)) <= 6
+    # A save that began before the claim may still be committed; none begins after it.
+    assert all(place.attempt == 1 and place.step <= 5 for place in checkpoints.committed(run))
 
 
 def test_a_programming_error_is_a_failure_with_its_trace(local_run, finished):
@@ -180,7 +180,7 @@ def test_training_goes_on_while_the_store_is_broken(local_run, finished):
 
 
 def test_a_store_that_stays_broken_is_no_programming_error(local_run, monkeypatch):
-    monkeypatch.setattr(session, "PATIENCE", 0.5)
+    monkeypatch.setattr(leader, "PATIENCE", 0.5)
     folder = Path(local_run.store.path(local_run.checkpoints_dir))
     folder.write_text("in the way")
     ended = go(local_run)

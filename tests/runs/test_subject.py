@@ -34,6 +34,7 @@ def test_a_damaged_pulled_checkpoint_is_told(finished, tmp_path):
         open_subject(str(tmp_path / "here"), finished.store, no_warning)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_is_passed_over_is_told_and_nothing_left_is_not_found(local_run):
     save(local_run, 1, 4)  # a state of another model
     warnings = []
