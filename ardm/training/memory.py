@@ -9,9 +9,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 def keep_freed_memory() -> None:
     """Have glibc hold on to large blocks instead of returning them to the kernel.
 
-    XLA on CPU takes its temporaries anew at every call; each return costs page faults at the next
-    one, 5 to 15 % of a training step (`benchmarks/step.py`). Elsewhere than on glibc nothing
-    happens.
+    XLA on CPU takes its temporaries anew at every call; what went back to the kernel costs page
+    faults then (`benchmarks/step.py` measures how much). Elsewhere than on glibc nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return
