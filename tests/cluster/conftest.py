@@ -14,6 +14,11 @@ from typing import Any
 import psutil
 import pytest
 
+from ardm.runs import control
+from ardm.runs.layout import Run
+from ardm.runs.outcome import ENDS_THE_JOB
+from ardm.runs.store import Store
+
 TINY = Path(__file__).with_name("tiny.yaml")
 ARDM = str(Path(sys.executable).with_name("ardm"))
 
@@ -43,14 +48,17 @@ class Ardm:
     def status(self, run: str, *more: str) -> dict[str, Any]:
         return dict(self.json("status", run, *more))
 
-    def await_end(self, run: str, patience: float = 240) -> dict[str, Any]:
+    def await_end(self, name: str, patience: float = 600) -> dict[str, Any]:
         """Wait until a run has ended; its verified status."""
-        wait_until(
-            lambda: self.status(run, "--no-verify")["state"] in ("completed", "failed", "stopped"),
-            patience,
-            every=2.0,
-        )
-        return self.status(run)
+        run = Run(Store(self.store), name)
+
+        def ended() -> bool:
+            number = max(run.attempts(), default=0)
+            event = control.ended(run, number) if number else None
+            return event is not None and event["outcome"] in ENDS_THE_JOB
+
+        wait_until(ended, patience, every=0.5)
+        return self.status(name)
 
 
 def wait_until(true: Callable[[], Any], patience: float = 120, every: float = 0.2) -> Any:
