@@ -48,13 +48,13 @@ class Ardm:
     def status(self, run: str, *more: str) -> dict[str, Any]:
         return dict(self.json("status", run, *more))
 
-    def await_end(self, name: str, patience: float = 600) -> dict[str, Any]:
-        """Wait until a run has ended; its verified status."""
+    def await_end(self, name: str, patience: float = 600, beyond: int = 0) -> dict[str, Any]:
+        """Wait until an attempt with a number `beyond` has ended the run; its verified status."""
         run = Run(Store(self.store), name)
 
         def ended() -> bool:
             number = max(run.attempts(), default=0)
-            event = control.ended(run, number) if number else None
+            event = control.ended(run, number) if number > beyond else None
             return event is not None and event["outcome"] in ENDS_THE_JOB
 
         wait_until(ended, patience, every=0.5)

@@ -78,7 +78,7 @@ def test_a_stopped_run_goes_on_with_other_workers(ray: str, tmp_path: Path, refe
 
     again = ardm.json("submit", str(TINY), "--run", run.name, "--workers", "4")
     assert again["submission_id"] == "stopped-2"
-    found = ardm.await_end(run.name)
+    found = ardm.await_end(run.name, beyond=1)
     assert (found["state"], found["digest"]) == ("completed", reference)
     assert found["goodput"]["steps_lost"] == 0
     assert [a["workers"] for a in found["attempts"]] == [1, 4]

@@ -48,7 +48,7 @@ def test_a_signed_zero_and_the_bits_of_a_nan_show():
 
 def test_types_that_numpy_does_not_know_by_itself_are_told_apart():
     raw = np.arange(4, dtype=np.uint8)
-    kinds = [jnp.float8_e4m3fn, jnp.float8_e5m2, jnp.int8, jnp.uint8]
+    kinds = [jnp.float8_e4m3fn, jnp.float8_e3m4, jnp.float8_e5m2, jnp.int8, jnp.uint8]
     assert len({digest(raw.view(kind)) for kind in kinds}) == len(kinds)
     half = np.arange(4, dtype=np.uint16)
     assert digest(half.view(jnp.bfloat16)) != digest(half.view(np.float16))
