@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
@@ -17,14 +17,12 @@ def commands(text: str) -> list[str]:
 
 
 @pytest.mark.cluster
-def test_the_tour(ray: str, tmp_path: Path) -> None:
+def test_the_tour(ray_home: Path, tmp_path: Path) -> None:
     tour = README.partition("<!-- tour")[2].partition("\n```\n")[0]
     found = commands(tour)
     assert len(found) >= 5
     store = {"ARDM_STORE": str(tmp_path / "runs")}
     for command in found:
-        if command == "make down":
-            continue  # the tests share one local Ray, and test_jobs.py ends one
         done = subprocess.run(
             [
                 "make",
