@@ -1,7 +1,9 @@
 """Imports point one way: model <- training <- runs <- cluster <- cli; data knows only itself."""
 
 import ast
+import gc
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,9 +30,19 @@ def layer(file: str) -> str:
     return file.split("/")[0] if "/" in file else ""
 
 
+@cache
+def _parse(file: str) -> ast.Module:
+    """Parse a file; early releases of Python 3.11 fail if garbage is collected meanwhile."""
+    gc.disable()
+    try:
+        return ast.parse((ROOT / file).read_text())
+    finally:
+        gc.enable()
+
+
 def imports(file: str) -> Iterator[str]:
     """Full names of all that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse((ROOT / file).read_text())):
+    for node in ast.walk(_parse(file)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

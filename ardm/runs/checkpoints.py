@@ -141,12 +141,21 @@ def newest_verified(
             skipped(place, "unfinished")
             continue
         try:
-            state, metadata = load(place.uri, template)
+            state, metadata = _load_twice(place.uri, template)
         except Damaged as error:
             skipped(place, str(error))
             continue
         return place, state, metadata
     return None
+
+
+def _load_twice(uri: str, template: Any) -> tuple[Any, dict[str, Any]]:
+    """A hiccup of the store looks like damage; true damage is still there at a second look."""
+    try:
+        return load(uri, template)
+    except Damaged as error:
+        log.warning("checkpoint %s %s; it is read once more", uri, error)
+        return load(uri, template)
 
 
 def set_aside(place: Checkpoint) -> str:
