@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ardm.training.lanes import use_cores
 from tests import gcs_emulator
 
 # Before JAX is imported: the tests run on one kind of device everywhere.
@@ -16,6 +17,7 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parent.parent / ".j
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 # Compiling takes most of the time of these tests; unoptimised it takes a third of it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+use_cores(4)
 
 
 @pytest.fixture(scope="session")
