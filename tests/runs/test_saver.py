@@ -1,4 +1,5 @@
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ from ardm.errors import SaveFailed, Superseded
 from ardm.runs import attempt, checkpoints
 from ardm.runs.digest import digest
 from ardm.runs.ledger import Ledger
-from ardm.runs.saver import BACK_OFF, Saver
+from ardm.runs.patience import BACK_OFF, Patience
+from ardm.runs.saver import Saver
 from ardm.runs.spec import CheckpointConfig
 from tests.runs.setting import events, small_state
 
@@ -39,12 +41,20 @@ class Scene:
             run, self.number, self.config, self.ledger, restored, self.clock, self.clock.sleep
         )
 
+    def patience(self, seconds: float) -> Patience:
+        return Patience(seconds, self.clock)
+
     def offer(self, step: int, after: float = 0.0) -> bool:
         """Offer a step so many seconds later; whether it is saved, once that is over."""
         self.clock.now += after
         self.saver.offer(step, small_state(step))
-        self.saver._join(30)
+        self.settle()
         return self.saver.saved_step == step
+
+    def settle(self) -> None:
+        deadline = time.monotonic() + 30
+        while self.saver.saving and time.monotonic() < deadline:
+            time.sleep(0.005)
 
     def told(self, kind: str):
         self.ledger.flush()
@@ -99,7 +109,7 @@ def test_what_is_no_longer_needed_is_pruned(local_run):
 
 def test_the_last_state_is_saved_and_waited_for(run):
     scene = Scene(run)
-    scene.saver.finish(7, small_state(7), patience=60.0)
+    scene.saver.finish(7, small_state(7), scene.patience(60.0))
     assert scene.steps() == [7]
     assert scene.clock.slept == []
 
@@ -107,10 +117,10 @@ def test_the_last_state_is_saved_and_waited_for(run):
 def test_what_is_saved_already_is_not_saved_again(local_run):
     scene = Scene(local_run)
     assert scene.offer(3, after=10.0)
-    scene.saver.finish(3, small_state(3), patience=60.0)
+    scene.saver.finish(3, small_state(3), scene.patience(60.0))
     assert len(scene.told("saved")) == 1
     again = Scene(local_run, restored=3)
-    again.saver.finish(3, small_state(3), patience=60.0)
+    again.saver.finish(3, small_state(3), again.patience(60.0))
     assert again.told("saved") == []
 
 
@@ -123,7 +133,7 @@ def test_a_newer_claim_ends_the_saving(run):
     with pytest.raises(Superseded, match=f"attempt {newer} holds the run"):
         scene.saver.raise_if_superseded()
     with pytest.raises(Superseded):
-        scene.saver.finish(3, small_state(3), patience=60.0)
+        scene.saver.finish(3, small_state(3), scene.patience(60.0))
     assert scene.steps() == [1]
 
 
@@ -174,13 +184,13 @@ def test_the_last_save_is_tried_until_patience_is_over(local_run, folder):
     scene = Scene(local_run)
     break_store(folder)
     with pytest.raises(SaveFailed) as caught:
-        scene.saver.finish(9, small_state(9), patience=20.0)
+        scene.saver.finish(9, small_state(9), scene.patience(20.0))
     message = str(caught.value)
     assert "step 9 could not be saved" in message
     assert "within 20 s" in message
     assert "newest checkpoint is of step 0" in message
     assert "run the same command again" in message
-    assert scene.clock.slept == [1.0, 2.0, 4.0, 8.0, 5.0]
+    assert scene.clock.slept == [1.0, 2.0, 4.0, 4.0, 4.0, 4.0, 1.0]
 
 
 def test_the_last_save_succeeds_when_the_store_is_mended_in_time(local_run, folder):
@@ -193,7 +203,7 @@ def test_the_last_save_succeeds_when_the_store_is_mended_in_time(local_run, fold
             mend_store(folder)
 
     scene.saver._sleep = sleep
-    scene.saver.finish(9, small_state(9), patience=60.0)
+    scene.saver.finish(9, small_state(9), scene.patience(60.0))
     assert scene.steps() == [9]
     assert len(scene.told("save_failed")) == 3
     assert scene.saver.error is None
