@@ -81,6 +81,10 @@ class Saver:
             return f"step {self._busy_step} is being saved for {under_way:.0f} s by now"
         return self._error
 
+    def wait(self, seconds: float) -> bool:
+        """Wait for a save under way; whether none is any more."""
+        return self._busy is None or Patience(seconds).wait(self._busy)
+
     def offer(
         self, step: int, state: Any, seconds: float | None = None, *, pause: bool = False
     ) -> None:
@@ -165,7 +169,7 @@ class Saver:
     def _join_for_keeps(self, step: int) -> bool:
         """Wait for a save under way; False if it seems to hang, and this step cannot be kept."""
         left = SILENCE - (self._clock() - self._began)
-        if self._busy is None or Patience(max(left, 0.0)).wait(self._busy):
+        if self.wait(max(left, 0.0)):
             return True
         log.warning("step %d was to be kept, but %s; training goes on", step, self.error)
         return False

@@ -1,6 +1,6 @@
 from ardm.runs import checkpoints, retention
 from ardm.runs.digest import digest
-from tests.runs.setting import files_of, save
+from tests.runs.setting import cut_off, files_of, like, save, small_state
 
 
 def steps(run):
