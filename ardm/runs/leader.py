@@ -139,7 +139,7 @@ class Leader:
         try:
             saver.finish(step, state, patience)
         except SaveFailed as error:
-            if self._raise_flag() != PREEMPT:
+            if self._noticed is None:
                 raise
             # Another machine does these steps again, and may find the store in order.
             return Outcome("storage_fault", step, f"{self._place.notice.reason}; {error}")
