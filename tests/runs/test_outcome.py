@@ -23,7 +23,7 @@ def caught(error: BaseException) -> BaseException:
     ("error", "group", "kind"),
     [
         (Superseded("attempt 1 is superseded"), ALONE, "superseded"),
-        (SaveFailed("step 3 could not be saved"), ALONE, "storage_fault"),
+        (SaveFailed("step 3 could not be saved"), ALONE, "save_failed"),
         (InputError("the data are damaged"), ALONE, "bad_input"),
         (StoreUnusable("no bucket"), ALONE, "bad_input"),
         (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 8 GB"), ALONE, "out_of_memory"),
