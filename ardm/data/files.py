@@ -46,7 +46,7 @@ def read(config: DataConfig) -> Dataset:
         InputError: the files are missing, damaged, or of another shape.
     """
     folder = Folder(str(config.path))
-    names = folder.names()
+    names = folder.names(advice=_advice(config.dataset))
     found = locate(folder, names, WANTED[config.dataset])
     images = image_folder.images_among(names)
     shape, classes = describe(config)

@@ -32,21 +32,24 @@ class Folder:
             )
         self._root = root.rstrip("/")
 
-    def names(self) -> list[str]:
+    def names(self, advice: str = "check the path") -> list[str]:
         """All files below the folder, relative to it, in the order of their names.
+
+        Args:
+            advice: what to do where there is no such folder.
 
         Raises:
             InputError: there is no such folder, or it cannot be read.
         """
         with self._readable():
-            if not self._fs.isdir(self._root):
-                raise InputError(f"{self.url}: expected a folder, found none")
+            self._must_exist(advice)
             found = (self._relative(path) for path in self._fs.find(self._root))
             return sorted(name for name in found if not _hidden(name))
 
     def first(self, suffixes: Sequence[str]) -> str | None:
         """Find one file whose name ends so, without a listing of all; files before folders."""
         with self._readable():
+            self._must_exist("check the path")
             return self._first(self._root, tuple(suffixes))
 
     def read(self, name: str) -> bytes:
@@ -65,6 +68,10 @@ class Folder:
                     [f"{self._root}/{name}" for name in some], None, None, on_error="raise"
                 )
             yield from zip(some, contents, strict=True)
+
+    def _must_exist(self, advice: str) -> None:
+        if not self._fs.isdir(self._root):
+            raise InputError(f"{self.url}: expected a folder, found none; {advice}")
 
     def _first(self, path: str, suffixes: tuple[str, ...]) -> str | None:
         entries = sorted(

@@ -57,7 +57,7 @@ class Mnist(mnist.MNIST, skip_registration=True):  # type: ignore[call-arg]
     url_infos = load_url_infos(CHECKSUMS / "mnist.txt")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return _images_in_order(self)
+        return _images_in_order(self, "mnist")
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
         files = dl_manager.download({split: self.URL + name for split, name in IDX_SPLITS.items()})
@@ -82,7 +82,7 @@ class Cifar10(cifar.Cifar10, skip_registration=True):  # type: ignore[call-arg]
     url_infos = load_url_infos(CHECKSUMS / "cifar10.txt")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return _images_in_order(self)
+        return _images_in_order(self, "cifar10")
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
         archive = dl_manager.download(self._cifar_info.url)
@@ -98,8 +98,8 @@ class Cifar10(cifar.Cifar10, skip_registration=True):  # type: ignore[call-arg]
             return cifar_file.parse(member.read() if member else b"", file)
 
 
-def _images_in_order(builder: Any) -> tfds.core.DatasetInfo:
-    shape, _ = KNOWN[builder.name]
+def _images_in_order(builder: Any, name: str) -> tfds.core.DatasetInfo:
+    shape, _ = KNOWN[name]
     features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=shape)})
     return tfds.core.DatasetInfo(builder=builder, features=features, disable_shuffling=True)
 
