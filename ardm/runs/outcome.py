@@ -79,5 +79,7 @@ def to_error(outcome: Outcome) -> ArdmError | None:
         return None
     if outcome.kind == "superseded":
         return Superseded(outcome.reason)
+    if outcome.kind == "bad_input":
+        return InputError(outcome.reason)
     text = f"{outcome.kind} at step {outcome.step}: {outcome.reason}"
     return JobFailed(f"{text}\n{outcome.detail}".rstrip())

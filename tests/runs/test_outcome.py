@@ -66,3 +66,9 @@ def test_every_outcome_but_the_complete_one_is_an_error_of_the_command_line(kind
         return
     assert "why" in str(error)
     assert isinstance(error, Superseded if kind == "superseded" else JobFailed | InputError)
+
+
+def test_data_that_cannot_be_used_end_the_command_as_any_bad_input():
+    error = outcome.to_error(outcome.of_error(caught(InputError("x.png is no image")), 0, ALONE))
+    assert isinstance(error, InputError)
+    assert (str(error), error.exit_code) == ("x.png is no image", 2)
