@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import optax
@@ -66,6 +70,21 @@ def test_any_number_of_lanes_gives_the_same_bits(begin, size, lanes):
     for state, told, _ in found:
         assert bits(state) == bits(alone)
         assert bits(told[:2]) == bits(metrics[:2])
+
+
+def test_the_bits_are_the_same_with_the_compiler_as_users_have_it():
+    """All other tests compile without optimisation."""
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.training.digests"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    digests = done.stdout.split()
+    assert len(digests) == 8
+    assert len(set(digests)) == 1
 
 
 def test_the_gradient_is_that_of_the_mean_loss_over_the_whole_batch(begin):
