@@ -181,7 +181,7 @@ class Saver:
         except Exception as error:  # a fault of the store must never end the training
             self._failures += 1
             self._left_over.add(step)
-            self._error = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+            self._error = _in_a_line(error)
             longest = max(self._interval.seconds(), BACK_OFF)
             again = min(BACK_OFF * 2 ** (self._failures - 1), longest)
             self._next = self._clock() + again
@@ -247,3 +247,9 @@ class Saver:
             log.warning("old checkpoints could not be pruned (%s)", error)
         else:
             log.debug("pruned steps %s", gone)
+
+
+def _in_a_line(error: Exception) -> str:
+    """An error on one line; of a long one the beginning and the end, where the cause may be."""
+    line = f"{type(error).__name__}: {error}".splitlines()[0]
+    return line if len(line) <= 300 else f"{line[:145]} ... {line[-145:]}"

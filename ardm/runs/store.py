@@ -79,7 +79,7 @@ class Store:
         else:
             self._call(self.fs.pipe_file, self.path(name), data, mode="create")
 
-    def write(self, name: str, data: bytes, seconds: float = SMALL) -> None:
+    def write(self, name: str, data: bytes, seconds: float | None = None) -> None:
         """Write an object whole, replacing what was there; a reader meets the old or the new."""
         if self.is_local:
             Path(self.path(name)).parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +183,7 @@ class Store:
             ) from error
 
     def _call(
-        self, method: Callable[..., T], *args: Any, seconds: float = SMALL, **kwargs: Any
+        self, method: Callable[..., T], *args: Any, seconds: float | None = None, **kwargs: Any
     ) -> T:
         """Call the file system; where it is remote, an answer is waited for so long and no longer.
 
@@ -192,6 +192,7 @@ class Store:
         """
         if not isinstance(self.fs, AsyncFileSystem):
             return method(*args, **kwargs)
+        seconds = SMALL if seconds is None else seconds
         try:
             return method(*args, **kwargs, timeout=seconds)
         except FSTimeoutError as error:
