@@ -2,7 +2,7 @@
 
 import typer
 
-from ardm.cli import jobs, node, planning, reporting, results, watching
+from ardm.cli import jobs, node, planning, policies, reporting, results, watching
 
 app = typer.Typer(
     name="ardm",
@@ -16,6 +16,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (jobs, watching, results, node, planning, reporting):
+for module in (jobs, watching, results, policies, node, planning, reporting):
     for command in module.COMMANDS:
         app.command()(command)

@@ -1,7 +1,7 @@
 """Commands that use what was trained: pull, sample, evaluate."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,8 +15,7 @@ from ardm.cli.options import (
     Target,
     find_run,
 )
-from ardm.errors import InputError
-from ardm.runs.store import Store
+from ardm.cli.subject import about, opened, test_images, written
 
 
 @errors_as_messages
@@ -55,7 +54,7 @@ def sample(
     json: AsJson = False,
 ) -> None:
     """Draw images from the newest verified checkpoint and write them as a PNG grid."""
-    subject = _open(target, store, job)
+    subject = opened(target, store, job)
     from ardm.model import policy
     from ardm.model.sampling import sample as draw
     from ardm.training import pictures
@@ -74,12 +73,12 @@ def sample(
         keep_chain=chain is not None,
     )
     png = to or Path(f"{subject.name}-{subject.step}.png")
-    _write(png, pictures.grid(made.images, model.classes))
+    written(png, pictures.grid(made.images, model.classes))
     if chain is not None and made.chain is not None:
-        _write(chain, pictures.chain(made.chain, model.classes))
+        written(chain, pictures.chain(made.chain, model.classes))
     say(f"{num} images of step {subject.step} in {budget} network calls: {png}")
     if json:
-        told = _about(subject) | {"num": num, "steps": budget, "seed": seed, "png": str(png)}
+        told = about(subject) | {"num": num, "steps": budget, "seed": seed, "png": str(png)}
         show(told | {"chain": str(chain) if chain else None})
 
 
@@ -93,42 +92,18 @@ def evaluate(
     json: AsJson = False,
 ) -> None:
     """Estimate the NELBO of the EMA on the test set, with its standard error."""
-    subject = _open(target, store, job)
-    from ardm.data.dataset import load
-    from ardm.runs.layout import shared_cache
+    subject = opened(target, store, job)
     from ardm.training.evaluate import Evaluator
 
-    data = load(subject.spec.data, shared_cache(Store(store), "data"))
-    found = Evaluator(subject.model, subject.spec.seed)(subject.ema, data.test[:images], passes)
+    chosen = test_images(subject, store, images)
+    found = Evaluator(subject.model, subject.spec.seed)(subject.ema, chosen, passes)
     say(
         f"test NELBO of step {subject.step}: {found.nelbo_bpd:.4f} ± {found.se_bpd:.4f} bits/dim "
         f"= {found.nelbo_nats:.2f} ± {found.se_nats:.2f} nats ({found.images} images, "
         f"{found.passes} pass{'es' if found.passes > 1 else ''})"
     )
     if json:
-        show(_about(subject) | found._asdict())
-
-
-def _open(target: str | None, store: str, job: str | None) -> Any:
-    from ardm.runs.compilation import share_cache
-    from ardm.runs.subject import open_subject
-
-    place = Store(store)
-    name = target or find_run(store, None, job).name
-    share_cache(place)
-    return open_subject(name, place, say)
-
-
-def _about(subject: Any) -> dict[str, Any]:
-    return {"run": subject.name, "step": subject.step, "digest": subject.digest}
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error}); name another with --out") from error
+        show(about(subject) | found._asdict())
 
 
 COMMANDS = (pull, sample, evaluate)

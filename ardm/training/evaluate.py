@@ -6,10 +6,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 
 from ardm.model.build import Model, Params
 from ardm.model.evaluation import evaluate as evaluate_batch
+from ardm.model.parallel import evaluate_policy, padded
 from ardm.training.state import seed_key
 
 _EVALUATION = 2**31 - 1
@@ -17,6 +18,7 @@ _EVALUATION = 2**31 - 1
 
 
 _terms = jax.jit(evaluate_batch, static_argnames=("model", "batch"))
+_terms_of_policy = jax.jit(evaluate_policy, static_argnames=("model", "batch"))
 
 
 class Disturbed(Exception):
@@ -57,6 +59,7 @@ class Evaluator:
         images: UInt8[np.ndarray, "n h w c"],
         passes: int = 1,
         go_on: Callable[[], bool] = lambda: True,
+        policy: Integer[np.ndarray, " budget"] | None = None,
     ) -> Estimate:
         """Estimate the NELBO.
 
@@ -65,6 +68,8 @@ class Evaluator:
             images: values 0 .. K-1.
             passes: times that each image is evaluated, each with another order and t.
             go_on: asked before each call of the network.
+            policy: start times of network calls, whose NELBO it is then; default: one dimension per
+                call.
 
         Returns:
             The estimate; the same bits for the same arguments.
@@ -72,7 +77,9 @@ class Evaluator:
         Raises:
             Disturbed: it was not to go on.
         """
-        per_pass = np.stack([self._one_pass(params, images, i, go_on) for i in range(passes)])
+        per_pass = np.stack(
+            [self._one_pass(params, images, i, go_on, policy) for i in range(passes)]
+        )
         per_image = per_pass.astype(np.float64).mean(axis=0)
         nats = float(per_image.mean())
         se = float(per_image.std(ddof=1) / np.sqrt(len(images))) if len(images) > 1 else 0.0
@@ -85,8 +92,10 @@ class Evaluator:
         images: UInt8[np.ndarray, "n h w c"],
         number: int,
         go_on: Callable[[], bool],
+        policy: Integer[np.ndarray, " budget"] | None,
     ) -> np.ndarray:
-        n = len(images)
+        n, model, key = len(images), self._model, self._key
+        bounds = None if policy is None else padded(policy, model.D)
         estimates = []
         for first in range(0, n, self._chunk):
             if not go_on():
@@ -94,8 +103,11 @@ class Evaluator:
             # The last chunk is filled up with repetitions, so that there is one program only.
             index = np.arange(first, first + self._chunk) % n
             where = jnp.asarray(index)
-            terms = _terms(
-                self._model, params, images[index], self._key, np.int32(number), where, n
-            )
+            if bounds is None:
+                terms = _terms(model, params, images[index], key, np.int32(number), where, n)
+            else:
+                terms = _terms_of_policy(
+                    model, params, images[index], bounds, key, np.int32(number), where, n
+                )
             estimates.append(np.asarray(terms.nelbo))
         return np.concatenate(estimates)[:n]
