@@ -8,7 +8,7 @@ from rich.table import Table
 
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
-from ardm.cli.subject import about, opened, test_images, written
+from ardm.cli.subject import about, named, opened, test_images, written
 from ardm.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def policy(
     title = f"{subject.name}, step {subject.step}"
     png = to or Path(f"{subject.name}-{subject.step}-policy.png")
     written(png, policy_curve(measured, title))
-    say(f"policies of step {subject.step} (digest {subject.digest[:12]}): {place}; curve: {png}")
+    say(f"policies of {named(subject)}: {place}; curve: {png}")
     if json:
         show(about(subject) | {"policies": entries, "kept": place, "png": str(png)})
 

@@ -15,7 +15,18 @@ from ardm.cli.options import (
     Target,
     find_run,
 )
-from ardm.cli.subject import about, opened, test_images, written
+from ardm.cli.subject import (
+    Budget,
+    Seed,
+    Steps,
+    Temperature,
+    about,
+    calls,
+    named,
+    opened,
+    test_images,
+    written,
+)
 
 
 @errors_as_messages
@@ -44,31 +55,37 @@ def sample(
     store: StoreUri = DEFAULT_STORE,
     job: JobName = None,
     num: Annotated[int, typer.Option(min=1, help="Images.")] = 16,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Network calls per image; default: one per pixel.")
+    steps: Steps = None,
+    budget: Budget = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            help="One order for all images: random, raster or centre-out; default: one for each."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the orders and values drawn.")] = 0,
-    temperature: Annotated[float, typer.Option(help="Below 1: likelier images.")] = 1.0,
+    seed: Seed = 0,
+    temperature: Temperature = 1.0,
     to: Annotated[Path | None, typer.Option("--out", help="The PNG to write.")] = None,
     chain: Annotated[Path | None, typer.Option(help="Also write the way there as a GIF.")] = None,
     json: AsJson = False,
 ) -> None:
     """Draw images from the newest verified checkpoint and write them as a PNG grid."""
     subject = opened(target, store, job)
-    from ardm.model import policy
+    from ardm.model import orders
     from ardm.model.sampling import sample as draw
     from ardm.training import pictures
     from ardm.training.state import seed_key
 
-    model = subject.model
-    budget = model.D if steps is None else steps
+    model, key = subject.model, seed_key(seed)
+    made_by = calls(subject, steps, budget)
     made = draw(
         model.bind(subject.ema),
-        seed_key(seed),
+        key,
         num,
         model.shape,
-        policy.uniform(model.D, budget),
+        made_by.starts,
         output=model.output,
+        order=None if order is None else orders.fixed(order, key, model.objective.shape),
         temperature=temperature,
         keep_chain=chain is not None,
     )
@@ -76,10 +93,12 @@ def sample(
     written(png, pictures.grid(made.images, model.classes))
     if chain is not None and made.chain is not None:
         written(chain, pictures.chain(made.chain, model.classes))
-    say(f"{num} images of step {subject.step} in {budget} network calls: {png}")
+    number = len(made_by.starts)
+    say(f"{num} images of {named(subject)} in {number} network calls ({made_by.kind}): {png}")
     if json:
-        told = about(subject) | {"num": num, "steps": budget, "seed": seed, "png": str(png)}
-        show(told | {"chain": str(chain) if chain else None})
+        told = about(subject) | {"num": num, "steps": number, "policy": made_by.kind}
+        told |= {"order": order, "seed": seed, "temperature": temperature}
+        show(told | {"png": str(png), "chain": str(chain) if chain else None})
 
 
 @errors_as_messages
@@ -98,7 +117,7 @@ def evaluate(
     chosen = test_images(subject, store, images)
     found = Evaluator(subject.model, subject.spec.seed)(subject.ema, chosen, passes)
     say(
-        f"test NELBO of step {subject.step}: {found.nelbo_bpd:.4f} ± {found.se_bpd:.4f} bits/dim "
+        f"test NELBO of {named(subject)}: {found.nelbo_bpd:.4f} ± {found.se_bpd:.4f} bits/dim "
         f"= {found.nelbo_nats:.2f} ± {found.se_nats:.2f} nats ({found.images} images, "
         f"{found.passes} pass{'es' if found.passes > 1 else ''})"
     )

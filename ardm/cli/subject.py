@@ -1,7 +1,9 @@
 """What the commands share that use a trained model: opening it, its data, writing pictures."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
 
 from ardm.cli.console import say
 from ardm.cli.options import find_run
@@ -10,8 +12,29 @@ from ardm.runs.layout import shared_cache
 from ardm.runs.store import Store
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ardm.data.dataset import Images
     from ardm.runs.subject import Subject
+
+Steps = Annotated[
+    int | None,
+    typer.Option(min=1, help="Network calls per image, spread evenly; default: one per dimension."),
+]
+Budget = Annotated[
+    int | None,
+    typer.Option(min=1, help="Network calls per image, where they help most (`ardm policy`)."),
+]
+Seed = Annotated[int, typer.Option(help="Of the orders and values drawn.")]
+Temperature = Annotated[float, typer.Option(help="Below 1: likelier images.")]
+
+
+class Calls(NamedTuple):
+    """The network calls that a command makes for each image."""
+
+    starts: "np.ndarray"
+    kind: str
+    """`optimal`, `uniform` or `sequential`."""
 
 
 def opened(target: str | None, store: str, job: str | None) -> "Subject":
@@ -39,6 +62,37 @@ def test_images(subject: "Subject", store: str, count: int | None) -> "Images":
     from ardm.data.dataset import load
 
     return load(subject.spec.data, shared_cache(Store(store), "data")).test[:count]
+
+
+def calls(subject: "Subject", steps: int | None, budget: int | None, known: int = 0) -> Calls:
+    """The policy that the options ask for.
+
+    Args:
+        subject: whose losses in training say where calls help most.
+        steps: of a uniform policy.
+        budget: of an optimal one.
+        known: how many dimensions are given.
+
+    Raises:
+        InputError: both are given, or more calls than dimensions to generate.
+    """
+    from ardm.model import policy
+
+    if steps and budget:
+        raise InputError(
+            f"--steps {steps} (evenly spread) and --budget {budget} (where they help most) exclude "
+            "each other; give one of them"
+        )
+    left = len(subject.L) - known
+    number = steps or budget or left
+    starts = policy.remaining(subject.L, known, number, evenly=budget is None)
+    kind = "sequential" if number == left else "uniform" if steps else "optimal"
+    return Calls(starts, kind)
+
+
+def named(subject: "Subject") -> str:
+    """Step and digest, for a message."""
+    return f"step {subject.step} (digest {subject.digest[:12]})"
 
 
 def written(path: Path, data: bytes) -> str:

@@ -62,6 +62,31 @@ def optimal(L: Float[ndarray, " D"], budgets: Sequence[int]) -> dict[int, Int[nd
     return {budget: _trace(came_from[:budget], D) for budget in wanted}
 
 
+def remaining(
+    L: Float[ndarray, " D"], known: int, budget: int, *, evenly: bool = False
+) -> Int[ndarray, " budget"]:
+    """The policy that generates what is not known.
+
+    L is what a random set of known dimensions leaves to expect; for a set of another kind, such as
+    the upper half of an image, the policy found is a good one, not the best.
+
+    Args:
+        L: as tracked in training.
+        known: how many dimensions are given, below D.
+        budget: the number of network calls, 1 .. D - known.
+        evenly: divide the steps evenly, whatever L says.
+
+    Returns:
+        Start times, ascending int32, the first is `known`.
+
+    Raises:
+        InputError: the budget is not within 1 .. D - known, or L is not finite.
+    """
+    rest = sorted_down(L)[known:]
+    starts = uniform(len(rest), budget) if evenly else optimal(rest, [budget])[budget]
+    return starts + np.int32(known)
+
+
 def sorted_down(L: Float[ndarray, " D"]) -> Float[ndarray, " D"]:
     """L in float64, sorted to be non-increasing.
 

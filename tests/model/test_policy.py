@@ -111,3 +111,18 @@ def test_segments_follow_each_other_from_what_is_known_to_the_end(known):
 def test_what_are_no_start_times_is_refused(starts):
     with pytest.raises(InputError, match="must ascend from 3 and stay below 9"):
         policy.segments(np.array(starts, int), 9, known=3)
+
+
+def test_what_remains_is_generated_from_the_step_that_the_known_dimensions_leave():
+    L = losses(20)
+    falling = policy.sorted_down(L)
+    for budget in (1, 4, 13):
+        starts = policy.remaining(L, 7, budget)
+        np.testing.assert_array_equal(starts, policy.optimal(falling[7:], [budget])[budget] + 7)
+        np.testing.assert_array_equal(
+            policy.remaining(L, 7, budget, evenly=True), policy.uniform(13, budget) + 7
+        )
+        assert len(policy.segments(starts, 20, known=7)) == budget
+    np.testing.assert_array_equal(policy.remaining(L, 0, 6), policy.optimal(L, [6])[6])
+    with pytest.raises(InputError, match="a budget of 14 network calls: choose from 1 to 13"):
+        policy.remaining(L, 7, 14)
