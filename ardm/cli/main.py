@@ -2,7 +2,16 @@
 
 import typer
 
-from ardm.cli import jobs, node, planning, policies, reporting, results, watching
+from ardm.cli import (
+    inpainting,
+    jobs,
+    node,
+    planning,
+    policies,
+    reporting,
+    results,
+    watching,
+)
 
 app = typer.Typer(
     name="ardm",
@@ -16,6 +25,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (jobs, watching, results, policies, node, planning, reporting):
+MODULES = (jobs, watching, results, policies, inpainting, node, planning, reporting)
+
+for module in MODULES:
     for command in module.COMMANDS:
         app.command()(command)

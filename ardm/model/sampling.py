@@ -155,7 +155,7 @@ def complete(
         for left, right in segments:
             state = _reveal(predict, output, state, left, right, np.float32(temperature))
             if keep_chain:
-                frames.append(_frame(state, right))
+                frames.append(_frame(state, int(right)))
         images.append(np.asarray(state.x))
         chains.append(frames)
     joined = np.concatenate(images)[:num]

@@ -28,7 +28,7 @@ def grid(images: Integer[np.ndarray, "n h w c"], classes: int) -> bytes:
     Returns:
         A PNG.
     """
-    return _encode(_tile(images, classes), "PNG")
+    return encode(_tile(images, classes), "PNG")
 
 
 def chain(frames: Integer[np.ndarray, "f n h w c"], classes: int, seconds: float = 4.0) -> bytes:
@@ -169,7 +169,8 @@ def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _encode(pixels: np.ndarray, kind: str) -> bytes:
+def encode(pixels: np.ndarray, kind: str) -> bytes:
+    """Pixels as the bytes of a file, `PNG` or another kind that Pillow writes."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, kind)
     return out.getvalue()
