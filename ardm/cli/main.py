@@ -5,6 +5,7 @@ import typer
 from ardm.cli import (
     inpainting,
     jobs,
+    likelihood,
     node,
     planning,
     policies,
@@ -25,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-MODULES = (jobs, watching, results, policies, inpainting, node, planning, reporting)
+MODULES = (jobs, watching, results, likelihood, policies, inpainting, node, planning, reporting)
 
 for module in MODULES:
     for command in module.COMMANDS:

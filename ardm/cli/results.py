@@ -1,4 +1,4 @@
-"""Commands that use what was trained: pull, sample, evaluate."""
+"""Commands that use what was trained: pull, sample."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +24,6 @@ from ardm.cli.subject import (
     calls,
     named,
     opened,
-    test_images,
     written,
 )
 
@@ -101,28 +100,4 @@ def sample(
         show(told | {"png": str(png), "chain": str(chain) if chain else None})
 
 
-@errors_as_messages
-def evaluate(
-    target: Target = None,
-    store: StoreUri = DEFAULT_STORE,
-    job: JobName = None,
-    images: Annotated[int | None, typer.Option(min=1, help="Test images; default: all.")] = None,
-    passes: Annotated[int, typer.Option(min=1, help="Orders and t per image.")] = 1,
-    json: AsJson = False,
-) -> None:
-    """Estimate the NELBO of the EMA on the test set, with its standard error."""
-    subject = opened(target, store, job)
-    from ardm.training.evaluate import Evaluator
-
-    chosen = test_images(subject, store, images)
-    found = Evaluator(subject.model, subject.spec.seed)(subject.ema, chosen, passes)
-    say(
-        f"test NELBO of {named(subject)}: {found.nelbo_bpd:.4f} ± {found.se_bpd:.4f} bits/dim "
-        f"= {found.nelbo_nats:.2f} ± {found.se_nats:.2f} nats ({found.images} images, "
-        f"{found.passes} pass{'es' if found.passes > 1 else ''})"
-    )
-    if json:
-        show(about(subject) | found._asdict())
-
-
-COMMANDS = (pull, sample, evaluate)
+COMMANDS = (pull, sample)

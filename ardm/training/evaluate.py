@@ -38,6 +38,12 @@ class Estimate(NamedTuple):
     passes: int
 
 
+def chunk_size() -> int:
+    """Images per call of the network that suit the device."""
+    # On CPU small chunks stay in the cache.
+    return 16 if jax.default_backend() == "cpu" else 256
+
+
 class Evaluator:
     """Evaluates parameters on images; compiled once.
 
@@ -50,8 +56,7 @@ class Evaluator:
     def __init__(self, model: Model, seed: int, chunk: int | None = None) -> None:
         self._model = model
         self._key = jax.random.fold_in(seed_key(seed), _EVALUATION)
-        # On CPU small chunks stay in the cache.
-        self._chunk = chunk or (16 if jax.default_backend() == "cpu" else 256)
+        self._chunk = chunk or chunk_size()
 
     def __call__(
         self,
