@@ -1,5 +1,6 @@
 """The command that finds policies and measures them: policy."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,10 +52,10 @@ def policy(
     entries = [_entry(item) for item in measured]
     if not json:
         _print(measured)
-    place = policies.keep(subject, entries)
     title = f"{subject.name}, step {subject.step}"
     png = to or Path(f"{subject.name}-{subject.step}-policy.png")
     written(png, policy_curve(measured, title))
+    place = policies.keep(subject, entries)
     say(f"policies of {named(subject)}: {place}; curve: {png}")
     if json:
         show(about(subject) | {"policies": entries, "kept": place, "png": str(png)})
@@ -74,7 +75,7 @@ def _tell(item: "Measured") -> None:
 
 
 def _entry(item: "Measured") -> dict[str, Any]:
-    """A policy as a JSON value; one step per call needs no list of start times to be known."""
+    """A policy and its cost as a JSON value."""
     return {
         "kind": item.kind,
         "budget": item.budget,
@@ -100,7 +101,7 @@ def _print(measured: "list[Measured]") -> None:
             str(item.budget),
             f"{item.expected_bpd:.4f}",
             _measurement(item),
-            f"{item.found.nelbo_bpd - sequential.found.nelbo_bpd:+.4f}",
+            "" if item is sequential else _difference(item, sequential),
             _measurement(uniform) if uniform else "",
         )
     out.print(table)
@@ -113,6 +114,11 @@ def _print(measured: "list[Measured]") -> None:
 
 def _measurement(item: "Measured") -> str:
     return f"{item.found.nelbo_bpd:.4f} ± {item.found.se_bpd:.4f}"
+
+
+def _difference(item: "Measured", other: "Measured") -> str:
+    error = math.hypot(item.found.se_bpd, other.found.se_bpd)
+    return f"{item.found.nelbo_bpd - other.found.nelbo_bpd:+.4f} ± {error:.4f}"
 
 
 COMMANDS = (policy,)

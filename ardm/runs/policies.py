@@ -41,8 +41,11 @@ def keep(subject: Subject, policies: Sequence[dict[str, Any]]) -> str:
         name = home.policies(subject.attempt, subject.step)
         home.store.write(name, data)
         return home.store.url(name)
-    except OSError as error:
-        raise StoreUnusable(f"the policies cannot be kept with {subject.name}: {error}") from error
+    except Exception as error:  # every file system has errors of its own
+        raise StoreUnusable(
+            f"the policies cannot be kept with {subject.name} ({type(error).__name__}: {error}); "
+            "`ardm pull` it and name the directory that it was pulled to"
+        ) from error
 
 
 def read(subject: Subject) -> list[dict[str, Any]]:
