@@ -2,7 +2,17 @@
 
 import typer
 
-from ardm.cli import jobs, node, planning, reporting, results, watching
+from ardm.cli import (
+    inpainting,
+    jobs,
+    likelihood,
+    node,
+    planning,
+    policies,
+    reporting,
+    results,
+    watching,
+)
 
 app = typer.Typer(
     name="ardm",
@@ -16,6 +26,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (jobs, watching, results, node, planning, reporting):
+MODULES = (jobs, watching, results, likelihood, policies, inpainting, node, planning, reporting)
+
+for module in MODULES:
     for command in module.COMMANDS:
         app.command()(command)

@@ -1,7 +1,7 @@
-"""Commands that use what was trained: pull, sample, evaluate."""
+"""Commands that use what was trained: pull, sample."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,8 +15,17 @@ from ardm.cli.options import (
     Target,
     find_run,
 )
-from ardm.errors import InputError
-from ardm.runs.store import Store
+from ardm.cli.subject import (
+    Budget,
+    Seed,
+    Steps,
+    Temperature,
+    about,
+    calls,
+    named,
+    opened,
+    written,
+)
 
 
 @errors_as_messages
@@ -45,92 +54,50 @@ def sample(
     store: StoreUri = DEFAULT_STORE,
     job: JobName = None,
     num: Annotated[int, typer.Option(min=1, help="Images.")] = 16,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Network calls per image; default: one per pixel.")
+    steps: Steps = None,
+    budget: Budget = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            help="One order for all images: random, raster or centre-out; default: one for each."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the orders and values drawn.")] = 0,
-    temperature: Annotated[float, typer.Option(help="Below 1: likelier images.")] = 1.0,
+    seed: Seed = 0,
+    temperature: Temperature = 1.0,
     to: Annotated[Path | None, typer.Option("--out", help="The PNG to write.")] = None,
     chain: Annotated[Path | None, typer.Option(help="Also write the way there as a GIF.")] = None,
     json: AsJson = False,
 ) -> None:
     """Draw images from the newest verified checkpoint and write them as a PNG grid."""
-    subject = _open(target, store, job)
-    from ardm.model import policy
+    subject = opened(target, store, job)
+    from ardm.model import orders
     from ardm.model.sampling import sample as draw
     from ardm.training import pictures
     from ardm.training.state import seed_key
 
-    model = subject.model
-    budget = model.D if steps is None else steps
+    model, key = subject.model, seed_key(seed)
+    made_by = calls(subject, steps, budget)
     made = draw(
         model.bind(subject.ema),
-        seed_key(seed),
+        key,
         num,
         model.shape,
-        policy.uniform(model.D, budget),
+        made_by.starts,
         output=model.output,
+        order=None if order is None else orders.fixed(order, key, model.objective.shape),
         temperature=temperature,
         keep_chain=chain is not None,
     )
     png = to or Path(f"{subject.name}-{subject.step}.png")
-    _write(png, pictures.grid(made.images, model.classes))
+    written(png, pictures.grid(made.images, model.classes))
     if chain is not None and made.chain is not None:
-        _write(chain, pictures.chain(made.chain, model.classes))
-    say(f"{num} images of step {subject.step} in {budget} network calls: {png}")
+        written(chain, pictures.chain(made.chain, model.classes))
+    number = len(made_by.starts)
+    say(f"{num} images of {named(subject)} in {number} network calls ({made_by.kind}): {png}")
     if json:
-        told = _about(subject) | {"num": num, "steps": budget, "seed": seed, "png": str(png)}
-        show(told | {"chain": str(chain) if chain else None})
+        told = about(subject) | {"num": num, "steps": number, "policy": made_by.kind}
+        told |= {"order": order, "seed": seed, "temperature": temperature}
+        show(told | {"png": str(png), "chain": str(chain) if chain else None})
 
 
-@errors_as_messages
-def evaluate(
-    target: Target = None,
-    store: StoreUri = DEFAULT_STORE,
-    job: JobName = None,
-    images: Annotated[int | None, typer.Option(min=1, help="Test images; default: all.")] = None,
-    passes: Annotated[int, typer.Option(min=1, help="Orders and t per image.")] = 1,
-    json: AsJson = False,
-) -> None:
-    """Estimate the NELBO of the EMA on the test set, with its standard error."""
-    subject = _open(target, store, job)
-    from ardm.data.dataset import load
-    from ardm.runs.layout import shared_cache
-    from ardm.training.evaluate import Evaluator
-
-    data = load(subject.spec.data, shared_cache(Store(store), "data"))
-    found = Evaluator(subject.model, subject.spec.seed)(subject.ema, data.test[:images], passes)
-    say(
-        f"test NELBO of step {subject.step}: {found.nelbo_bpd:.4f} ± {found.se_bpd:.4f} bits/dim "
-        f"= {found.nelbo_nats:.2f} ± {found.se_nats:.2f} nats ({found.images} images, "
-        f"{found.passes} pass{'es' if found.passes > 1 else ''})"
-    )
-    if json:
-        show(_about(subject) | found._asdict())
-
-
-def _open(target: str | None, store: str, job: str | None) -> Any:
-    from ardm.runs.compilation import share_cache
-    from ardm.runs.subject import open_subject
-    from ardm.training.lanes import cores_here, use_cores
-
-    use_cores(cores_here())
-    place = Store(store)
-    name = target or find_run(store, None, job).name
-    share_cache(place)
-    return open_subject(name, place, say)
-
-
-def _about(subject: Any) -> dict[str, Any]:
-    return {"run": subject.name, "step": subject.step, "digest": subject.digest}
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error}); name another with --out") from error
-
-
-COMMANDS = (pull, sample, evaluate)
+COMMANDS = (pull, sample)

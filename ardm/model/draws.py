@@ -67,7 +67,7 @@ def antithetic_times(
     step: int | Integer[Array, ""],
     index: Integer[Array, " b"],
     batch: int,
-    steps: int,
+    steps: int | Integer[Array, ""],
 ) -> Int[Array, " b"]:
     """Spread the generation steps of a global batch evenly over 0 .. steps-1.
 

@@ -1,18 +1,19 @@
-"""Generation of images in a random order, several dimensions per network call."""
+"""Generation of images in any order, several dimensions per network call."""
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Int16, Integer, Key, UInt8
+from jaxtyping import Array, Bool, Float, Int, Int16, Integer, Key, UInt8
 from numpy import ndarray
 
 from ardm.errors import InputError
 from ardm.model import draws
+from ardm.model import policy as policies
 from ardm.model.categorical import Categorical
+from ardm.model.orders import known_first
 
 HIDDEN = -1
 """Stands in a chain for a dimension that is not generated yet."""
@@ -47,11 +48,12 @@ def sample(
     policy: Integer[ndarray, " budget"],
     *,
     output: Categorical,
+    order: Int[ndarray, "h w m"] | None = None,
     batch: int = 16,
     temperature: float = 1.0,
     keep_chain: bool = False,
 ) -> Samples:
-    """Generate images, each in an order of its own (algorithm 1 of arXiv 2110.02037).
+    """Generate images (algorithm 1 of arXiv 2110.02037).
 
     One compiled program serves every segment of every policy. It is called from Python, not from
     `lax.scan`: XLA's convolutions on CPU are about 100 times slower inside loops.
@@ -63,6 +65,8 @@ def sample(
         shape: height, width and channels of one image.
         policy: start times of the network calls, ascending, the first 0.
         output: the distribution that `predict` describes.
+        order: sigma of all images, such as `ardm.model.orders.fixed` gives; default: each image
+            in a random order of its own.
         batch: images generated together.
         temperature: divides the logits; below 1 gives likelier images.
         keep_chain: whether to keep the images after every call.
@@ -73,23 +77,85 @@ def sample(
     Raises:
         InputError: the policy, the number of images or the temperature is not usable.
     """
-    if num < 1 or batch < 1 or not temperature > 0:
-        raise InputError(
-            f"num {num}, batch {batch}, temperature {temperature}: all must be positive"
-        )
-    dims = shape[0] * shape[1] * output.mask_channels
-    bounds = _bounds(policy, dims)
+    if num < 1:
+        raise InputError(f"num {num}: expected 1 image or more")
+    keys = image_keys(key, jnp.arange(num))
+    nothing = np.zeros((*shape[:2], output.mask_channels), bool)
+    empty = np.zeros((num, *shape), np.uint8)
+    return complete(
+        predict,
+        keys,
+        empty,
+        nothing,
+        policy,
+        output=output,
+        order=order,
+        batch=batch,
+        temperature=temperature,
+        keep_chain=keep_chain,
+    )
+
+
+def image_keys(key: Key[Array, ""], index: Int[Array, " num"]) -> Key[Array, " num"]:
+    """Give every image a key of its own: `fold_in(key, index)`."""
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
+
+
+def complete(
+    predict: Callable[..., Float[Array, "b h w ..."]],
+    keys: Key[Array, " num"],
+    x: UInt8[ndarray, "num h w c"],
+    known: Bool[ndarray, "h w m"],
+    policy: Integer[ndarray, " budget"],
+    *,
+    output: Categorical,
+    order: Int[ndarray, "h w m"] | None = None,
+    batch: int = 16,
+    temperature: float = 1.0,
+    keep_chain: bool = False,
+) -> Samples:
+    """Generate what is not known of images.
+
+    The known dimensions come first in every order, so that generation begins at the step that is
+    their number (section 3 of arXiv 2110.02037); they are given back as they are.
+
+    Args:
+        predict: see `sample`.
+        keys: of the images; each draws from its own alone.
+        x: images, values 0 .. K-1; only what is known of them is looked at.
+        known: true where a dimension is given, the same for all images.
+        policy: start times of the network calls, ascending, the first the number of dimensions
+            known.
+        output: see `sample`.
+        order: see `sample`.
+        batch: images generated together.
+        temperature: see `sample`.
+        keep_chain: whether to keep the images after every call.
+
+    Returns:
+        The images, and the chain if asked for.
+
+    Raises:
+        InputError: the policy, the batch or the temperature is not usable.
+    """
+    if batch < 1:
+        raise InputError(f"batch {batch}: expected 1 image or more")
+    if not 0 < temperature < np.inf:
+        raise InputError(f"temperature {temperature}: expected a positive number, such as 0.9")
+    num = len(x)
+    segments = policies.segments(policy, known.size, int(known.sum()))
     if not isinstance(predict, jax.tree_util.Partial):
         predict = jax.tree_util.Partial(predict)
     images, chains = [], []
     for first in range(0, num, batch):
         # The last batch is filled up, so that there is one program only.
-        state = _start(key, jnp.arange(first, first + batch), shape, output)
-        frames = [_frame(state, 0)] if keep_chain else []
-        for left, right in pairwise(bounds):
+        index = np.arange(first, first + batch) % num
+        state = _start(keys[index], x[index], known, order, output)
+        frames = [_frame(state, int(known.sum()))] if keep_chain else []
+        for left, right in segments:
             state = _reveal(predict, output, state, left, right, np.float32(temperature))
             if keep_chain:
-                frames.append(_frame(state, right))
+                frames.append(_frame(state, int(right)))
         images.append(np.asarray(state.x))
         chains.append(frames)
     joined = np.concatenate(images)[:num]
@@ -98,27 +164,23 @@ def sample(
     return Samples(joined, np.concatenate([np.stack(c) for c in chains], axis=1)[:, :num])
 
 
-def _bounds(policy: Integer[ndarray, " budget"], dims: int) -> list[int]:
-    bounds = [*policy.tolist(), dims]
-    if bounds[0] != 0 or any(left >= right for left, right in pairwise(bounds)):
-        raise InputError(
-            f"a policy must ascend from 0 and stay below {dims}, received {bounds[:-1]}"
-        )
-    return bounds
-
-
 def _start(
-    key: Key[Array, ""],
-    index: Int[Array, " b"],
-    shape: tuple[int, int, int],
+    keys: Key[Array, " b"],
+    x: UInt8[ndarray, "b h w c"],
+    known: Bool[ndarray, "h w m"],
+    order: Int[ndarray, "h w m"] | None,
     output: Categorical,
 ) -> _State:
-    height, width, channels = shape
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
+    height, width, _ = known.shape
     noise = jax.vmap(lambda k: output.noise(k, height, width))(draws.noise_keys(keys))
+    sigma = (
+        draws.orders(keys, known.shape)
+        if order is None
+        else jnp.broadcast_to(jnp.asarray(order, jnp.int32), (len(x), *known.shape))
+    )
     return _State(
-        x=jnp.zeros((len(index), height, width, channels), jnp.uint8),
-        sigma=draws.orders(keys, (height, width, output.mask_channels)),
+        x=jnp.asarray(np.where(known, x, 0), jnp.uint8),
+        sigma=known_first(sigma, known),
         noise=noise,
     )
 

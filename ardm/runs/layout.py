@@ -9,6 +9,7 @@
   events/000003/000000.jsonl   its ledger, in segments
   checkpoints/000003/<step>/   its checkpoints (Orbax)
   damaged/000003/<step>/       checkpoints that did not verify, kept for inspection
+  policies/000003-<step>.json  policies found for the checkpoint of that attempt and step
   logs/ tensorboard/ samples/ plots/
 """
 
@@ -71,6 +72,9 @@ class Run:
 
     def damaged(self, attempt: int, step: int) -> str:
         return f"{self.name}/damaged/{attempt:06d}/{step}"
+
+    def policies(self, attempt: int, step: int) -> str:
+        return f"{self.name}/policies/{attempt:06d}-{step}.json"
 
     def file(self, kind: str, name: str) -> str:
         """A file of `logs`, `tensorboard`, `samples` or `plots`."""

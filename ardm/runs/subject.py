@@ -1,9 +1,12 @@
-"""What `sample` and `evaluate` work on: the EMA of a checkpoint, of a run or a pulled one."""
+"""What the commands that use a model work on: a checkpoint, of a run or a pulled one."""
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
 
 from ardm.data.config import describe
 from ardm.errors import NotFound
@@ -19,14 +22,29 @@ from ardm.training.state import template
 
 @dataclass(frozen=True)
 class Subject:
-    """A verified checkpoint, ready for use."""
+    """A verified checkpoint, ready for use.
+
+    Attributes:
+        name: of the run.
+        spec: that it was trained by.
+        model: what the parameters belong to.
+        ema: the parameters to use.
+        L: what the training tracked for each generation step, in nats per dimension.
+        attempt: that wrote the checkpoint.
+        step: training steps done.
+        digest: of the whole state.
+        home: where the checkpoint lies: a run, or the directory that it was pulled to.
+    """
 
     name: str
     spec: JobSpec
     model: Model
     ema: Params
+    L: Float[np.ndarray, " steps"]
+    attempt: int
     step: int
     digest: str
+    home: Run | Path
 
 
 def open_subject(target: str, store: Store, warn: Callable[[str], None]) -> Subject:
@@ -54,7 +72,17 @@ def open_subject(target: str, store: Store, warn: Callable[[str], None]) -> Subj
     if found is None:
         raise NotFound(f"run {run.name} has no checkpoint that can be used yet")
     place, state, metadata = found
-    return Subject(run.name, spec, model, state.ema, place.step, metadata["digest"])
+    return Subject(
+        run.name,
+        spec,
+        model,
+        state.ema,
+        np.asarray(state.kl.nats),
+        place.attempt,
+        place.step,
+        metadata["digest"],
+        run,
+    )
 
 
 def _pulled(folder: Path) -> Subject:
@@ -66,4 +94,14 @@ def _pulled(folder: Path) -> Subject:
         state, metadata = checkpoints.load(str(folder.resolve() / "checkpoint"), like)
     except checkpoints.Damaged as error:
         raise NotFound(f"the checkpoint in {folder} {error}; pull it again") from error
-    return Subject(note["run"], spec, model, state.ema, note["step"], metadata["digest"])
+    return Subject(
+        note["run"],
+        spec,
+        model,
+        state.ema,
+        np.asarray(state.kl.nats),
+        note["attempt"],
+        note["step"],
+        metadata["digest"],
+        folder,
+    )

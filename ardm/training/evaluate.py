@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array, Float, Int, Int32, Integer, Key, UInt8
 
 from ardm.model.build import Model, Params
 from ardm.model.evaluation import evaluate as evaluate_batch
+from ardm.model.parallel import evaluate_policy, padded
 from ardm.training.lanes import THREADS, Lanes
 from ardm.training.state import seed_key
 
@@ -18,16 +19,19 @@ _EVALUATION = 2**31 - 1
 
 
 @partial(jax.jit, static_argnames=("model", "batch"))
-def _terms(
+def _nelbo(
     model: Model,
     params: Params,
     key: Key[Array, ""],
     number: Int[Array, ""],
+    bounds: Int32[Array, " D+1"] | None,
     images: UInt8[Array, "b h w c"],
     index: Int[Array, " b"],
     batch: int,
 ) -> Float[Array, " b"]:
-    return evaluate_batch(model, params, images, key, number, index, batch).nelbo
+    if bounds is None:
+        return evaluate_batch(model, params, images, key, number, index, batch).nelbo
+    return evaluate_policy(model, params, images, bounds, key, number, index, batch).nelbo
 
 
 class Disturbed(Exception):
@@ -47,6 +51,12 @@ class Estimate(NamedTuple):
     passes: int
 
 
+def chunk_size() -> int:
+    """Images per call of the network that suit the device."""
+    # On CPU small chunks stay in the cache.
+    return 16 if jax.default_backend() == "cpu" else 256
+
+
 class Evaluator:
     """Evaluates parameters on images; compiled once.
 
@@ -59,9 +69,8 @@ class Evaluator:
     def __init__(self, model: Model, seed: int, chunk: int | None = None) -> None:
         self._model = model
         self._key = jax.random.fold_in(seed_key(seed), _EVALUATION)
-        # On CPU small chunks stay in the cache.
         self._lanes = Lanes(THREADS)
-        self._chunk = chunk or (16 if jax.default_backend() == "cpu" else 256)
+        self._chunk = chunk or chunk_size()
 
     def __call__(
         self,
@@ -69,6 +78,7 @@ class Evaluator:
         images: UInt8[np.ndarray, "n h w c"],
         passes: int = 1,
         go_on: Callable[[], bool] = lambda: True,
+        policy: Integer[np.ndarray, " budget"] | None = None,
     ) -> Estimate:
         """Estimate the NELBO.
 
@@ -77,6 +87,8 @@ class Evaluator:
             images: values 0 .. K-1.
             passes: times that each image is evaluated, each with another order and t.
             go_on: asked before each call of the network.
+            policy: start times of network calls, whose NELBO it is then; default: one dimension per
+                call.
 
         Returns:
             The estimate; the same bits for the same arguments.
@@ -84,7 +96,9 @@ class Evaluator:
         Raises:
             Disturbed: it was not to go on.
         """
-        per_pass = np.stack([self._one_pass(params, images, i, go_on) for i in range(passes)])
+        per_pass = np.stack(
+            [self._one_pass(params, images, i, go_on, policy) for i in range(passes)]
+        )
         per_image = per_pass.astype(np.float64).mean(axis=0)
         nats = float(per_image.mean())
         se = float(per_image.std(ddof=1) / np.sqrt(len(images))) if len(images) > 1 else 0.0
@@ -97,16 +111,18 @@ class Evaluator:
         images: UInt8[np.ndarray, "n h w c"],
         number: int,
         go_on: Callable[[], bool],
+        policy: Integer[np.ndarray, " budget"] | None,
     ) -> np.ndarray:
-        n = len(images)
-        terms = partial(_terms, self._model, batch=n)
-        shared = (params, self._key, np.int32(number))
+        n, lanes = len(images), self._lanes.count
+        bounds = None if policy is None else padded(policy, self._model.D)
+        nelbo = partial(_nelbo, self._model, batch=n)
+        shared = (params, self._key, np.int32(number), bounds)
         estimates = []
-        for first in range(0, n, self._chunk * self._lanes.count):
+        for first in range(0, n, self._chunk * lanes):
             if not go_on():
                 raise Disturbed
             # The last chunks are filled up with repetitions, so that there is one program only.
-            index = np.arange(first, first + self._chunk * self._lanes.count, dtype=np.int32) % n
-            chunks = [(images[some], some) for some in index.reshape(self._lanes.count, -1)]
-            estimates += [np.asarray(found) for found in self._lanes.map(terms, shared, chunks)]
+            index = np.arange(first, first + self._chunk * lanes, dtype=np.int32) % n
+            chunks = [(images[some], some) for some in index.reshape(lanes, -1)]
+            estimates += [np.asarray(found) for found in self._lanes.map(nelbo, shared, chunks)]
         return np.concatenate(estimates)[:n]

@@ -28,7 +28,7 @@ def grid(images: Integer[np.ndarray, "n h w c"], classes: int) -> bytes:
     Returns:
         A PNG.
     """
-    return _encode(_tile(images, classes), "PNG")
+    return encode(_tile(images, classes), "PNG")
 
 
 def chain(frames: Integer[np.ndarray, "f n h w c"], classes: int, seconds: float = 4.0) -> bytes:
@@ -85,7 +85,7 @@ def loss_curve(
     _zoom(axes, list(train.values()), [mean for mean, _ in test.values()])
     if train or test:
         axes.legend(frameon=False)
-    return _render(figure)
+    return render(figure)
 
 
 def loss_per_t(nats: Float[np.ndarray, " steps"], step: int, title: str) -> bytes:
@@ -107,7 +107,23 @@ def loss_per_t(nats: Float[np.ndarray, " steps"], step: int, title: str) -> byte
     bpd = float(nats.mean() / np.log(2.0))
     axes.set_title(f"{title}: step {step}, mean {bpd:.4f} bits/dim", loc="left", color=INK)
     axes.legend(frameon=False)
-    return _render(figure)
+    return render(figure)
+
+
+def dress(axes: Axes, title: str, x: str, y: str) -> None:
+    """Give axes the looks that all plots share."""
+    axes.set_title(title, loc="left", color=INK)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color=FAINT, lw=0.5)
+
+
+def render(figure: Figure) -> bytes:
+    """The figure as a PNG."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    return out.getvalue()
 
 
 def _tile(images: Integer[np.ndarray, "n h w c"], classes: int) -> np.ndarray:
@@ -149,21 +165,12 @@ def _zoom(axes: Axes, train: list[float], test: list[float]) -> None:
 def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(7.5, 4.2), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(title, loc="left", color=INK)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color=FAINT, lw=0.5)
+    dress(axes, title, x, y)
     return figure, axes
 
 
-def _render(figure: Figure) -> bytes:
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    return out.getvalue()
-
-
-def _encode(pixels: np.ndarray, kind: str) -> bytes:
+def encode(pixels: np.ndarray, kind: str) -> bytes:
+    """Pixels as the bytes of a file, `PNG` or another kind that Pillow writes."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, kind)
     return out.getvalue()

@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 
 from ardm.errors import InputError
-from ardm.model import draws, policy
+from ardm.model import draws, orders, policy
 from ardm.model.categorical import Categorical
-from ardm.model.sampling import HIDDEN, sample
+from ardm.model.sampling import HIDDEN, complete, image_keys, sample
 from tests.model.tiny import compiled, tiny_model, tiny_params
 
 KEY = jax.random.key(21)
 MODEL = tiny_model(side=4, levels=2, classes=3)
 PARAMS = tiny_params(MODEL)
 PREDICT = MODEL.bind(PARAMS)
+# Five dimensions in no particular place.
+KNOWN = np.isin(np.arange(16), [0, 3, 6, 7, 14]).reshape(MODEL.shape)
 
 
 def run(num=3, budget=4, *, model=MODEL, predict=PREDICT, key=KEY, starts=None, **options):
@@ -138,10 +140,99 @@ def test_impossible_policies_are_refused(starts):
         run(starts=np.array(starts, int))
 
 
-@pytest.mark.parametrize("wrong", [{"num": 0}, {"batch": 0}, {"temperature": 0.0}])
-def test_impossible_numbers_are_refused(wrong):
-    with pytest.raises(InputError, match="all must be positive"):
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"num": 0}, "num 0: expected 1 image or more"),
+        ({"batch": 0}, "batch 0: expected 1 image or more"),
+        ({"temperature": 0.0}, "temperature 0.0: expected a positive number"),
+        ({"temperature": float("nan")}, "temperature nan: expected a positive number"),
+    ],
+)
+def test_impossible_numbers_are_refused(wrong, told):
+    with pytest.raises(InputError, match=told):
         run(**wrong)
+
+
+@pytest.mark.parametrize("starts", [None, np.array([0, 1, 5, 15])])
+def test_a_fixed_order_is_that_of_every_image(starts):
+    order = orders.fixed("centre-out", KEY, MODEL.shape)
+    chain = run(3, 16, starts=starts, order=order, keep_chain=True).chain
+    shown = (chain != HIDDEN).reshape(len(chain), 3, -1)
+    bounds = range(17) if starts is None else [*starts, 16]
+    for frame, generated in zip(shown, bounds, strict=True):
+        for image in frame:
+            np.testing.assert_array_equal(image, order.ravel() < generated)
+
+
+def test_an_optimal_policy_of_all_steps_is_sequential_sampling_bit_for_bit():
+    L = np.random.default_rng(0).random(16)
+    starts = policy.optimal(L, [16])[16]
+    np.testing.assert_array_equal(run(3, starts=starts).images, sequential(3))
+
+
+def finished(num=3, starts=None, known=KNOWN, x=None, **options):
+    """Images of which something is given, completed."""
+    x = np.random.default_rng(2).integers(0, 3, (num, 4, 4, 1), np.uint8) if x is None else x
+    starts = np.arange(int(known.sum()), 16) if starts is None else starts
+    keys = image_keys(KEY, jnp.arange(num))
+    return complete(PREDICT, keys, x, known, starts, output=MODEL.output, **options)
+
+
+def test_with_nothing_known_completion_is_sampling_bit_for_bit():
+    nothing = np.zeros(MODEL.shape, bool)
+    np.testing.assert_array_equal(finished(known=nothing).images, run(3, 16).images)
+
+
+def test_what_is_known_stays_and_what_is_not_does_not_matter():
+    x = np.random.default_rng(2).integers(0, 3, (3, 4, 4, 1), np.uint8)
+    made = finished(x=x).images
+    np.testing.assert_array_equal(made[:, KNOWN], x[:, KNOWN])
+    other = finished(x=np.where(KNOWN, x, 2 - x).astype(np.uint8)).images
+    np.testing.assert_array_equal(made, other)
+
+
+def test_what_is_known_is_seen_by_every_call():
+    """The model is shown t = the number of known dimensions, and all of them, from the start."""
+    seen = []
+
+    def predict(x, mask, t):
+        jax.debug.callback(lambda *now: seen.append(now), x, mask, t, ordered=True)
+        return jnp.zeros((*x.shape, 3))
+
+    x = np.full((2, 4, 4, 1), 2, np.uint8)
+    keys = image_keys(KEY, jnp.arange(2))
+    starts = np.array([5, 8])
+    complete(predict, keys, x, KNOWN, starts, output=MODEL.output, batch=2)
+    jax.effects_barrier()
+    assert [t.tolist() for _, _, t in seen] == [[5, 5], [8, 8]]
+    for values, mask, t in seen:
+        assert mask[:, KNOWN].all()
+        assert (mask.sum(axis=(1, 2, 3)) == t).all()
+        assert (values[:, KNOWN] == 2).all()
+
+
+def test_a_chain_of_completions_begins_with_what_is_known():
+    chain = finished(starts=np.array([5, 9]), keep_chain=True).chain
+    assert chain.shape == (3, 3, 4, 4, 1)
+    np.testing.assert_array_equal(chain[0] != HIDDEN, np.broadcast_to(KNOWN, chain[0].shape))
+    assert (chain[1] != HIDDEN).sum(axis=(1, 2, 3)).tolist() == [9, 9, 9]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_batch_size_does_not_matter_to_completions(batch):
+    np.testing.assert_array_equal(finished(5, batch=batch).images, finished(5, batch=3).images)
+
+
+def test_a_policy_must_begin_where_the_known_dimensions_end():
+    with pytest.raises(InputError, match="must ascend from 5 and stay below 16"):
+        finished(starts=np.array([0, 8]))
+
+
+def test_images_of_which_all_is_known_are_given_back():
+    x = np.random.default_rng(2).integers(0, 3, (3, 4, 4, 1), np.uint8)
+    made = finished(x=x, known=np.ones(MODEL.shape, bool))
+    np.testing.assert_array_equal(made.images, x)
 
 
 def test_several_channels_are_generated_one_by_one():

@@ -1,8 +1,10 @@
 import jax
+import numpy as np
 import pytest
 
 from ardm.errors import NotFound
 from ardm.runs.digest import digest
+from ardm.runs.layout import Run
 from ardm.runs.pull import pull
 from ardm.runs.subject import open_subject
 from tests.runs.setting import newest_digest, opened, save
@@ -23,6 +25,14 @@ def test_a_run_and_what_was_pulled_of_it_are_the_same_subject(finished, tmp_path
             jax.eval_shape(subject.model.init, jax.random.key(0))
         )
     assert digest(by_name.ema) == digest(by_place.ema)
+    assert by_name.attempt == by_place.attempt == 1
+    assert (by_name.home, by_place.home) == (Run(finished.store, "finished"), tmp_path / "here")
+    np.testing.assert_array_equal(by_name.L, by_place.L)
+    # Losses of a training that has begun: some steps met, others not.
+    assert by_name.L.shape == (784,)
+    unseen = np.isclose(by_name.L, np.log(2))
+    assert unseen.any()
+    assert not unseen.all()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -1,0 +1,114 @@
+"""What the commands share that use a trained model: opening it, its data, writing pictures."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from ardm.cli.console import say
+from ardm.cli.options import find_run
+from ardm.errors import InputError
+from ardm.runs.layout import shared_cache
+from ardm.runs.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ardm.data.dataset import Images
+    from ardm.runs.subject import Subject
+
+Steps = Annotated[
+    int | None,
+    typer.Option(min=1, help="Network calls per image, spread evenly; default: one per dimension."),
+]
+Budget = Annotated[
+    int | None,
+    typer.Option(min=1, help="Network calls per image, where they help most (`ardm policy`)."),
+]
+Seed = Annotated[int, typer.Option(help="Of the orders and values drawn.")]
+Temperature = Annotated[float, typer.Option(help="Below 1: likelier images.")]
+
+
+class Calls(NamedTuple):
+    """The network calls that a command makes for each image."""
+
+    starts: "np.ndarray"
+    kind: str
+    """`optimal`, `uniform` or `sequential`."""
+
+
+def opened(target: str | None, store: str, job: str | None) -> "Subject":
+    """The newest verified checkpoint of a run or a pulled directory; default: the newest run.
+
+    Raises:
+        NotFound: there is none.
+    """
+    from ardm.runs.compilation import share_cache
+    from ardm.runs.subject import open_subject
+    from ardm.training.lanes import cores_here, use_cores
+
+    use_cores(cores_here())
+    place = Store(store)
+    name = target or find_run(store, None, job).name
+    share_cache(place)
+    return open_subject(name, place, say)
+
+
+def about(subject: "Subject") -> dict[str, Any]:
+    """What every result names: the run, the step and the digest that it came from."""
+    return {"run": subject.name, "step": subject.step, "digest": subject.digest}
+
+
+def test_images(subject: "Subject", store: str, count: int | None) -> "Images":
+    """The first images of the test split that the run never trained on; None: all of them."""
+    from ardm.data.dataset import load
+
+    return load(subject.spec.data, shared_cache(Store(store), "data")).test[:count]
+
+
+def calls(subject: "Subject", steps: int | None, budget: int | None, known: int = 0) -> Calls:
+    """The policy that the options ask for.
+
+    Args:
+        subject: whose losses in training say where calls help most.
+        steps: of a uniform policy.
+        budget: of an optimal one.
+        known: how many dimensions are given.
+
+    Raises:
+        InputError: both are given, or more calls than dimensions to generate.
+    """
+    from ardm.model import policy
+
+    if steps and budget:
+        raise InputError(
+            f"--steps {steps} (evenly spread) and --budget {budget} (where they help most) exclude "
+            "each other; give one of them"
+        )
+    left = len(subject.L) - known
+    number = steps or budget or left
+    starts = policy.remaining(subject.L, known, number, evenly=budget is None)
+    kind = "sequential" if number == left else "uniform" if steps else "optimal"
+    return Calls(starts, kind)
+
+
+def named(subject: "Subject") -> str:
+    """Step and digest, for a message."""
+    return f"step {subject.step} (digest {subject.digest[:12]})"
+
+
+def written(path: Path, data: bytes) -> str:
+    """Write a picture, and the directories above it.
+
+    Returns:
+        Its path, for the message.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error}); name another with --out") from error
+    return str(path)

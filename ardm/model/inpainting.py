@@ -1,0 +1,99 @@
+"""In-painting: images of which a part is given, completed in several ways."""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Integer, Key, UInt8
+from numpy import ndarray
+
+from ardm.errors import InputError
+from ardm.model.categorical import Categorical
+from ardm.model.sampling import complete, image_keys
+
+KeepName = Literal[
+    "top-half", "bottom-half", "left-half", "right-half", "centre", "border", "every-other"
+]
+
+
+def keep(name: str, height: int, width: int) -> Bool[ndarray, "h w"]:
+    """The pixels that are given, by the name of a region.
+
+    Args:
+        name: a half of the image; the `centre`, half as high and as wide as the image, or the
+            `border` around it; or `every-other` pixel of every other row.
+        height: of the image.
+        width: of the image.
+
+    Returns:
+        True where a pixel is given.
+
+    Raises:
+        InputError: there is no such region.
+    """
+    row, column = np.indices((height, width))
+    centre = (height <= 4 * row + 2) & (4 * row + 2 < 3 * height)
+    centre &= (width <= 4 * column + 2) & (4 * column + 2 < 3 * width)
+    regions = {
+        "top-half": row < height // 2,
+        "bottom-half": row >= height // 2,
+        "left-half": column < width // 2,
+        "right-half": column >= width // 2,
+        "centre": centre,
+        "border": ~centre,
+        "every-other": (row % 2 == 0) & (column % 2 == 0),
+    }
+    if name not in regions:
+        raise InputError(f"region {name!r}: choose from {', '.join(get_args(KeepName))}")
+    return regions[name]
+
+
+def inpaint(
+    predict: Callable[..., Float[Array, "b h w ..."]],
+    key: Key[Array, ""],
+    images: UInt8[ndarray, "n h w c"],
+    known: Bool[ndarray, "h w m"],
+    policy: Integer[ndarray, " budget"],
+    completions: int,
+    *,
+    output: Categorical,
+    batch: int = 16,
+    temperature: float = 1.0,
+) -> UInt8[ndarray, "n completions h w c"]:
+    """Complete images in several ways, each drawn on its own from what the given part leaves open.
+
+    Args:
+        predict: see `ardm.model.sampling.sample`.
+        key: completion j of image i draws from `fold_in(fold_in(key, i), j)` alone.
+        images: values 0 .. K-1; only what is known of them is looked at.
+        known: true where a dimension is given, the same for all images.
+        policy: start times of the network calls, ascending, the first the number of dimensions
+            known.
+        completions: of each image.
+        output: the distribution that `predict` describes.
+        batch: images generated together.
+        temperature: divides the logits; below 1 gives likelier images.
+
+    Returns:
+        The completed images.
+
+    Raises:
+        InputError: the policy, the number of completions or the temperature is not usable.
+    """
+    if completions < 1:
+        raise InputError(f"completions {completions}: expected 1 or more of each image")
+    per_image = image_keys(key, jnp.arange(len(images)))
+    keys = jax.vmap(lambda k: image_keys(k, jnp.arange(completions)))(per_image)
+    made = complete(
+        predict,
+        keys.reshape(-1),
+        np.repeat(images, completions, axis=0),
+        known,
+        policy,
+        output=output,
+        batch=batch,
+        temperature=temperature,
+    )
+    return made.images.reshape(len(images), completions, *images.shape[1:])

@@ -1,0 +1,63 @@
+"""Policies kept with the checkpoint that they were found for.
+
+<run>/policies/<attempt>-<step>.json     for a checkpoint of a run
+<directory>/policies.json                for a pulled one
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ardm.errors import StoreUnusable
+from ardm.runs.subject import Subject
+
+PULLED = "policies.json"
+
+
+def keep(subject: Subject, policies: Sequence[dict[str, Any]]) -> str:
+    """Write policies down; of those kept before, the ones of other kinds and budgets stay.
+
+    Args:
+        subject: the checkpoint.
+        policies: each with at least `kind`, `budget` and `starts`.
+
+    Returns:
+        Where they are.
+
+    Raises:
+        StoreUnusable: they cannot be written there.
+    """
+    fresh = {_name(policy): policy for policy in policies}
+    old = [policy for policy in read(subject) if _name(policy) not in fresh]
+    merged = sorted([*old, *policies], key=_name)
+    about = {"run": subject.name, "step": subject.step, "digest": subject.digest}
+    data = json.dumps(about | {"policies": merged}).encode() + b"\n"
+    home = subject.home
+    try:
+        if isinstance(home, Path):
+            (home / PULLED).write_bytes(data)
+            return str(home / PULLED)
+        name = home.policies(subject.attempt, subject.step)
+        home.store.write(name, data)
+        return home.store.url(name)
+    except Exception as error:  # every file system has errors of its own
+        raise StoreUnusable(
+            f"the policies cannot be kept with {subject.name} ({type(error).__name__}: {error}); "
+            "`ardm pull` it and name the directory that it was pulled to"
+        ) from error
+
+
+def read(subject: Subject) -> list[dict[str, Any]]:
+    """The policies kept with a checkpoint; empty where there are none, or those of another one."""
+    home = subject.home
+    if isinstance(home, Path):
+        place = home / PULLED
+        found = json.loads(place.read_text()) if place.is_file() else None
+    else:
+        found = home.store.read_json(home.policies(subject.attempt, subject.step))
+    return found["policies"] if found and found["digest"] == subject.digest else []
+
+
+def _name(policy: dict[str, Any]) -> tuple[int, str]:
+    return policy["budget"], policy["kind"]

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def saved(pixels, name):
+    Image.fromarray(np.asarray(pixels, np.uint8)).save(name)
+    return name
+
+
+def test_test_images_are_completed_from_a_region(here, pulled):
+    options = ("--images", "2", "--completions", "3", "--keep", "centre", "--budget", "6")
+    told = here.json("inpaint", "trained", *options)
+    assert (told["run"], told["step"], len(told["digest"])) == ("trained", 24, 64)
+    assert (told["images"], told["completions"], told["pixels_given"]) == (2, 3, 14 * 14)
+    assert (told["steps"], told["policy"]) == (6, "optimal")
+    one = np.asarray(Image.open(told["png"]))
+    assert one.shape == (29 + 2 * 120, 8 + 5 * 120 + 16, 3)
+    here("inpaint", str(pulled), *options, "--out", "two.png")
+    np.testing.assert_array_equal(one, np.asarray(Image.open("two.png")))
+    here("inpaint", "trained", *options, "--seed", "1", "--out", "three.png")
+    assert not np.array_equal(one, np.asarray(Image.open("three.png")))
+
+
+def test_a_picture_of_ones_own_is_completed_from_a_mask(here):
+    image = saved(np.eye(28) * 255, "x.png")
+    mask = np.zeros((28, 28))
+    mask[3:9, 3:9] = 255
+    options = ("--image", image, "--mask", saved(mask, "m.png"), "--steps", "5")
+    done = here("inpaint", "trained", *options, "--completions", "1", "--out", "out.png")
+    said = "1 image, 36 of 784 pixels given, completed in 1 way by step 24 (digest"
+    assert said in done.stderr
+    assert "in 5 network calls (uniform): out.png" in done.stderr
+    assert Image.open("out.png").size == (8 + 3 * 120 + 16, 29 + 120)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--mask", "small.png"), ["small.png: expected a picture 28 pixels wide", "9 wide"]),
+        (
+            ("--image", "small.png", "--mask", "black.png"),
+            ["received 9 wide and 8 high", "black everywhere, which gives nothing"],
+        ),
+        (("--mask", "white.png"), ["white everywhere, which hides nothing"]),
+        (("--mask", "none.png"), ["none.png: expected a picture, found no file"]),
+        (("--keep", "middle"), ["'middle': choose from top-half"]),
+        (("--keep", "centre", "--mask", "m.png"), ["--mask m.png and --keep centre exclude"]),
+        (("--image", "x.png", "--images", "3"), ["--image x.png and --images 3 exclude"]),
+        (("--budget", "400"), ["a budget of 400 network calls: choose from 1 to 392"]),
+        (("--budget", "4", "--steps", "4"), ["exclude each other"]),
+        (("--temperature", "-1"), ["temperature -1.0: expected a positive number"]),
+    ],
+)
+def test_what_cannot_be_completed_is_told(here, options, told, tmp_path):
+    saved(np.eye(8, 9) * 255, "small.png")
+    saved(np.zeros((28, 28)), "black.png")
+    saved(np.full((28, 28), 255), "white.png")
+    said = here("inpaint", "trained", *options, code=2).stderr
+    for words in told:
+        assert words in said
+    assert not (tmp_path / "trained-24-inpaint.png").exists()

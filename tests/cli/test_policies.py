@@ -1,0 +1,53 @@
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ardm.model import policy
+from ardm.runs.subject import open_subject
+
+
+def test_policies_are_found_measured_drawn_and_kept(here, trained, pulled, tmp_path):
+    options = ("--budgets", "50,10", "--images", "16", "--out", "new/curve.png")
+    told = here.json("policy", "trained", *options)
+    subject = open_subject("trained", trained.store, print)
+    assert (told["run"], told["step"], told["digest"]) == ("trained", 24, subject.digest)
+    by_name = {(item["kind"], item["budget"]): item for item in told["policies"]}
+    assert list(by_name) == [
+        ("optimal", 10),
+        ("uniform", 10),
+        ("optimal", 50),
+        ("uniform", 50),
+        ("sequential", 784),
+    ]
+    expected = policy.optimal(subject.L, [50])[50]
+    np.testing.assert_array_equal(by_name["optimal", 50]["starts"], expected)
+    for item in told["policies"]:
+        assert item["images"] == 16
+        assert 0 < item["nelbo_bpd"] < 1.5
+        assert item["se_bpd"] > 0
+    assert Image.open(tmp_path / told["png"]).format == "PNG"
+    assert json.loads(Path(told["kept"]).read_text())["policies"] == told["policies"]
+    # The pulled checkpoint is the same, and so is all that is measured on it.
+    again = here.json("policy", str(pulled), *options)
+    assert again["policies"] == told["policies"]
+    assert again["kept"] == str(pulled / "policies.json")
+
+
+def test_the_table_is_for_people(here):
+    done = here("policy", "trained", "--budgets", "784,20", "--images", "4")
+    first, *rows = done.stdout.splitlines()
+    assert first.split("  ")[0] == "network calls"
+    assert [row.split()[0] for row in rows[:2]] == ["20", "784"]
+    assert "4 test images, 1 pass;" in rows[-1]
+    assert "step 24 (digest" in done.stderr
+    assert "curve: trained-24-policy.png" in done.stderr
+
+
+def test_what_are_no_budgets_is_told(here):
+    said = here("policy", "trained", "--budgets", "10,many", code=2).stderr
+    assert "'10,many': expected numbers of network calls, such as 10,20" in said
+    said = here("policy", "trained", "--budgets", "0,10,785", "--images", "4", code=2).stderr
+    assert "a budget of 0 and of 785 network calls: choose from 1 to 784" in said
+    assert "no run 'nobody'" in here("policy", "nobody", code=4).stderr

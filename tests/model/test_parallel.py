@@ -1,0 +1,71 @@
+from itertools import permutations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ardm.model import policy
+from ardm.model.evaluation import evaluate
+from ardm.model.parallel import evaluate_policy, padded
+from tests.model.tiny import compiled, random_images, tiny_model, tiny_params
+
+KEY = jax.random.key(4)
+MODEL = tiny_model()
+PARAMS = tiny_params(MODEL)
+run = jax.jit(evaluate_policy, static_argnames=("model", "batch"))
+usual = jax.jit(evaluate, static_argnames=("model", "batch"))
+
+
+def test_a_padded_policy_does_not_tell_its_budget_by_its_shape():
+    np.testing.assert_array_equal(padded(np.array([0, 3]), 5), [0, 3, 5, 5, 5, 5])
+    np.testing.assert_array_equal(padded(np.arange(5), 5), [0, 1, 2, 3, 4, 5])
+
+
+def test_under_one_step_per_call_the_estimate_is_the_usual_one_bit_for_bit():
+    x, index, bounds = random_images(MODEL, 8), jnp.arange(8), padded(np.arange(4), 4)
+    for round_ in range(3):
+        expected = usual(MODEL, PARAMS, x, KEY, round_, index, 8)
+        for got, want in zip(
+            run(MODEL, PARAMS, x, bounds, KEY, round_, index, 8), expected, strict=True
+        ):
+            np.testing.assert_array_equal(got, want)
+
+
+def exact_cost(x, starts):
+    """The cost of a policy for one image, over all orders, segment by segment."""
+    orders = jnp.asarray(list(permutations(range(4))), jnp.int32).reshape(-1, 2, 2, 1)
+    images = jnp.repeat(x, len(orders), axis=0)
+    total = 0.0
+    for left, right in policy.segments(starts, 4):
+        t = jnp.full(len(orders), left)
+        logits = compiled(MODEL)(PARAMS, images, orders < left, t)
+        log_p = np.asarray(MODEL.output.log_prob(logits, images))
+        segment = (np.asarray(orders) >= left) & (np.asarray(orders) < right)
+        total -= np.where(segment, log_p, 0.0).sum() / len(orders)
+    return total
+
+
+@pytest.mark.parametrize("starts", [[0], [0, 1], [0, 3], [0, 1, 3], [0, 1, 2, 3]])
+def test_the_mean_over_orders_and_segments_is_the_cost_of_generating_by_the_policy(starts):
+    x, n = random_images(MODEL, 1), 2048
+    images, bounds = jnp.repeat(x, n, axis=0), padded(np.array(starts), 4)
+    estimates = np.asarray(run(MODEL, PARAMS, images, bounds, KEY, 0, jnp.arange(n), n).nelbo)
+    expected = exact_cost(x, np.array(starts))
+    error = estimates.std() / np.sqrt(n)
+    assert error < 0.05 * expected
+    assert estimates.mean() == pytest.approx(expected, rel=1e-5, abs=4 * error)
+
+
+def test_one_program_serves_all_budgets():
+    x, index = random_images(MODEL, 8), jnp.arange(8)
+    before = run._cache_size()
+    for budget in range(1, 5):
+        run(MODEL, PARAMS, x, padded(policy.uniform(4, budget), 4), KEY, 9, index, 8)
+    assert run._cache_size() - before <= 1
+
+
+def test_a_single_call_sees_nothing_and_so_does_not_depend_on_the_order():
+    images = jnp.repeat(random_images(MODEL, 1), 8, axis=0)
+    one = run(MODEL, PARAMS, images, padded(np.array([0]), 4), KEY, 0, jnp.arange(8), 8)
+    np.testing.assert_allclose(one.nelbo, one.nelbo[0], rtol=1e-5)

@@ -1,0 +1,68 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from ardm.errors import StoreUnusable
+from ardm.runs import policies
+from ardm.runs.layout import Run
+from ardm.runs.pull import pull
+from ardm.runs.subject import open_subject
+from tests.runs.setting import opened
+
+
+def entry(budget, kind="optimal", bpd=0.2):
+    return {"kind": kind, "budget": budget, "starts": list(range(budget)), "nelbo_bpd": bpd}
+
+
+@pytest.fixture(scope="module")
+def trained(finished):
+    return open_subject(finished.name, finished.store, print)
+
+
+@pytest.fixture(params=["run", "pulled"])
+def subject(request, trained, finished, tmp_path):
+    """A checkpoint of a run that may be changed, and one that was pulled."""
+    if request.param == "run":
+        return replace(trained, home=opened(str(tmp_path / "runs")))
+    pull(finished, tmp_path / "here")
+    return open_subject(str(tmp_path / "here"), finished.store, print)
+
+
+def test_what_was_kept_is_read_again(subject):
+    assert policies.read(subject) == []
+    policies.keep(subject, [entry(5), entry(5, "uniform")])
+    assert policies.read(subject) == [entry(5), entry(5, "uniform")]
+
+
+def test_policies_lie_where_the_checkpoint_does_and_name_it(subject, tmp_path):
+    place = policies.keep(subject, [entry(3)])
+    inside = (
+        f"runs/tiny-1/policies/000001-{subject.step}.json"
+        if isinstance(subject.home, Run)
+        else "here/policies.json"
+    )
+    assert place == str(tmp_path / inside)
+    found = json.loads((tmp_path / inside).read_text())
+    assert (found["run"], found["step"], found["digest"]) == ("finished", 24, subject.digest)
+
+
+def test_new_budgets_join_the_old_ones_and_replace_their_like(subject):
+    policies.keep(subject, [entry(20), entry(5)])
+    policies.keep(subject, [entry(10), entry(5, bpd=0.1)])
+    assert policies.read(subject) == [entry(5, bpd=0.1), entry(10), entry(20)]
+
+
+def test_policies_of_another_state_do_not_count(subject):
+    policies.keep(subject, [entry(5)])
+    other = replace(subject, digest="0" * 64)
+    assert policies.read(other) == []
+    policies.keep(other, [entry(6)])
+    assert policies.read(other) == [entry(6)]
+
+
+def test_a_place_that_cannot_be_written_is_told(trained, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("not a directory")
+    with pytest.raises(StoreUnusable, match="cannot be kept with finished"):
+        policies.keep(replace(trained, home=file), [entry(5)])

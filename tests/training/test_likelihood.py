@@ -1,0 +1,72 @@
+import jax
+import numpy as np
+import pytest
+
+from ardm.model import orders, policy
+from ardm.model.exact import log_likelihood
+from ardm.training import likelihood
+from ardm.training.likelihood import exact
+from ardm.training.state import seed_key
+from tests.training.setting import tiny_images, tiny_model
+from tests.training.test_evaluate import lively
+
+MODEL = tiny_model()
+PARAMS = lively(MODEL)
+IMAGES = tiny_images(6)
+SEQUENTIAL = policy.uniform(16, 16)
+
+
+@pytest.fixture(scope="module")
+def log_p():
+    """Of every order and image."""
+    key = jax.random.fold_in(seed_key(1), likelihood._EXACT)
+    chosen = [orders.fixed("random", jax.random.fold_in(key, i), (4, 4, 1)) for i in range(3)]
+    assert not np.array_equal(chosen[0], chosen[1])
+    predict = MODEL.bind(PARAMS)
+    return np.stack(
+        [
+            log_likelihood(predict, IMAGES, order, SEQUENTIAL, output=MODEL.output, batch=6)
+            for order in chosen
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def found():
+    return exact(MODEL, PARAMS, 1, IMAGES, 3, SEQUENTIAL)
+
+
+def test_each_order_has_its_mean_over_the_images_and_its_error(found, log_p):
+    assert (len(found.orders), found.images, found.calls) == (3, 6, 16)
+    for score, row in zip(found.orders, log_p, strict=True):
+        assert score.nll_nats == pytest.approx(-row.mean())
+        assert score.se_nats == pytest.approx(row.std(ddof=1) / np.sqrt(6))
+
+
+def test_the_ensemble_is_the_mean_of_the_likelihoods_of_each_image(found, log_p):
+    together = -np.log(np.exp(log_p).mean(axis=0))
+    assert found.ensemble.nll_nats == pytest.approx(together.mean())
+    assert found.ensemble.se_nats == pytest.approx(together.std(ddof=1) / np.sqrt(6))
+    assert found.mean.nll_nats == pytest.approx(-log_p.mean())
+    # Jensen's inequality, strict where the orders differ.
+    assert found.ensemble.nll_nats < found.mean.nll_nats
+
+
+def test_bits_per_dimension_are_nats_over_d_ln_2(found):
+    for score in (*found.orders, found.mean, found.ensemble):
+        assert score.nll_nats == pytest.approx(score.nll_bpd * 16 * np.log(2))
+        assert score.se_nats == pytest.approx(score.se_bpd * 16 * np.log(2))
+
+
+def test_more_orders_begin_with_the_same_ones_and_each_is_told(found):
+    told = []
+    one = exact(MODEL, PARAMS, 1, IMAGES, 1, SEQUENTIAL, tell=lambda *now: told.append(now))
+    assert one.orders[0] == found.orders[0]
+    assert told == [(1, one.orders[0])]
+    assert one.ensemble == pytest.approx(one.orders[0])
+    assert one.mean == pytest.approx(one.orders[0])
+
+
+def test_a_single_image_has_no_standard_error_and_a_policy_fewer_calls():
+    found = exact(MODEL, PARAMS, 1, IMAGES[:1], 2, policy.uniform(16, 3))
+    assert (found.ensemble.se_bpd, found.images, found.calls) == (0.0, 1, 3)
