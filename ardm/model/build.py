@@ -13,7 +13,10 @@ from jaxtyping import Array, Bool, Float, Int, Integer, Key
 from ardm.errors import SpecError
 from ardm.model.categorical import Categorical
 from ardm.model.config import ModelConfig, faults
+from ardm.model.logistic_mixture import LogisticMixture
 from ardm.model.objective import OrderAgnostic
+from ardm.model.output import Output
+from ardm.model.rgb_mixture import RGBMixture
 from ardm.model.unet import UNet
 
 Params = dict[str, Any]
@@ -45,9 +48,9 @@ class Model:
         return self.objective.D
 
     @property
-    def output(self) -> Categorical:
+    def output(self) -> Output:
         """The distribution of one dimension."""
-        return Categorical(channels=self.shape[2], classes=self.classes)
+        return _output(self.config, self.shape[2], self.classes)
 
     @property
     def objective(self) -> OrderAgnostic:
@@ -118,6 +121,14 @@ class Model:
         )
 
 
+def _output(config: ModelConfig, channels: int, classes: int) -> Output:
+    if config.output == "rgb_mixture":
+        return RGBMixture(classes, config.components)
+    if config.output == "logistic_mixture":
+        return LogisticMixture(channels, classes, config.components)
+    return Categorical(channels, classes)
+
+
 def build(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> Model:
     """Make the model of a `model` section for a data set.
 
@@ -132,7 +143,7 @@ def build(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> Mod
     Raises:
         SpecError: the section does not fit the data; all faults at once.
     """
-    found = faults(config, shape)
+    found = faults(config, shape, classes)
     if found:
         raise SpecError("model", found)
     return Model(config, shape, classes)

@@ -1,12 +1,13 @@
 """The `model` section of a job file, and what in it does not fit the images."""
 
 from math import gcd
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, PositiveInt
 
 from ardm.config import Section
 
+OutputKind = Literal["categorical", "logistic_mixture", "rgb_mixture"]
 Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
@@ -41,24 +42,42 @@ class ModelConfig(Section):
     """What is learnt (`objective`), how a dimension is distributed (`output`), by which `net`."""
 
     objective: Literal["oa"] = "oa"
-    output: Literal["categorical"] = "categorical"
+    output: OutputKind = "categorical"
+    components: PositiveInt = 10
+    """Logistics in each mixture, of the outputs that are mixtures."""
     net: NetConfig = NetConfig()
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the network's computations; parameters and likelihoods are float32 always."""
 
 
-def faults(config: ModelConfig, shape: tuple[int, int, int]) -> list[str]:
-    """Say what in `config` does not fit images of `shape`.
+def faults(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> list[str]:
+    """Say what in `config` does not fit images of `shape` with `classes` values.
 
     Args:
         config: the `model` section.
         shape: height, width and channels of one image.
+        classes: K, the number of classes of one dimension.
 
     Returns:
         One sentence per fault, with the key at fault and the choices that fit; empty if none.
     """
     net = config.net
-    return _side_faults(net, shape) + _width_faults(net)
+    return _output_faults(config, shape, classes) + _side_faults(net, shape) + _width_faults(net)
+
+
+def _output_faults(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> list[str]:
+    channels = shape[2]
+    unfit: dict[str, str] = {}
+    if classes < 3:
+        reason = f"mixes logistics over ordered values, but the images have {classes} classes"
+        unfit = dict.fromkeys(("logistic_mixture", "rgb_mixture"), reason)
+    elif channels != 3:
+        reason = f"needs images of 3 channels, but these have {channels}"
+        unfit = {"rgb_mixture": reason}
+    if config.output not in unfit:
+        return []
+    fitting = [kind for kind in get_args(OutputKind) if kind not in unfit]
+    return [f"output: {config.output} {unfit[config.output]}; choose {' or '.join(fitting)}"]
 
 
 def _side_faults(net: NetConfig, shape: tuple[int, int, int]) -> list[str]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from ardm.model import draws
-from ardm.model.categorical import Categorical
+from ardm.model.output import Output
 
 Predict = Callable[..., Float[Array, "b h w ..."]]
 """`predict(x, mask, t)`, or `predict(x, mask, t, keys)` with dropout."""
@@ -47,7 +47,7 @@ class OrderAgnostic:
         shape: height, width and mask channels.
     """
 
-    output: Categorical
+    output: Output
     shape: tuple[int, int, int]
 
     @property
@@ -60,6 +60,19 @@ class OrderAgnostic:
     def steps(self) -> int:
         """The number of generation steps."""
         return self.D
+
+    @property
+    def values(self) -> int:
+        """The numbers in one image, over which a bound is divided to give bits per dimension.
+
+        More than D if the output generates all channels of a pixel as one dimension.
+        """
+        return self.shape[0] * self.shape[1] * self.output.channels
+
+    @property
+    def choices(self) -> int:
+        """How many values a dimension can take at its step."""
+        return self.output.classes ** (self.output.channels // self.output.mask_channels)
 
     def draw(
         self,
@@ -114,9 +127,11 @@ class OrderAgnostic:
     def loss(self, terms: Terms, ce_weight: float) -> Float[Array, " b"]:
         """Give the training loss per example, in bits per dimension.
 
-        `(nelbo + ce_weight * -ll) / (D ln 2)`; the second term weighs all generation steps alike.
+        `(nelbo + ce_weight * -ll) / (D ln 2)`, with the numbers of an image in place of D where
+        the output generates several as one dimension; the second term weighs all generation steps
+        alike.
         """
-        return (terms.nelbo - ce_weight * terms.ll) / (self.D * log(2))
+        return (terms.nelbo - ce_weight * terms.ll) / (self.values * log(2))
 
 
 def hidden_terms(

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from ardm.errors import InputError
 from ardm.model import draws
-from ardm.model.categorical import Categorical
+from ardm.model.output import Output
 
 HIDDEN = -1
 """Stands in a chain for a dimension that is not generated yet."""
@@ -46,7 +46,7 @@ def sample(
     shape: tuple[int, int, int],
     policy: Integer[ndarray, " budget"],
     *,
-    output: Categorical,
+    output: Output,
     batch: int = 16,
     temperature: float = 1.0,
     keep_chain: bool = False,
@@ -111,7 +111,7 @@ def _start(
     key: Key[Array, ""],
     index: Int[Array, " b"],
     shape: tuple[int, int, int],
-    output: Categorical,
+    output: Output,
 ) -> _State:
     height, width, channels = shape
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
@@ -126,7 +126,7 @@ def _start(
 @jax.jit(static_argnames=("output",))
 def _reveal(
     predict: jax.tree_util.Partial,
-    output: Categorical,
+    output: Output,
     state: _State,
     left: Integer[Array, ""],
     right: Integer[Array, ""],

@@ -92,7 +92,8 @@ class Gallery:
         curve = pictures.loss_curve(self._history.train, self._history.test, name)
         self._recorder.put("plots", "loss.png", curve)
         nats = np.asarray(state.kl.nats)
-        self._recorder.put("plots", "loss-per-t.png", pictures.loss_per_t(nats, step, name))
+        per_t = pictures.loss_per_t(nats, step, name, self._model.objective.values)
+        self._recorder.put("plots", "loss-per-t.png", per_t)
 
 
 def _rounded(value: float | int) -> float | int:

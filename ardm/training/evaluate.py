@@ -76,7 +76,7 @@ class Evaluator:
         per_image = per_pass.astype(np.float64).mean(axis=0)
         nats = float(per_image.mean())
         se = float(per_image.std(ddof=1) / np.sqrt(len(images))) if len(images) > 1 else 0.0
-        bits = self._model.objective.D * np.log(2.0)
+        bits = self._model.objective.values * np.log(2.0)
         return Estimate(nats / bits, nats, se / bits, se, len(images), passes)
 
     def _one_pass(

@@ -88,13 +88,14 @@ def loss_curve(
     return _render(figure)
 
 
-def loss_per_t(nats: Float[np.ndarray, " steps"], step: int, title: str) -> bytes:
+def loss_per_t(nats: Float[np.ndarray, " steps"], step: int, title: str, values: int) -> bytes:
     """L[t] against the generation step t, from the KL tracker.
 
     Args:
         nats: expected negative log-likelihood of one dimension at each t.
         step: training step.
         title: above the axes.
+        values: the numbers in one image, over which the sum is divided to give bits/dim.
 
     Returns:
         A PNG.
@@ -104,8 +105,8 @@ def loss_per_t(nats: Float[np.ndarray, " steps"], step: int, title: str) -> byte
     axes.plot(_smooth(nats), color=ACCENT, lw=1.6, label="smoothed")
     axes.set_xlim(0, max(len(nats) - 1, 1))
     axes.set_ylim(bottom=0)
-    bpd = float(nats.mean() / np.log(2.0))
-    axes.set_title(f"{title}: step {step}, mean {bpd:.4f} bits/dim", loc="left", color=INK)
+    bpd = float(nats.sum() / (values * np.log(2.0)))
+    axes.set_title(f"{title}: step {step}, {bpd:.4f} bits/dim", loc="left", color=INK)
     axes.legend(frameon=False)
     return _render(figure)
 

@@ -43,7 +43,7 @@ def _init(model: Model, config: TrainingConfig, key: Key[Array, ""]) -> TrainSta
         params=params,
         ema=params,
         opt_state=optimizer(config).init(params),
-        kl=kl.init(model.objective.steps, model.classes),
+        kl=kl.init(model.objective.steps, model.objective.choices),
     )
 
 

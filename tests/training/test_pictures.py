@@ -104,4 +104,4 @@ def test_a_curve_of_strange_values_is_drawn_all_the_same(strange):
 @pytest.mark.parametrize("steps", [1, 2, 784])
 def test_the_loss_per_step_is_drawn(steps):
     nats = np.full(steps, 0.1, np.float32)
-    assert opened(pictures.loss_per_t(nats, 7, "run")).format == "PNG"
+    assert opened(pictures.loss_per_t(nats, 7, "run", steps)).format == "PNG"
