@@ -38,13 +38,27 @@ class NetConfig(Section):
     """Rate of dropout before the last convolution of a block, while training."""
 
 
+class UpscaleConfig(Section):
+    """The stages of Upscale ARDM: how values are refined from coarse to fine."""
+
+    branch: PositiveInt = 4
+    """Branch factor: how many children a coarse value has."""
+    mode: Literal["zero", "augment"] = "zero"
+    """Coarse values are classes like others, with `zero` as their least significant digits; or the
+    classes are `augment`ed by coarse values, told apart by their resolution."""
+    parametrisation: Literal["data", "direct"] = "data"
+    """The network gives logits of the whole value (`data`), or of each stage's digit (`direct`)."""
+
+
 class ModelConfig(Section):
     """What is learnt (`objective`), how a dimension is distributed (`output`), by which `net`."""
 
-    objective: Literal["oa"] = "oa"
+    objective: Literal["oa", "upscale"] = "oa"
     output: OutputKind = "categorical"
     components: PositiveInt = 10
     """Logistics in each mixture, of the outputs that are mixtures."""
+    upscale: UpscaleConfig = UpscaleConfig()
+    """Of the objective `upscale`; no other looks at it."""
     net: NetConfig = NetConfig()
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the network's computations; parameters and likelihoods are float32 always."""
@@ -62,7 +76,12 @@ def faults(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> li
         One sentence per fault, with the key at fault and the choices that fit; empty if none.
     """
     net = config.net
-    return _output_faults(config, shape, classes) + _side_faults(net, shape) + _width_faults(net)
+    return (
+        _output_faults(config, shape, classes)
+        + _upscale_faults(config, classes)
+        + _side_faults(net, shape)
+        + _width_faults(net)
+    )
 
 
 def _output_faults(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> list[str]:
@@ -78,6 +97,28 @@ def _output_faults(config: ModelConfig, shape: tuple[int, int, int], classes: in
         return []
     fitting = [kind for kind in get_args(OutputKind) if kind not in unfit]
     return [f"output: {config.output} {unfit[config.output]}; choose {' or '.join(fitting)}"]
+
+
+def _upscale_faults(config: ModelConfig, classes: int) -> list[str]:
+    if config.objective != "upscale":
+        return []
+    upscale, found = config.upscale, []
+    if config.output != "categorical":
+        found.append(
+            f"output: the objective upscale chooses digits, not values of a {config.output};"
+            " choose categorical, or the objective oa"
+        )
+    if not 2 <= upscale.branch <= classes:
+        found.append(
+            f"upscale.branch: {upscale.branch} children cannot refine {classes} classes step by"
+            f" step; choose from 2 to {classes}"
+        )
+    if upscale.mode == "augment" and upscale.parametrisation == "direct":
+        found.append(
+            "upscale.parametrisation: direct knows only coarse values that are classes themselves,"
+            " not those of mode augment; choose data, or mode zero"
+        )
+    return found
 
 
 def _side_faults(net: NetConfig, shape: tuple[int, int, int]) -> list[str]:

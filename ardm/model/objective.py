@@ -74,6 +74,20 @@ class OrderAgnostic:
         """How many values a dimension can take at its step."""
         return self.output.classes ** (self.output.channels // self.output.mask_channels)
 
+    @property
+    def features(self) -> int:
+        """How many numbers per pixel the network gives."""
+        return self.output.features
+
+    def parameters(
+        self,
+        features: Float[Array, "b h w f"],
+        x: Integer[Array, "b h w c"],
+        t: Int[Array, " b"],
+    ) -> Float[Array, "b h w ..."]:
+        """Arrange the network's outputs as parameters of `output`; `x` and `t` do not matter."""
+        return self.output.parameters(features)
+
     def draw(
         self,
         key: Key[Array, ""],
@@ -94,12 +108,7 @@ class OrderAgnostic:
         Returns:
             The draws, the same bits whichever part they are asked for with.
         """
-        keys = draws.example_keys(key, step, index)
-        if t_sampling == "uniform":
-            t = draws.uniform_times(keys, self.steps)
-        else:
-            t = draws.antithetic_times(key, step, index, batch, self.steps)
-        return Draw(draws.orders(keys, self.shape), t, draws.dropout_keys(keys))
+        return random_draw(key, step, index, batch, t_sampling, self.steps, self.shape)
 
     def terms(
         self,
@@ -131,7 +140,30 @@ class OrderAgnostic:
         the output generates several as one dimension; the second term weighs all generation steps
         alike.
         """
-        return (terms.nelbo - ce_weight * terms.ll) / (self.values * log(2))
+        return bits_per_value(terms, ce_weight, self.values)
+
+
+def random_draw(
+    key: Key[Array, ""],
+    step: int | Integer[Array, ""],
+    index: Integer[Array, " b"],
+    batch: int,
+    t_sampling: draws.TSampling,
+    steps: int,
+    shape: tuple[int, int, int],
+) -> Draw:
+    """Draw orders of `shape` and generation steps 0 .. steps-1; see `OrderAgnostic.draw`."""
+    keys = draws.example_keys(key, step, index)
+    if t_sampling == "uniform":
+        t = draws.uniform_times(keys, steps)
+    else:
+        t = draws.antithetic_times(key, step, index, batch, steps)
+    return Draw(draws.orders(keys, shape), t, draws.dropout_keys(keys))
+
+
+def bits_per_value(terms: Terms, ce_weight: float, values: int) -> Float[Array, " b"]:
+    """Weigh the terms of a training loss, in bits per number of an image."""
+    return (terms.nelbo - ce_weight * terms.ll) / (values * log(2))
 
 
 def hidden_terms(

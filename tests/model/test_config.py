@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from ardm.model.config import ModelConfig, NetConfig, faults
+from ardm.model.config import ModelConfig, NetConfig, UpscaleConfig, faults
 
 MNIST = (28, 28, 1)
 
@@ -103,3 +103,39 @@ def test_an_output_that_does_not_fit_is_refused_with_those_that_do(output, shape
 def test_outputs_per_channel_fit_grey_and_colour(output, channels):
     assert faults(ModelConfig(output=output), (28, 28, channels), 256) == []
     assert faults(ModelConfig(output="rgb_mixture"), (28, 28, 3), 256) == []
+
+
+def upscale(output="categorical", **keys):
+    return ModelConfig(objective="upscale", output=output, upscale=UpscaleConfig(**keys))
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "choice"),
+    [
+        (upscale(branch=1), "upscale.branch", "choose from 2 to 16"),
+        (upscale(branch=17), "upscale.branch", "choose from 2 to 16"),
+        (
+            upscale(mode="augment", parametrisation="direct"),
+            "upscale.parametrisation",
+            "choose data, or mode zero",
+        ),
+        (upscale(output="logistic_mixture"), "output", "choose categorical, or the objective oa"),
+    ],
+)
+def test_stages_that_do_not_fit_are_refused_with_what_does(config, key, choice):
+    (fault,) = faults(config, MNIST, 16)
+    assert fault.startswith(f"{key}: ")
+    assert fault.endswith(choice)
+
+
+@pytest.mark.parametrize("branch", [2, 3, 16])
+@pytest.mark.parametrize(
+    ("mode", "parametrisation"), [("zero", "data"), ("augment", "data"), ("zero", "direct")]
+)
+def test_stages_that_fit(branch, mode, parametrisation):
+    config = upscale(branch=branch, mode=mode, parametrisation=parametrisation)
+    assert faults(config, MNIST, 16) == []
+
+
+def test_the_stages_of_another_objective_do_not_matter():
+    assert faults(ModelConfig(upscale=UpscaleConfig(branch=1)), MNIST, 16) == []
