@@ -62,6 +62,11 @@ class OrderAgnostic:
         return self.D
 
     @property
+    def stages(self) -> int:
+        """How often every dimension is generated: once."""
+        return 1
+
+    @property
     def values(self) -> int:
         """The numbers in one image, over which a bound is divided to give bits per dimension.
 
