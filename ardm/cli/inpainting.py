@@ -16,6 +16,7 @@ from ardm.cli.subject import (
     calls,
     named,
     opened,
+    require_order_agnostic,
     test_images,
     written,
 )
@@ -64,6 +65,7 @@ def inpaint(
     _require_one("--mask", mask, "--keep", keep)
     _require_one("--image", image, "--images", images)
     subject = opened(target, store, job)
+    require_order_agnostic(subject, "ardm inpaint")
     import numpy as np
 
     from ardm.model.inpainting import inpaint as complete

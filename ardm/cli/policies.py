@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
-from ardm.cli.subject import about, named, opened, test_images, written
+from ardm.cli.subject import about, named, opened, require_order_agnostic, test_images, written
 from ardm.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def policy(
     """Find the cheapest way to draw an image in few network calls, and measure what it costs."""
     wanted = None if budgets is None else _numbers(budgets)
     subject = opened(target, store, job)
+    require_order_agnostic(subject, "ardm policy")
     from ardm.runs import policies
     from ardm.training.evaluate import Evaluator
     from ardm.training.policies import measure

@@ -12,9 +12,17 @@ from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from ardm.errors import SpecError
 from ardm.model.categorical import Categorical
-from ardm.model.config import ModelConfig, faults
+from ardm.model.children import DataParametrisation, DirectParametrisation
+from ardm.model.coarsening import Coarsening
+from ardm.model.config import ModelConfig, UpscaleConfig, faults
+from ardm.model.logistic_mixture import LogisticMixture
 from ardm.model.objective import OrderAgnostic
+from ardm.model.output import Output
+from ardm.model.rgb_mixture import RGBMixture
 from ardm.model.unet import UNet
+from ardm.model.upscale import Upscale
+
+Objective = OrderAgnostic | Upscale
 
 Params = dict[str, Any]
 """A tree of dictionaries with string keys and float32 arrays."""
@@ -45,15 +53,18 @@ class Model:
         return self.objective.D
 
     @property
-    def output(self) -> Categorical:
-        """The distribution of one dimension."""
-        return Categorical(channels=self.shape[2], classes=self.classes)
+    def output(self) -> Output:
+        """The distribution of what one step generates: a value, or a digit of Upscale ARDM."""
+        return self.objective.output
 
     @property
-    def objective(self) -> OrderAgnostic:
+    def objective(self) -> Objective:
         """What is learnt."""
-        height, width, _ = self.shape
-        return OrderAgnostic(self.output, (height, width, self.output.mask_channels))
+        height, width, channels = self.shape
+        if self.config.objective == "upscale":
+            return _upscale(self.config.upscale, self.shape, self.classes)
+        output = _output(self.config, channels, self.classes)
+        return OrderAgnostic(output, (height, width, output.mask_channels))
 
     def init(self, key: Key[Array, ""]) -> Params:
         """Draw initial parameters.
@@ -80,16 +91,18 @@ class Model:
 
         Args:
             params: of the network.
-            x: values 0 .. K-1; those of hidden dimensions are not looked at.
+            x: values 0 .. K-1. Those of hidden dimensions are not looked at; at a stage of Upscale
+                ARDM their digits of earlier stages are.
             mask: true where a dimension is visible.
-            t: number of visible dimensions of each example.
+            t: generation step of each example, the number of its visible dimensions (at its stage).
             keys: one per example; given in training, for dropout.
 
         Returns:
             Parameters of the output distribution, float32: for a categorical output logits of
-            shape b h w c K.
+            shape b h w c K, for Upscale ARDM logits of digits, b h w c n.
         """
-        return self.output.parameters(nnx.merge(self._graph, params)(x, mask, t, keys))
+        features = nnx.merge(self._graph, params)(x, mask, t, keys)
+        return self.objective.parameters(features, x, t)
 
     def bind(self, params: Params) -> jax.tree_util.Partial:
         """Give `predict` with its parameters: a function that is also a tree of arrays.
@@ -112,10 +125,25 @@ class Model:
             self.output.mask_channels,
             self.classes,
             self.objective.steps,
-            self.output.features,
+            self.objective.features,
+            self.objective.coarsening if isinstance(self.objective, Upscale) else None,
+            augment=self.config.upscale.mode == "augment",
             dtype=jnp.dtype(self.config.dtype),
             rngs=rngs,
         )
+
+
+def _upscale(config: UpscaleConfig, shape: tuple[int, int, int], classes: int) -> Upscale:
+    kind = DirectParametrisation if config.parametrisation == "direct" else DataParametrisation
+    return Upscale(kind(shape[2], Coarsening(classes, config.branch)), shape)
+
+
+def _output(config: ModelConfig, channels: int, classes: int) -> Output:
+    if config.output == "rgb_mixture":
+        return RGBMixture(classes, config.components)
+    if config.output == "logistic_mixture":
+        return LogisticMixture(channels, classes, config.components)
+    return Categorical(channels, classes)
 
 
 def build(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> Model:
@@ -132,7 +160,7 @@ def build(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> Mod
     Raises:
         SpecError: the section does not fit the data; all faults at once.
     """
-    found = faults(config, shape)
+    found = faults(config, shape, classes)
     if found:
         raise SpecError("model", found)
     return Model(config, shape, classes)

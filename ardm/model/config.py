@@ -1,12 +1,13 @@
 """The `model` section of a job file, and what in it does not fit the images."""
 
 from math import gcd
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, PositiveInt
 
 from ardm.config import Section
 
+OutputKind = Literal["categorical", "logistic_mixture", "rgb_mixture"]
 Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
@@ -37,28 +38,87 @@ class NetConfig(Section):
     """Rate of dropout before the last convolution of a block, while training."""
 
 
+class UpscaleConfig(Section):
+    """The stages of Upscale ARDM: how values are refined from coarse to fine."""
+
+    branch: PositiveInt = 4
+    """Branch factor: how many children a coarse value has."""
+    mode: Literal["zero", "augment"] = "zero"
+    """Coarse values are classes like others, with `zero` as their least significant digits; or the
+    classes are `augment`ed by coarse values, told apart by their resolution."""
+    parametrisation: Literal["data", "direct"] = "data"
+    """The network gives logits of the whole value (`data`), or of each stage's digit (`direct`)."""
+
+
 class ModelConfig(Section):
     """What is learnt (`objective`), how a dimension is distributed (`output`), by which `net`."""
 
-    objective: Literal["oa"] = "oa"
-    output: Literal["categorical"] = "categorical"
+    objective: Literal["oa", "upscale"] = "oa"
+    output: OutputKind = "categorical"
+    components: PositiveInt = 10
+    """Logistics in each mixture, of the outputs that are mixtures."""
+    upscale: UpscaleConfig = UpscaleConfig()
+    """Of the objective `upscale`; no other looks at it."""
     net: NetConfig = NetConfig()
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the network's computations; parameters and likelihoods are float32 always."""
 
 
-def faults(config: ModelConfig, shape: tuple[int, int, int]) -> list[str]:
-    """Say what in `config` does not fit images of `shape`.
+def faults(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> list[str]:
+    """Say what in `config` does not fit images of `shape` with `classes` values.
 
     Args:
         config: the `model` section.
         shape: height, width and channels of one image.
+        classes: K, the number of classes of one dimension.
 
     Returns:
         One sentence per fault, with the key at fault and the choices that fit; empty if none.
     """
     net = config.net
-    return _side_faults(net, shape) + _width_faults(net)
+    return (
+        _output_faults(config, shape, classes)
+        + _upscale_faults(config, classes)
+        + _side_faults(net, shape)
+        + _width_faults(net)
+    )
+
+
+def _output_faults(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> list[str]:
+    channels = shape[2]
+    unfit: dict[str, str] = {}
+    if classes < 3:
+        reason = f"mixes logistics over ordered values, but the images have {classes} classes"
+        unfit = dict.fromkeys(("logistic_mixture", "rgb_mixture"), reason)
+    elif channels != 3:
+        reason = f"needs images of 3 channels, but these have {channels}"
+        unfit = {"rgb_mixture": reason}
+    if config.output not in unfit:
+        return []
+    fitting = [kind for kind in get_args(OutputKind) if kind not in unfit]
+    return [f"output: {config.output} {unfit[config.output]}; choose {' or '.join(fitting)}"]
+
+
+def _upscale_faults(config: ModelConfig, classes: int) -> list[str]:
+    if config.objective != "upscale":
+        return []
+    upscale, found = config.upscale, []
+    if config.output != "categorical":
+        found.append(
+            f"output: the objective upscale chooses digits, not values of a {config.output};"
+            " choose categorical, or the objective oa"
+        )
+    if not 2 <= upscale.branch <= classes:
+        found.append(
+            f"upscale.branch: {upscale.branch} children cannot refine {classes} classes step by"
+            f" step; choose from 2 to {classes}"
+        )
+    if upscale.mode == "augment" and upscale.parametrisation == "direct":
+        found.append(
+            "upscale.parametrisation: direct knows only coarse values that are classes themselves,"
+            " not those of mode augment; choose data, or mode zero"
+        )
+    return found
 
 
 def _side_faults(net: NetConfig, shape: tuple[int, int, int]) -> list[str]:

@@ -36,7 +36,7 @@ def example_keys(
     return jax.vmap(lambda i: jax.random.fold_in(at_step, i))(index)
 
 
-def stream(keys: Key[Array, " b"], number: int) -> Key[Array, " b"]:
+def stream(keys: Key[Array, " b"], number: int | Integer[Array, ""]) -> Key[Array, " b"]:
     """Fold the number of a stream into every key."""
     return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Integer
+from jaxtyping import Array, Bool, Float, Int, Integer
 
 from ardm.model.patches import join
 
@@ -39,9 +39,15 @@ class ImageEmbedding(nnx.Module):
         self.project = nnx.Linear(area * channels * quarter, quarter, dtype=dtype, rngs=rngs)
 
     def __call__(
-        self, x: Integer[Array, "b h w c"], mask: Bool[Array, "b h w m"]
+        self,
+        x: Integer[Array, "b h w c"],
+        mask: Bool[Array, "b h w m"],
+        t: Int[Array, " b"],
     ) -> Float[Array, "b hh ww f"]:
-        """Embed the values `x` (0 .. K-1) where `mask` shows them; the others are not looked at."""
+        """Embed the values `x` (0 .. K-1) where `mask` shows them, alike at every step `t`.
+
+        The other values are not looked at.
+        """
         visible = mask.astype(self.dtype)
         value = (x.astype(jnp.float32) * (2.0 / (self.classes - 1)) - 1.0).astype(self.dtype)
         signal = jnp.concatenate([value * visible, visible], axis=-1)

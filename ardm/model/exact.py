@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Float64, Int, Integer, UInt8
 from numpy import ndarray
 
 from ardm.model import draws, policy
-from ardm.model.categorical import Categorical
+from ardm.model.output import Output
 
 
 def log_likelihood(
@@ -18,7 +18,7 @@ def log_likelihood(
     order: Int[ndarray, "h w m"],
     starts: Integer[ndarray, " budget"],
     *,
-    output: Categorical,
+    output: Output,
     end: int | None = None,
     batch: int = 16,
 ) -> Float64[ndarray, " n"]:
@@ -65,7 +65,7 @@ def log_likelihood(
 @jax.jit(static_argnames=("output",))
 def _segment(
     predict: jax.tree_util.Partial,
-    output: Categorical,
+    output: Output,
     x: UInt8[Array, "b h w c"],
     sigma: Int[Array, "b h w m"],
     left: Integer[Array, ""],

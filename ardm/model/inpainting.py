@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Integer, Key, UInt8
 from numpy import ndarray
 
 from ardm.errors import InputError
-from ardm.model.categorical import Categorical
+from ardm.model.output import Output
 from ardm.model.sampling import complete, image_keys
 
 KeepName = Literal[
@@ -58,7 +58,7 @@ def inpaint(
     policy: Integer[ndarray, " budget"],
     completions: int,
     *,
-    output: Categorical,
+    output: Output,
     batch: int = 16,
     temperature: float = 1.0,
 ) -> UInt8[ndarray, "n completions h w c"]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from ardm.model import draws
-from ardm.model.categorical import Categorical
+from ardm.model.output import Output
 
 Predict = Callable[..., Float[Array, "b h w ..."]]
 """`predict(x, mask, t)`, or `predict(x, mask, t, keys)` with dropout."""
@@ -47,7 +47,7 @@ class OrderAgnostic:
         shape: height, width and mask channels.
     """
 
-    output: Categorical
+    output: Output
     shape: tuple[int, int, int]
 
     @property
@@ -60,6 +60,38 @@ class OrderAgnostic:
     def steps(self) -> int:
         """The number of generation steps."""
         return self.D
+
+    @property
+    def stages(self) -> int:
+        """How often every dimension is generated: once."""
+        return 1
+
+    @property
+    def values(self) -> int:
+        """The numbers in one image, over which a bound is divided to give bits per dimension.
+
+        More than D if the output generates all channels of a pixel as one dimension.
+        """
+        return self.shape[0] * self.shape[1] * self.output.channels
+
+    @property
+    def choices(self) -> int:
+        """How many values a dimension can take at its step."""
+        return self.output.classes ** (self.output.channels // self.output.mask_channels)
+
+    @property
+    def features(self) -> int:
+        """How many numbers per pixel the network gives."""
+        return self.output.features
+
+    def parameters(
+        self,
+        features: Float[Array, "b h w f"],
+        x: Integer[Array, "b h w c"],
+        t: Int[Array, " b"],
+    ) -> Float[Array, "b h w ..."]:
+        """Arrange the network's outputs as parameters of `output`; `x` and `t` do not matter."""
+        return self.output.parameters(features)
 
     def draw(
         self,
@@ -81,12 +113,7 @@ class OrderAgnostic:
         Returns:
             The draws, the same bits whichever part they are asked for with.
         """
-        keys = draws.example_keys(key, step, index)
-        if t_sampling == "uniform":
-            t = draws.uniform_times(keys, self.steps)
-        else:
-            t = draws.antithetic_times(key, step, index, batch, self.steps)
-        return Draw(draws.orders(keys, self.shape), t, draws.dropout_keys(keys))
+        return random_draw(key, step, index, batch, t_sampling, self.steps, self.shape)
 
     def terms(
         self,
@@ -114,9 +141,34 @@ class OrderAgnostic:
     def loss(self, terms: Terms, ce_weight: float) -> Float[Array, " b"]:
         """Give the training loss per example, in bits per dimension.
 
-        `(nelbo + ce_weight * -ll) / (D ln 2)`; the second term weighs all generation steps alike.
+        `(nelbo + ce_weight * -ll) / (D ln 2)`, with the numbers of an image in place of D where
+        the output generates several as one dimension; the second term weighs all generation steps
+        alike.
         """
-        return (terms.nelbo - ce_weight * terms.ll) / (self.D * log(2))
+        return bits_per_value(terms, ce_weight, self.values)
+
+
+def random_draw(
+    key: Key[Array, ""],
+    step: int | Integer[Array, ""],
+    index: Integer[Array, " b"],
+    batch: int,
+    t_sampling: draws.TSampling,
+    steps: int,
+    shape: tuple[int, int, int],
+) -> Draw:
+    """Draw orders of `shape` and generation steps 0 .. steps-1; see `OrderAgnostic.draw`."""
+    keys = draws.example_keys(key, step, index)
+    if t_sampling == "uniform":
+        t = draws.uniform_times(keys, steps)
+    else:
+        t = draws.antithetic_times(key, step, index, batch, steps)
+    return Draw(draws.orders(keys, shape), t, draws.dropout_keys(keys))
+
+
+def bits_per_value(terms: Terms, ce_weight: float, values: int) -> Float[Array, " b"]:
+    """Weigh the terms of a training loss, in bits per number of an image."""
+    return (terms.nelbo - ce_weight * terms.ll) / (values * log(2))
 
 
 def hidden_terms(

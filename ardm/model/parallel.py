@@ -9,7 +9,7 @@ from ardm.model.build import Model, Params
 from ardm.model.objective import Terms
 
 
-def padded(policy: Integer[ndarray, " budget"], D: int) -> Int32[ndarray, " D+1"]:
+def padded(policy: Integer[ndarray, " budget"], D: int) -> Int32[ndarray, " bounds"]:
     """A policy as an array whose length does not tell its budget, so that one program serves all.
 
     Args:
@@ -28,7 +28,7 @@ def evaluate_policy(
     model: Model,
     params: Params,
     x: Integer[Array, "b h w c"],
-    bounds: Int32[Array, " D+1"],
+    bounds: Int32[Array, " bounds"],
     key: Key[Array, ""],
     round_: int | Integer[Array, ""],
     index: Integer[Array, " b"],

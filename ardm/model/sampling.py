@@ -12,8 +12,8 @@ from numpy import ndarray
 from ardm.errors import InputError
 from ardm.model import draws
 from ardm.model import policy as policies
-from ardm.model.categorical import Categorical
 from ardm.model.orders import known_first
+from ardm.model.output import Output
 
 HIDDEN = -1
 """Stands in a chain for a dimension that is not generated yet."""
@@ -47,7 +47,7 @@ def sample(
     shape: tuple[int, int, int],
     policy: Integer[ndarray, " budget"],
     *,
-    output: Categorical,
+    output: Output,
     order: Int[ndarray, "h w m"] | None = None,
     batch: int = 16,
     temperature: float = 1.0,
@@ -108,7 +108,7 @@ def complete(
     known: Bool[ndarray, "h w m"],
     policy: Integer[ndarray, " budget"],
     *,
-    output: Categorical,
+    output: Output,
     order: Int[ndarray, "h w m"] | None = None,
     batch: int = 16,
     temperature: float = 1.0,
@@ -169,7 +169,7 @@ def _start(
     x: UInt8[ndarray, "b h w c"],
     known: Bool[ndarray, "h w m"],
     order: Int[ndarray, "h w m"] | None,
-    output: Categorical,
+    output: Output,
 ) -> _State:
     height, width, _ = known.shape
     noise = jax.vmap(lambda k: output.noise(k, height, width))(draws.noise_keys(keys))
@@ -188,7 +188,7 @@ def _start(
 @jax.jit(static_argnames=("output",))
 def _reveal(
     predict: jax.tree_util.Partial,
-    output: Categorical,
+    output: Output,
     state: _State,
     left: Integer[Array, ""],
     right: Integer[Array, ""],

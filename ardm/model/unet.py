@@ -6,6 +6,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
+from ardm.model.coarsening import Coarsening
 from ardm.model.config import NetConfig
 from ardm.model.embedding import ImageEmbedding
 from ardm.model.layers import (
@@ -17,6 +18,7 @@ from ardm.model.layers import (
     Upsample,
 )
 from ardm.model.patches import separate
+from ardm.model.upscale_embedding import StagedTime, UpscaleEmbedding
 
 
 class Stage(nnx.Module):
@@ -49,6 +51,8 @@ class UNet(nnx.Module):
         classes: K, the number of classes of one dimension.
         steps: the number of generation steps.
         outputs: numbers per pixel that describe its distribution.
+        coarsening: the stages of a value, for a network of Upscale ARDM.
+        augment: whether coarse values are classes of their own there.
         dtype: type of the computations; parameters are float32.
         rngs: source of the initial parameters.
     """
@@ -61,7 +65,9 @@ class UNet(nnx.Module):
         classes: int,
         steps: int,
         outputs: int,
+        coarsening: Coarsening | None = None,
         *,
+        augment: bool = False,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ) -> None:
@@ -87,16 +93,30 @@ class UNet(nnx.Module):
             return Stage(block, attention(width_out) if attends else None)
 
         self.levels, self.blocks, self.patch = len(widths), config.blocks, config.patch
-        self.embed = ImageEmbedding(
-            shape[2],
-            mask_channels,
-            classes,
-            first,
-            patch=config.patch,
-            dtype=dtype,
-            rngs=rngs,
-        )
-        self.time = TimeEmbedding(first, steps, dtype, rngs)
+        if coarsening is None:
+            self.embed: ImageEmbedding | UpscaleEmbedding = ImageEmbedding(
+                shape[2],
+                mask_channels,
+                classes,
+                first,
+                patch=config.patch,
+                dtype=dtype,
+                rngs=rngs,
+            )
+            self.time: TimeEmbedding | StagedTime = TimeEmbedding(first, steps, dtype, rngs)
+        else:
+            dims = steps // coarsening.stages
+            self.embed = UpscaleEmbedding(
+                coarsening,
+                dims,
+                shape[2],
+                first,
+                augment=augment,
+                patch=config.patch,
+                dtype=dtype,
+                rngs=rngs,
+            )
+            self.time = StagedTime(first, dims, coarsening.stages, dtype, rngs)
         # String keys, not lists: they are the names under which a checkpoint stores the arrays.
         self.down: nnx.Dict = nnx.Dict()
         self.up: nnx.Dict = nnx.Dict()
@@ -138,7 +158,7 @@ class UNet(nnx.Module):
         """Predict every dimension from the visible ones.
 
         Args:
-            x: values 0 .. K-1; those of hidden dimensions are not looked at.
+            x: values 0 .. K-1; what is hidden of them is not looked at.
             mask: true where a dimension is visible.
             t: generation step of each example.
             keys: one key per example for dropout; without them dropout is off.
@@ -147,7 +167,7 @@ class UNet(nnx.Module):
             The numbers that describe each pixel's distribution, float32.
         """
         time = self.time(t)
-        h = self.embed(x, mask)
+        h = self.embed(x, mask, t)
         draws = _Keys(keys)
 
         skips = [h]

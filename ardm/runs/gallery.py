@@ -7,9 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ardm.data.dataset import Dataset
-from ardm.model import policy
+from ardm.model import generation
 from ardm.model.build import Model
-from ardm.model.sampling import sample
 from ardm.runs.history import History
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
@@ -75,13 +74,13 @@ class Gallery:
 
     def _sample(self, state: TrainState, step: int) -> None:
         config, model = self._spec.evaluation, self._model
-        made = sample(
-            model.bind(state.ema),
+        budget = generation.nearest_budget(model, config.sample_steps)
+        made = generation.generate(
+            model,
+            state.ema,
             seed_key(self._spec.seed),
             config.samples,
-            model.shape,
-            policy.uniform(model.D, min(config.sample_steps, model.D)),
-            output=model.output,
+            generation.uniform(model, budget),
             batch=min(config.samples, 16),
         )
         png = pictures.grid(made.images, model.classes)
@@ -92,7 +91,9 @@ class Gallery:
         curve = pictures.loss_curve(self._history.train, self._history.test, name)
         self._recorder.put("plots", "loss.png", curve)
         nats = np.asarray(state.kl.nats)
-        self._recorder.put("plots", "loss-per-t.png", pictures.loss_per_t(nats, step, name))
+        objective = self._model.objective
+        per_t = pictures.loss_per_t(nats, step, name, objective.values, objective.stages)
+        self._recorder.put("plots", "loss-per-t.png", per_t)
 
 
 def _rounded(value: float | int) -> float | int:

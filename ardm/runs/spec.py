@@ -181,7 +181,7 @@ def _cross_faults(raw: Mapping[str, Any]) -> Iterator[str]:
             f"{training.grad_shards}; choose from {', '.join(map(str, fits))}"
         )
     if data and model:
-        yield from (f"model.{fault}" for fault in model_faults(model, describe(data)[0]))
+        yield from (f"model.{fault}" for fault in model_faults(model, *describe(data)))
 
 
 def _section(kind: type[Section], raw: Any) -> Any:

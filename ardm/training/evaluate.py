@@ -24,7 +24,7 @@ def _nelbo(
     params: Params,
     key: Key[Array, ""],
     number: Int[Array, ""],
-    bounds: Int32[Array, " D+1"] | None,
+    bounds: Int32[Array, " bounds"] | None,
     images: UInt8[Array, "b h w c"],
     index: Int[Array, " b"],
     batch: int,
@@ -102,7 +102,7 @@ class Evaluator:
         per_image = per_pass.astype(np.float64).mean(axis=0)
         nats = float(per_image.mean())
         se = float(per_image.std(ddof=1) / np.sqrt(len(images))) if len(images) > 1 else 0.0
-        bits = self._model.objective.D * np.log(2.0)
+        bits = self._model.objective.values * np.log(2.0)
         return Estimate(nats / bits, nats, se / bits, se, len(images), passes)
 
     def _one_pass(

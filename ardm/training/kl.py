@@ -17,15 +17,15 @@ class KLTracker(NamedTuple):
     hits: Int[Array, " steps"]
 
 
-def init(steps: int, classes: int) -> KLTracker:
-    """A tracker that has seen nothing: every step counts as `ln K`.
+def init(steps: int, choices: int) -> KLTracker:
+    """A tracker that has seen nothing: every step counts as `ln choices`, a blind guess.
 
     Args:
         steps: generation steps, D for an order-agnostic model.
-        classes: K.
+        choices: values that a dimension can take at its step, K for a categorical output.
     """
     return KLTracker(
-        jnp.full(steps, np.log(classes), jnp.float32),
+        jnp.full(steps, np.log(choices), jnp.float32),
         jnp.zeros(steps, jnp.int32),
     )
 

@@ -88,24 +88,34 @@ def loss_curve(
     return render(figure)
 
 
-def loss_per_t(nats: Float[np.ndarray, " steps"], step: int, title: str) -> bytes:
+def loss_per_t(
+    nats: Float[np.ndarray, " steps"], step: int, title: str, values: int, stages: int = 1
+) -> bytes:
     """L[t] against the generation step t, from the KL tracker.
 
     Args:
         nats: expected negative log-likelihood of one dimension at each t.
         step: training step.
         title: above the axes.
+        values: the numbers in one image, over which the sum is divided to give bits/dim.
+        stages: of Upscale ARDM; each has its part of the steps and a curve of its own.
 
     Returns:
         A PNG.
     """
     figure, axes = _axes(title, "generation step t (dimensions visible)", "L[t] (nats)")
     axes.plot(nats, color=FAINT, lw=0.8, label="tracked")
-    axes.plot(_smooth(nats), color=ACCENT, lw=1.6, label="smoothed")
+    curves = np.split(nats, stages)
+    for stage, curve in enumerate(curves):
+        steps = stage * len(curve) + np.arange(len(curve))
+        label = "smoothed" if stage == 0 else None
+        axes.plot(steps, _smooth(curve), color=ACCENT, lw=1.6, label=label)
+        if stage:
+            axes.axvline(stage * len(curve) - 0.5, color=INK, lw=0.6, ls=":")
     axes.set_xlim(0, max(len(nats) - 1, 1))
     axes.set_ylim(bottom=0)
-    bpd = float(nats.mean() / np.log(2.0))
-    axes.set_title(f"{title}: step {step}, mean {bpd:.4f} bits/dim", loc="left", color=INK)
+    bpd = float(nats.sum() / (values * np.log(2.0)))
+    axes.set_title(f"{title}: step {step}, {bpd:.4f} bits/dim", loc="left", color=INK)
     axes.legend(frameon=False)
     return render(figure)
 

@@ -45,7 +45,7 @@ def _init(model: Model, config: TrainingConfig, key: Key[Array, ""]) -> TrainSta
         params=params,
         ema=params,
         opt_state=optimizer(config).init(ravel_pytree(params)[0]),
-        kl=kl.init(model.objective.steps, model.classes),
+        kl=kl.init(model.objective.steps, model.objective.choices),
     )
 
 

@@ -129,7 +129,7 @@ def _micro_step(
         return objective.loss(terms, config.ce_weight).mean(), terms
 
     grads, terms = jax.grad(loss, has_aux=True)(params)
-    bits = objective.D * np.log(2.0)
+    bits = objective.values * np.log(2.0)
     return Shard(ravel_pytree(grads)[0], (terms.nelbo / bits).mean(), draw.t, terms.nll_per_dim)
 
 

@@ -10,7 +10,8 @@ from ardm.model.build import Model, build
 from ardm.model.config import ModelConfig, NetConfig
 
 
-def tiny_model(side=2, channels=1, classes=2, levels=1, patch=1, dropout=0.0, dtype="float32"):
+def tiny_model(side=2, channels=1, classes=2, levels=1, patch=1, dropout=0.0, **options):
+    """A model; `options` are keys of the `model` section."""
     net = NetConfig(
         patch=patch,
         channels=8,
@@ -20,7 +21,7 @@ def tiny_model(side=2, channels=1, classes=2, levels=1, patch=1, dropout=0.0, dt
         groups=4,
         dropout=dropout,
     )
-    return build(ModelConfig(net=net, dtype=dtype), (side, side, channels), classes)
+    return build(ModelConfig(net=net, **options), (side, side, channels), classes)
 
 
 def tiny_params(model, seed=0):

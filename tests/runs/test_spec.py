@@ -113,6 +113,21 @@ def test_faults_between_sections_are_told_together():
     assert "model.net.groups: " in message
 
 
+@pytest.mark.parametrize(
+    ("model", "fault"),
+    [
+        ("{output: rgb_mixture}", "model.output: rgb_mixture mixes logistics over ordered values"),
+        ("{objective: upscale}", "model.upscale.branch: 4 children cannot refine 2 classes"),
+        (
+            "{objective: upscale, upscale: {branch: 2, mode: augment, parametrisation: direct}}",
+            "model.upscale.parametrisation: direct knows only coarse values",
+        ),
+    ],
+)
+def test_a_model_that_does_not_fit_the_classes_of_the_data_is_refused(model, fault):
+    assert fault in faults(f"job: a\nmodel: {model}")
+
+
 def test_a_key_that_stands_twice_is_told_with_its_line():
     assert "key 'steps' stands twice (line 4)" in faults(
         "job: a\ntraining:\n  steps: 1\n  steps: 2"

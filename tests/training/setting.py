@@ -18,10 +18,13 @@ SEED = 3
 SIDE = 4
 
 
-def tiny_model(side: int = SIDE, dropout: float = 0.1) -> Model:
+def tiny_model(
+    side: int = SIDE, dropout: float = 0.1, channels: int = 1, classes: int = 2, **options
+) -> Model:
+    """A model; `options` are keys of the `model` section."""
     # Two channels to a group: one alone would have its time embedding normalised away.
     net = NetConfig(channels=4, multipliers=(1,), blocks=1, attention=(), groups=2, dropout=dropout)
-    return build(ModelConfig(net=net), (side, side, 1), 2)
+    return build(ModelConfig(net=net, **options), (side, side, channels), classes)
 
 
 def tiny_config(**changes) -> TrainingConfig:

@@ -101,7 +101,12 @@ def test_a_curve_of_strange_values_is_drawn_all_the_same(strange):
     assert opened(pictures.loss_curve(some, {}, "run")).format == "PNG"
 
 
+def test_the_loss_per_step_has_a_curve_for_every_stage():
+    one, several = (pictures.loss_per_t(np.arange(12.0), 7, "run", 4, stages) for stages in (1, 3))
+    assert not np.array_equal(pixels(one), pixels(several))
+
+
 @pytest.mark.parametrize("steps", [1, 2, 784])
 def test_the_loss_per_step_is_drawn(steps):
     nats = np.full(steps, 0.1, np.float32)
-    assert opened(pictures.loss_per_t(nats, 7, "run")).format == "PNG"
+    assert opened(pictures.loss_per_t(nats, 7, "run", steps)).format == "PNG"
