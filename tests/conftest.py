@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from ardm.training.lanes import use_cores
 from tests import gcs_emulator
 
 # Before JAX is imported: the tests run on one kind of device everywhere.
 os.environ["JAX_PLATFORMS"] = "cpu"
+# Before gcsfs is imported: else it asks for the kind of every bucket, which takes its time.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 # One cache for all processes of the tests: most of their time would be spent compiling.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parent.parent / ".jax_cache")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 # Compiling takes most of the time of these tests; unoptimised it takes a third of it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+use_cores(4)
 
 
 @pytest.fixture(scope="session")

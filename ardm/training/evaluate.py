@@ -1,22 +1,33 @@
 """The NELBO of a set of images, with its standard error."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from ardm.model.build import Model, Params
 from ardm.model.evaluation import evaluate as evaluate_batch
+from ardm.training.lanes import THREADS, Lanes
 from ardm.training.state import seed_key
 
 _EVALUATION = 2**31 - 1
 """Folded into the seed's key, so that an evaluation shares no draw with a training step."""
 
 
-_terms = jax.jit(evaluate_batch, static_argnames=("model", "batch"))
+@partial(jax.jit, static_argnames=("model", "batch"))
+def _terms(
+    model: Model,
+    params: Params,
+    key: Key[Array, ""],
+    number: Int[Array, ""],
+    images: UInt8[Array, "b h w c"],
+    index: Int[Array, " b"],
+    batch: int,
+) -> Float[Array, " b"]:
+    return evaluate_batch(model, params, images, key, number, index, batch).nelbo
 
 
 class Disturbed(Exception):
@@ -49,6 +60,7 @@ class Evaluator:
         self._model = model
         self._key = jax.random.fold_in(seed_key(seed), _EVALUATION)
         # On CPU small chunks stay in the cache.
+        self._lanes = Lanes(THREADS)
         self._chunk = chunk or (16 if jax.default_backend() == "cpu" else 256)
 
     def __call__(
@@ -87,15 +99,14 @@ class Evaluator:
         go_on: Callable[[], bool],
     ) -> np.ndarray:
         n = len(images)
+        terms = partial(_terms, self._model, batch=n)
+        shared = (params, self._key, np.int32(number))
         estimates = []
-        for first in range(0, n, self._chunk):
+        for first in range(0, n, self._chunk * self._lanes.count):
             if not go_on():
                 raise Disturbed
-            # The last chunk is filled up with repetitions, so that there is one program only.
-            index = np.arange(first, first + self._chunk) % n
-            where = jnp.asarray(index)
-            terms = _terms(
-                self._model, params, images[index], self._key, np.int32(number), where, n
-            )
-            estimates.append(np.asarray(terms.nelbo))
+            # The last chunks are filled up with repetitions, so that there is one program only.
+            index = np.arange(first, first + self._chunk * self._lanes.count, dtype=np.int32) % n
+            chunks = [(images[some], some) for some in index.reshape(self._lanes.count, -1)]
+            estimates += [np.asarray(found) for found in self._lanes.map(terms, shared, chunks)]
         return np.concatenate(estimates)[:n]
