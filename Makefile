@@ -84,7 +84,7 @@ lint: setup
 	$(BIN)/mypy
 
 test: setup ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadgroup
 
 bench: setup ## time a training step, in pairs
 	@$(BIN)/python benchmarks/step.py $(JOB_FILE)

@@ -6,16 +6,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
 
 from tests import gcs_emulator
 
 # Before JAX is imported: the tests run on one kind of device everywhere.
 os.environ["JAX_PLATFORMS"] = "cpu"
+# Before gcsfs is imported: else it asks for the kind of every bucket, which takes its time.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 # One cache for all processes of the tests: most of their time would be spent compiling.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parent.parent / ".jax_cache")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 # Compiling takes most of the time of these tests; unoptimised it takes a third of it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+# The shapes and types in the signatures are checked at every call.
+install_import_hook(["ardm.model", "ardm.training"], "beartype.beartype")
+
+from ardm.training.lanes import use_cores  # noqa: E402
+
+use_cores(4)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares costly fixtures stays in one process: a file, and all that needs a cluster."""
+    for item in items:
+        cluster = item.get_closest_marker("cluster") is not None
+        item.add_marker(pytest.mark.xdist_group("cluster" if cluster else item.path.stem))
 
 
 @pytest.fixture(scope="session")

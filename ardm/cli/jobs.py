@@ -108,7 +108,9 @@ def train(
     from ardm.runs.place import Notice, Place
     from ardm.runs.session import run_attempt
     from ardm.training.group import Alone
+    from ardm.training.lanes import cores_here, use_cores
 
+    use_cores(cores_here())
     say(f"run {opened.name} in {opened.store.uri}")
     logging.basicConfig(level=logging.WARNING)
     notice = Notice()

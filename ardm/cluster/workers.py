@@ -117,6 +117,10 @@ def _join(address: str, size: int, rank: int, config: JaxProcesses) -> None:
         os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
 
+    from ardm.training.lanes import cores_here, use_cores
+
+    use_cores(cores_here() // ray.train.get_context().get_local_world_size())
+
     if size > 1:
         jax.distributed.initialize(
             address,

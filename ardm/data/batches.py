@@ -1,6 +1,10 @@
 """Shuffled batches by number, without an iterator whose state would have to be saved."""
 
+from ardm.data.augment import augment
+from ardm.data.config import AugmentConfig
 from ardm.data.dataset import Images
+
+NOTHING = AugmentConfig()
 
 
 class Batches:
@@ -16,19 +20,24 @@ class Batches:
     a hash of `seed` plus the epoch.
     """
 
-    def __init__(self, images: Images, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, images: Images, batch_size: int, seed: int, changes: AugmentConfig = NOTHING
+    ) -> None:
         """Prepare to deal.
 
         Args:
             images: uint8 `[N, H, W, C]`, N at least 1; not copied.
             batch_size: examples per step, B.
             seed: non-negative.
+            changes: random flips and turns of what is dealt, by default none.
         """
         # Imported on use: with what it brings (jax, orbax) it takes seconds.
         import grain
 
         self.images = images
         self.batch_size = batch_size
+        self.seed = seed
+        self.changes = changes
         self._order = grain.MapDataset.range(len(images)).seed(seed).shuffle().repeat()
 
     def __getitem__(self, step: int) -> Images:
@@ -62,4 +71,7 @@ class Batches:
                 f"received step {step}, start {start}, stop {stop}"
             )
         first = step * self.batch_size
-        return self.images[[self._order[first + index] for index in range(start, stop)]]
+        dealt = self.images[[self._order[first + index] for index in range(start, stop)]]
+        if self.changes == NOTHING:
+            return dealt
+        return augment(dealt, self.changes, self.seed, step, start)

@@ -1,20 +1,112 @@
 """The `data` section of a job file."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, field_validator
+from pydantic import model_validator as check
 
 from ardm.config import Section
+from ardm.errors import InputError
+
+Shape = tuple[PositiveInt, PositiveInt, PositiveInt]
+
+# Height, width and channels of one image, and the number of classes.
+KNOWN: dict[str, tuple[tuple[int, int, int], int]] = {
+    "binarized_mnist": ((28, 28, 1), 2),
+    "mnist": ((28, 28, 1), 256),
+    "fashion_mnist": ((28, 28, 1), 256),
+    "cifar10": ((32, 32, 3), 256),
+}
+FREE_CLASSES = 256
+"""Classes of a free folder of images: eight bits a channel."""
+
+
+class AugmentConfig(Section):
+    """Random changes of training images, drawn anew each time; none of those that are evaluated."""
+
+    flip: bool = False
+    """Mirror left and right, half of the time."""
+    quarter_turns: bool = False
+    """Turn by 0, 90, 180 or 270 degrees, equally often."""
 
 
 class DataConfig(Section):
     """Which images to train on, and where they come from.
 
-    `bundled` is inside the package and needs no network; `tfds` downloads the published files once.
+    `bundled` is inside the package and needs no network; `tfds` downloads the published files once;
+    `files` reads a folder (`ardm.data.files` says which files it may hold).
     """
 
-    dataset: Literal["binarized_mnist"] = "binarized_mnist"
-    source: Literal["bundled", "tfds"] = "bundled"
+    dataset: Literal["binarized_mnist", "mnist", "fashion_mnist", "cifar10", "images"] = (
+        "binarized_mnist"
+    )
+    """A published data set, or `images`: any folder of images, read with `source: files`."""
+    source: Literal["bundled", "tfds", "files"] = "bundled"
+    path: Annotated[str, Field(min_length=1)] | None = None
+    """The folder that `files` reads: a local one, or an fsspec URL such as `gs://bucket/folder`."""
+    shape: Shape | None = None
+    """Height, width and channels of `images`; null: as the first image when the job is read."""
+    augment: AugmentConfig = AugmentConfig()
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: str | None) -> str | None:
+        # The process that reads the files may have another working directory.
+        if path is None or "://" in path:
+            return path
+        return str(Path(path).expanduser().resolve())
+
+    @check(mode="after")
+    def _fits(self) -> Self:
+        faults = _source_faults(self)
+        if not faults and self.dataset == "images" and self.shape is None:
+            # Written into the section, so that a run's frozen job file tells its shape where the
+            # images are out of reach. (The section is frozen for everybody else.)
+            try:
+                object.__setattr__(self, "shape", _measure(str(self.path)))
+            except InputError as error:
+                faults.append(f"path: {error}")
+        if not faults and self.augment.quarter_turns:
+            height, width, _ = describe(self)[0]
+            if height != width:
+                faults.append(
+                    f"augment.quarter_turns: the images are {height}x{width}, and only square "
+                    "ones keep their shape when turned; leave it out"
+                )
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
 
 
 def describe(config: DataConfig) -> tuple[tuple[int, int, int], int]:
     """Tell the shape (H, W, C) of one image and K, its number of classes, without reading any."""
-    return {"binarized_mnist": ((28, 28, 1), 2)}[config.dataset]
+    if config.dataset == "images":
+        assert config.shape is not None  # measured when the section was validated
+        return config.shape, FREE_CLASSES
+    return KNOWN[config.dataset]
+
+
+def _source_faults(config: DataConfig) -> list[str]:
+    """Say what does not go together, a sentence each with the key at fault."""
+    dataset, source = config.dataset, config.source
+    faults = []
+    if dataset == "images" and source != "files":
+        faults.append(f"source: {source} has no free images; give source: files and a path")
+    elif dataset != "binarized_mnist" and source == "bundled":
+        faults.append(f"source: {dataset} is not in the package; choose from tfds, files")
+    elif source == "files" and config.path is None:
+        faults.append("path: required with source: files; give the folder that holds the files")
+    if source != "files" and config.path is not None:
+        faults.append(f"path: source {source} reads no folder; give source: files, or no path")
+    if dataset != "images" and config.shape is not None:
+        height, width, channels = KNOWN[dataset][0]
+        faults.append(f"shape: {dataset} always has {height}x{width}x{channels}; leave it out")
+    return faults
+
+
+def _measure(path: str) -> tuple[int, int, int]:
+    # Imported on use: pillow and fsspec, which a job without a folder of images does not need.
+    from ardm.data.image_folder import measure
+
+    return measure(path)

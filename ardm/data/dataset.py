@@ -94,7 +94,7 @@ def load(config: DataConfig, cache: str | None = None) -> Dataset:
         The data set, whole, in memory.
 
     Raises:
-        InputError: the data are damaged, or cannot be downloaded.
+        InputError: the data are missing, damaged, or cannot be downloaded.
         StoreUnusable: `cache` cannot be read or written.
     """
     # Imported on use: TFDS takes a second to import, and most jobs never need it.
@@ -102,6 +102,10 @@ def load(config: DataConfig, cache: str | None = None) -> Dataset:
         from ardm.data import bundled
 
         return bundled.read()
+    if config.source == "files":
+        from ardm.data import files
+
+        return files.read(config)
     from ardm.data import tfds
 
     return tfds.read(config.dataset, cache)

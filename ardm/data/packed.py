@@ -36,7 +36,8 @@ def pack(dataset: Dataset) -> bytes:
     }
     pixels = [_to_bits(array) if dataset.classes == 2 else array for array in arrays]
     content = json.dumps(header).encode() + b"\n" + b"".join(array.tobytes() for array in pixels)
-    return lzma.compress(content, preset=6)
+    # Bytes of grey values hardly shrink: the best preset takes eight times as long for 7% less.
+    return lzma.compress(content, preset=6 if dataset.classes == 2 else 0)
 
 
 def unpack(data: bytes, origin: str) -> Dataset:

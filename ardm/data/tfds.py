@@ -9,41 +9,43 @@ from typing import Any
 import numpy as np
 
 from ardm.data import cache as shared
-from ardm.data.dataset import Dataset
+from ardm.data.config import KNOWN
+from ardm.data.dataset import Dataset, Images
 from ardm.data.packed import pack, unpack
+from ardm.data.splits import by_position
 from ardm.errors import InputError
 
-# Ours on the left, TFDS's on the right.
-SPLITS = {"train": "train", "valid": "validation", "test": "test"}
-CLASSES = {"binarized_mnist": 2}
+# Classes of `ardm.data.tfds_builders`.
+BUILDERS = {
+    "binarized_mnist": "BinarizedMnist",
+    "mnist": "Mnist",
+    "fashion_mnist": "FashionMnist",
+    "cifar10": "Cifar10",
+}
 REACH_TIMEOUT = 10.0  # seconds
 
 # Makes a `tfds.core.DatasetBuilder` that works in the directory given.
 MakeBuilder = Callable[[str], Any]
 
 
-def _binarized_mnist(directory: str) -> Any:
-    # Imported on use: takes a second, and only the process that prepares the data needs it.
-    from ardm.data.tfds_builders import BinarizedMnist
-
-    return BinarizedMnist(data_dir=directory, file_format="array_record")
-
-
-def read(name: str, cache: str | None, make_builder: MakeBuilder = _binarized_mnist) -> Dataset:
+def read(name: str, cache: str | None, make_builder: MakeBuilder | None = None) -> Dataset:
     """Read a data set from the cache; if it is not there, download it and put it there.
 
     Args:
         name: of the data set.
         cache: a directory as an fsspec URL. Without one, what was downloaded is not kept.
-        make_builder: of its TFDS builder; used only if the cache does not have the data set.
+        make_builder: of its TFDS builder, by default the one in `ardm.data.tfds_builders`; used
+            only if the cache does not have the data set.
 
     Returns:
-        The data set. Its images come in TFDS's order, which is fixed.
+        The data set. `binarized_mnist` comes in TFDS's order, which is fixed; the others in the
+        published one. Where no validation images are published, `ardm.data.splits` holds some out.
 
     Raises:
         InputError: the download failed, or the cached file is damaged.
         StoreUnusable: `cache` cannot be read or written.
     """
+    make_builder = make_builder or _builder_of(name)
     if cache is None:
         return prepare(name, make_builder)
     url = f"{cache.rstrip('/')}/{name}.tfds.xz"
@@ -74,11 +76,27 @@ def prepare(name: str, make_builder: MakeBuilder) -> Dataset:
     ):
         builder = make_builder(directory)
         _download(name, builder)
-        splits = {
-            ours: np.stack([example["image"] for example in builder.as_data_source(theirs)])
-            for ours, theirs in SPLITS.items()
-        }
-    return Dataset.of(name, CLASSES[name], splits)
+        arrays = {split: _images(builder, split) for split in builder.info.splits}
+    if "validation" in arrays:
+        splits = {"train": arrays["train"], "valid": arrays["validation"], "test": arrays["test"]}
+    else:
+        splits = by_position(name, arrays["train"], arrays["test"])
+    return Dataset.of(name, KNOWN[name][1], splits)
+
+
+def _builder_of(name: str) -> MakeBuilder:
+    def make(directory: str) -> Any:
+        # Imported on use: takes a second, and only the process that prepares the data needs it.
+        from ardm.data import tfds_builders
+
+        builder = getattr(tfds_builders, BUILDERS[name])
+        return builder(data_dir=directory, file_format="array_record")
+
+    return make
+
+
+def _images(builder: Any, split: str) -> Images:
+    return np.stack([example["image"] for example in builder.as_data_source(split)])
 
 
 def _download(name: str, builder: Any) -> None:
@@ -95,5 +113,11 @@ def _download(name: str, builder: Any) -> None:
         raise InputError(
             f"data set {name}, source tfds: expected to download its published files, received "
             f"{type(error).__name__}: {error}; check this machine's network and "
-            "disk, or use `data: {source: bundled}`, which needs neither"
+            f"disk, or use {_instead(name)}, which needs no network"
         ) from error
+
+
+def _instead(name: str) -> str:
+    if name == "binarized_mnist":
+        return "`data: {source: bundled}`"
+    return "copies of these files with `data: {source: files, path: FOLDER}`"

@@ -18,5 +18,5 @@ def load(run: Run, spec: JobSpec) -> tuple[Dataset, Model]:
 
 def work(spec: JobSpec, data: Dataset, model: Model, group: Group) -> Work:
     """Put together what the training loop needs."""
-    batches = Batches(data.train, spec.training.batch_size, spec.seed)
+    batches = Batches(data.train, spec.training.batch_size, spec.seed, spec.data.augment)
     return Work(model, spec.training, spec.seed, batches, group)

@@ -1,10 +1,11 @@
-"""Checkpoints of a run: written, found, verified, pruned. The only file that imports Orbax.
+"""Checkpoints of a run: written, found and verified. The only file that imports Orbax.
 
 One process writes the complete state, which every worker holds alike; so no barrier among workers
 stands between a notice and a committed checkpoint, and a dead worker cannot hang a save.
 """
 
 import logging
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint._src.serialization import tensorstore_utils
 
 from ardm.errors import ArdmError
 from ardm.runs.digest import digest
@@ -22,6 +24,20 @@ log = logging.getLogger(__name__)
 
 # Orbax tells what it does at INFO and WARNING in many lines per save; our ledger records saves.
 logging.getLogger("absl").setLevel(logging.ERROR)
+
+# TensorStore (0.1.86), which writes the arrays, waits for ever for a server that is silent.
+for _name, _value in {"CONNECT_TIMEOUT": "5", "LOW_SPEED_TIME": "15"}.items():
+    os.environ.setdefault(f"TENSORSTORE_CURL_{_name}_SECONDS", _value)
+os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_LIMIT_BYTES", "1")
+
+# It also tries 32 times, for a quarter of an hour, before it says that a store is down; the saver
+# has a back-off of its own and a newer state to save. Orbax (0.12.8) lets nobody choose that.
+_RETRIES = {"max_retries": 6, "initial_delay": "500ms", "max_delay": "4s"}
+for _context in (
+    tensorstore_utils._BASE_TS_CONTEXT,
+    tensorstore_utils._DEFAULT_OCDBT_TS_CONTEXT,
+):
+    _context["gcs_request_retries"] = _RETRIES
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,10 @@ class Checkpoint:
 
 class Damaged(ArdmError):
     """A checkpoint whose content cannot be read or is not what was written."""
+
+
+class Unfinished(Damaged):
+    """A checkpoint whose save was never finished."""
 
 
 def save(uri: str, state: Any, metadata: dict[str, Any]) -> None:
@@ -117,14 +137,19 @@ def verify(uri: str) -> dict[str, Any]:
     return found
 
 
+def is_committed(place: Checkpoint) -> bool:
+    """Whether the save of a checkpoint was finished."""
+    return bool(ocp.path.step.is_path_finalized(place.uri))
+
+
 def committed(run: Run) -> list[Checkpoint]:
     """All checkpoints whose save was finished, the newest first (by step, then attempt)."""
-    found = [place for place in _places(run) if ocp.path.step.is_path_finalized(place.uri)]
+    found = [place for place in places(run) if is_committed(place)]
     return sorted(found, key=lambda place: (place.step, place.attempt), reverse=True)
 
 
 def newest_verified(
-    run: Run, template: Any, skipped: Callable[[Checkpoint, str], None]
+    run: Run, template: Any, skipped: Callable[[Checkpoint, Damaged], None]
 ) -> tuple[Checkpoint, Any, dict[str, Any]] | None:
     """The newest state that can be trusted.
 
@@ -135,76 +160,68 @@ def newest_verified(
 
     Returns:
         The checkpoint, its state and its metadata; None where no checkpoint is sound.
+
+    Raises:
+        OSError: or another error of the file system: the store does not answer, which says nothing
+            about the checkpoints.
     """
-    for place in sorted(_places(run), key=lambda p: (p.step, p.attempt), reverse=True):
-        if not ocp.path.step.is_path_finalized(place.uri):
-            skipped(place, "unfinished")
+    for place in sorted(places(run), key=lambda p: (p.step, p.attempt), reverse=True):
+        if not is_committed(place):
+            skipped(place, Unfinished("unfinished"))
             continue
         try:
-            state, metadata = _load_twice(place.uri, template)
+            state, metadata = _load_twice(place, template)
         except Damaged as error:
-            skipped(place, str(error))
+            skipped(place, error)
             continue
         return place, state, metadata
     return None
 
 
-def _load_twice(uri: str, template: Any) -> tuple[Any, dict[str, Any]]:
-    """A hiccup of the store looks like damage; true damage is still there at a second look."""
+def _load_twice(place: Checkpoint, template: Any) -> tuple[Any, dict[str, Any]]:
+    """A hiccup of the store looks like damage; true damage is there while the store answers."""
     try:
-        return load(uri, template)
+        return load(place.uri, template)
     except Damaged as error:
-        log.warning("checkpoint %s %s; it is read once more", uri, error)
-        return load(uri, template)
+        log.warning("checkpoint %s %s; it is read once more", place.uri, error)
+    require_answers(place)
+    try:
+        return load(place.uri, template)
+    except Damaged:
+        require_answers(place)
+        raise
 
 
-def set_aside(place: Checkpoint) -> str:
-    """Move a damaged checkpoint out of the way, where it can be inspected.
+def require_answers(place: Checkpoint) -> None:
+    """Let a store that is down say so, before its silence is taken for damage.
 
-    Returns:
-        Its new name in the store.
+    Raises:
+        OSError: or another error of the file system.
     """
-    store = place.run.store
-    name = place.run.damaged(place.attempt, place.step)
-    store.remove_tree(name)
-    store.move_tree(place.name, name)
-    return name
+    if not place.run.store.is_local:
+        place.run.store.read_through(place.name)
 
 
-def prune(newest: Checkpoint, keep_last: int, keep_every: int | None) -> list[int]:
-    """Remove checkpoints that are older than the newest ones; only the newest attempt may.
+def attempts(run: Run) -> list[int]:
+    """Attempts that have written checkpoints, finished or not."""
+    names = run.store.names(run.checkpoints_dir)
+    return [int(name) for name in names if re.fullmatch(r"\d{6}", name)]
 
-    Args:
-        newest: just committed by the caller; later steps, which only a damaged checkpoint of an
-            earlier attempt can have, are neither counted nor touched.
-        keep_last: how many steps are kept, `newest` included.
-        keep_every: steps divisible by it are kept as well.
 
-    Returns:
-        The steps that were removed.
-    """
-    places = [place for place in committed(newest.run) if place.step <= newest.step]
-    steps = sorted({place.step for place in places}, reverse=True)
-    kept = set(steps[:keep_last]) | {s for s in steps if keep_every and s % keep_every == 0}
-    gone = [place for place in places if place.step not in kept]
-    for place in gone:
-        newest.run.store.remove_tree(place.name)
-    return [place.step for place in gone]
+def places(run: Run) -> list[Checkpoint]:
+    """Every checkpoint of a run, finished or not; not what is written locally just now."""
+    found = []
+    for attempt in attempts(run):
+        for step in run.store.names(f"{run.checkpoints_dir}/{attempt:06d}"):
+            # A local save in progress carries a suffix until it is renamed into place.
+            if re.fullmatch(r"\d+", step):
+                found.append(Checkpoint(run, attempt, int(step)))
+    return found
 
 
 def size(place: Checkpoint) -> int:
     """Bytes that a checkpoint takes in the store."""
-    return int(place.run.store.fs.du(place.run.store.path(place.name)))
-
-
-def _places(run: Run) -> list[Checkpoint]:
-    places = []
-    for attempt in run.store.names(run.checkpoints_dir):
-        for step in run.store.names(f"{run.checkpoints_dir}/{attempt}"):
-            # A local save in progress carries a suffix until it is renamed into place.
-            if re.fullmatch(r"\d{6}", attempt) and re.fullmatch(r"\d+", step):
-                places.append(Checkpoint(run, int(attempt), int(step)))
-    return places
+    return place.run.store.size(place.name)
 
 
 def _checkpointer() -> ocp.Checkpointer:

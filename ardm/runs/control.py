@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ardm.runs import ledger
+from ardm.runs import checkpoints, ledger
 from ardm.runs.layout import Run
 
 
@@ -49,7 +49,9 @@ def crash_loop(run: Run, number: int, limit: int) -> CrashLoop | None:
     """Tell a crash loop from preemptions.
 
     Only attempts of the same submission as attempt `number` count, so that submitting again gives
-    a new budget; and only those that ended without notice and without a save of a new step.
+    a new budget; and only those that ended without notice and left no checkpoint of a step beyond
+    the one they began with. What the ledger tells of saves is not enough: a checkpoint that is
+    gone, or was put aside as damaged, is no progress.
     Without a submission each attempt was started by hand, which is guard enough.
 
     Args:
@@ -71,11 +73,20 @@ def crash_loop(run: Run, number: int, limit: int) -> CrashLoop | None:
         events = ledger.read(run, earlier)
         end = ledger.last(events, "ended")
         orderly = end and end["outcome"] in ("preempted", "stopped", "superseded", "completed")
-        if orderly or ledger.last(events, "saved"):
+        # A machine that goes away while the store is down cannot save; that is nobody's failure.
+        if orderly or ledger.last(events, "notice") or _came_further(run, earlier, events):
             break
         reason = reason or (end["reason"] if end else "ended without a word, as when killed")
         futile.append(earlier)
     return CrashLoop(futile[::-1], reason) if len(futile) >= limit else None
+
+
+def _came_further(run: Run, number: int, events: list[ledger.Event]) -> bool:
+    began = ledger.last(events, "restored")
+    beyond = began["step"] if began else -1
+    return any(
+        place.attempt == number and place.step > beyond for place in checkpoints.committed(run)
+    )
 
 
 def failure(run: Run, number: int) -> ledger.Event | None:

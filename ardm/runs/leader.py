@@ -3,19 +3,21 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
-from ardm.runs import assignment, attempt, checkpoints, control, history, outcome
+from ardm.errors import SaveFailed
+from ardm.runs import assignment, checkpoints, control, history, outcome, retention
 from ardm.runs.compile_time import compile_time
 from ardm.runs.gallery import Gallery
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
 from ardm.runs.outcome import Outcome
 from ardm.runs.pace import Pace
+from ardm.runs.patience import Patience, persist
 from ardm.runs.place import NOTHING, PREEMPT, STOP, SUPERSEDED, Place
-from ardm.runs.recorder import Recorder
+from ardm.runs.recorder import LAST_WORDS, Recorder
 from ardm.runs.saver import Saver
 from ardm.runs.spec import JobSpec
 from ardm.training.evaluate import Disturbed
@@ -25,18 +27,35 @@ from ardm.training.state import place as bind
 
 log = logging.getLogger(__name__)
 
-PATIENCE, PATIENCE_ON_NOTICE = 60.0, 20.0
-"""Seconds that the last save may take, and the one before a machine is taken away."""
+T = TypeVar("T")
+
+PATIENCE, PATIENCE_TO_STOP = 300.0, 60.0
+"""Seconds for which the last save is tried: after the last step, when hours of work may wait for a
+store to come back or for space on a disk, and after a request to stop."""
+
+ON_NOTICE, ON_NOTICE_SAVED = 25.0, 19.0
+"""Seconds from a notice to the end of everything, and those that the save may take of them."""
+
+START_PATIENCE = 120.0
+"""Seconds for which a store that fails before the first step is asked again."""
 
 
 class Leader:
-    """Rank 0 of an attempt."""
+    """Rank 0 of an attempt.
 
-    def __init__(self, run: Run, spec: JobSpec, place: Place, began: float) -> None:
-        self._run, self._spec, self._place = run, spec, place
-        about = attempt.about_here(time.time(), place.group.size) | dict(place.about)
-        about |= {"began": round(began, 3), "submitted": _submitted(run, about)}
-        self.number = attempt.claim(run, about)
+    Args:
+        run: the run.
+        spec: what is trained.
+        place: where.
+        number: of the attempt, which is claimed.
+        about: what the claim tells.
+    """
+
+    def __init__(
+        self, run: Run, spec: JobSpec, place: Place, number: int, about: Mapping[str, Any]
+    ) -> None:
+        self._run, self._spec, self._place, self.number = run, spec, place, number
+        self._noticed: float | None = None
         self._ledger = Ledger(run, self.number)
         self._ledger.add("claimed", **about)
         self._state_name = "starting"
@@ -60,22 +79,20 @@ class Leader:
         self._ledger.add(
             "ended", outcome=ended.kind, step=ended.step, reason=ended.reason, detail=ended.detail
         )
-        self._recorder.close()
-        if self._saver:
-            self._saver.close()
+        self._recorder.close(self._patience(LAST_WORDS, ON_NOTICE))
         return ended
 
     def _train(self) -> Outcome:
-        if hopeless := self._hopeless():
+        if hopeless := self._in_time(self._hopeless):
             self._tell_others(None, hopeless.reason)
             return hopeless
         self._data, self._model = assignment.load(self._run, self._spec)
-        self._past = history.read(self._run)
+        self._past = self._in_time(lambda: history.read(self._run))
         state = self._restore()
         self._step = int(state.step)
         self._past.rewind(self._step)
-        saver = self._saver = Saver(
-            self._run, self.number, self._spec.checkpoint, self._ledger, self._step
+        saver = self._saver = self._in_time(
+            lambda: Saver(self._run, self.number, self._spec.checkpoint, self._ledger, self._step)
         )
         gallery = Gallery(
             self._run, self._spec, self._data, self._model, self._recorder, self._ledger, self._past
@@ -118,7 +135,14 @@ class Leader:
     def _finish(self, state: TrainState, flag: int, saver: Saver, gallery: Gallery) -> Outcome:
         step = int(state.step)
         self._state_name = "draining" if flag == PREEMPT else "saving"
-        saver.finish(step, state, PATIENCE_ON_NOTICE if flag == PREEMPT else PATIENCE)
+        patience = self._patience(PATIENCE_TO_STOP if flag else PATIENCE, ON_NOTICE_SAVED)
+        try:
+            saver.finish(step, state, patience)
+        except SaveFailed as error:
+            if self._noticed is None:
+                raise
+            # Another machine does these steps again, and may find the store in order.
+            return Outcome("storage_fault", step, f"{self._place.notice.reason}; {error}")
         if flag:
             return self._broken_off(flag, step)
         try:
@@ -141,7 +165,7 @@ class Leader:
         """The state to begin with, the same on all ranks."""
         begin = time.monotonic()
         like = template(self._model, self._spec.training)
-        found = checkpoints.newest_verified(self._run, like, self._skip)
+        found = self._in_time(lambda: checkpoints.newest_verified(self._run, like, self._skip))
         chosen = [found[0].attempt, found[0].step] if found else None
         self._tell_others(chosen)
         seconds = round(time.monotonic() - begin, 3)
@@ -179,21 +203,37 @@ class Leader:
             return Outcome("failed", self._step, reason)
         return None
 
-    def _skip(self, place: checkpoints.Checkpoint, reason: str) -> None:
+    def _skip(self, place: checkpoints.Checkpoint, reason: checkpoints.Damaged) -> None:
         """A checkpoint that cannot be trusted: told, and kept where nobody restores from it."""
-        if reason == "unfinished":
+        if isinstance(reason, checkpoints.Unfinished):
             log.warning("checkpoint %s is unfinished and is passed over", place.uri)
         else:
-            moved = checkpoints.set_aside(place)
+            moved = retention.set_aside(place)
             log.warning("checkpoint %s is damaged (%s); kept at %s", place.uri, reason, moved)
-        self._ledger.add("skipped", step=place.step, from_attempt=place.attempt, reason=reason)
+        self._ledger.add("skipped", step=place.step, from_attempt=place.attempt, reason=str(reason))
 
     def _raise_flag(self) -> int:
         if self._recorder.superseded_by or (self._saver and self._saver.superseded_by):
             return SUPERSEDED
-        if self._place.notice.reason:
+        if reason := self._place.notice.reason:
+            if self._noticed is None:
+                self._noticed = time.monotonic()
+                self._ledger.add("notice", step=self._step, reason=reason)
             return PREEMPT
         return STOP if self._recorder.stop_requested else NOTHING
+
+    def _patience(self, seconds: float, on_notice: float) -> Patience:
+        """So many seconds from now; or so many from a notice, if there is or comes one."""
+
+        def urgent() -> float | None:
+            self._raise_flag()
+            return None if self._noticed is None else self._noticed + on_notice
+
+        return Patience(seconds, urgent=urgent)
+
+    def _in_time(self, work: Callable[[], T]) -> T:
+        """Do what needs the store before the first step; a fault of the store is waited out."""
+        return persist(work, self._patience(START_PATIENCE, 0.0), outcome.of_the_store)
 
     def _undisturbed(self) -> bool:
         return self._raise_flag() == NOTHING
@@ -210,10 +250,3 @@ class Leader:
             "save_error": saver.error if saver else None,
             **self._pace.now(),
         }
-
-
-def _submitted(run: Run, about: Mapping[str, Any]) -> float | None:
-    """When the submission that this attempt belongs to was made."""
-    noted = run.store.read_json(run.submission) or {}
-    same = noted.get("submission_id") == about.get("submission")
-    return noted.get("submitted") if same else None

@@ -14,14 +14,15 @@ Kind = Literal[
     "preempted",  # notice or signal; saved
     "superseded",  # a newer attempt holds the run
     "worker_lost",  # another worker of the group vanished
-    "storage_fault",  # the store failed where it could not be waited for
+    "storage_fault",  # the store failed where it could not be waited for; elsewhere it may answer
+    "save_failed",  # no more steps to do, or none wanted, and the last state could not be saved
     "out_of_memory",
     "bad_input",  # the data cannot be used
     "failed",  # a programming error
 ]
 
 ENDS_THE_JOB: frozenset[Kind] = frozenset(
-    {"completed", "stopped", "failed", "out_of_memory", "bad_input"}
+    {"completed", "stopped", "failed", "out_of_memory", "bad_input", "save_failed"}
 )
 """Outcomes after which starting again would change nothing, or is not wanted."""
 
@@ -52,7 +53,7 @@ def of_error(error: BaseException, step: int, group_size: int) -> Outcome:
     if isinstance(error, InputError):
         return Outcome("bad_input", step, str(error))
     if isinstance(error, SaveFailed):
-        return Outcome("storage_fault", step, str(error))
+        return Outcome("save_failed", step, str(error))
     if isinstance(error, jax.errors.JaxRuntimeError):
         if "RESOURCE_EXHAUSTED" in str(error):
             return Outcome("out_of_memory", step, line, detail)
@@ -61,10 +62,15 @@ def of_error(error: BaseException, step: int, group_size: int) -> Outcome:
             return Outcome("worker_lost", step, line)
     if isinstance(error, MemoryError):
         return Outcome("out_of_memory", step, line, detail)
-    library = type(error).__module__.partition(".")[0]
-    if isinstance(error, OSError) or library in _STORE_LIBRARIES:
+    if of_the_store(error):
         return Outcome("storage_fault", step, line, detail)
     return Outcome("failed", step, line, detail)
+
+
+def of_the_store(error: BaseException) -> bool:
+    """Whether an error is one of a store that fails, which may pass."""
+    library = type(error).__module__.partition(".")[0]
+    return isinstance(error, OSError) or library in _STORE_LIBRARIES
 
 
 def to_error(outcome: Outcome) -> ArdmError | None:
@@ -73,5 +79,7 @@ def to_error(outcome: Outcome) -> ArdmError | None:
         return None
     if outcome.kind == "superseded":
         return Superseded(outcome.reason)
+    if outcome.kind == "bad_input":
+        return InputError(outcome.reason)
     text = f"{outcome.kind} at step {outcome.step}: {outcome.reason}"
     return JobFailed(f"{text}\n{outcome.detail}".rstrip())

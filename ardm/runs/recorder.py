@@ -1,15 +1,18 @@
 """What rank 0 tells the store while it trains, and what it hears from there, on one thread.
 
 Every few seconds: the ledger, the progress object, the log and the TensorBoard file go out; a stop
-request and a newer claim come in. No fault of the store reaches the training thread.
+request and a newer claim come in. No fault of the store reaches the training thread, and what one
+of these meets keeps none of the others.
 """
 
 import json
 import logging
+import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,15 @@ from tensorboardX import SummaryWriter
 from ardm.runs import attempt
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
+from ardm.runs.patience import BACK_OFF, LONGEST_BACK_OFF, Patience
 
 log = logging.getLogger(__name__)
 
 BEAT_LOCAL, BEAT_REMOTE = 1.0, 4.0
 """Seconds between two beats; a cloud store takes one write per second to an object."""
+
+LAST_WORDS = 20.0
+"""Seconds that the last beat may take: how an attempt ended is worth some patience."""
 
 
 class Recorder:
@@ -44,6 +51,7 @@ class Recorder:
         self._log_file = Path(self._folder.name) / "logs" / f"{number:06d}.log"
         self._handler = _log_to(self._log_file)
         self._ended = threading.Event()
+        self._last = Patience(0.0)
         self._thread = threading.Thread(target=self._beats, name="ardm-recorder", daemon=True)
         self.stop_requested = False
         self.superseded_by: int | None = None
@@ -54,13 +62,20 @@ class Recorder:
     def start(self) -> None:
         self._thread.start()
 
-    def close(self) -> None:
-        """Send everything that is left; a store that fails now is left alone."""
-        self._ended.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=30)
+    def close(self, patience: Patience | None = None) -> None:
+        """Send everything that is left, again and again while patience lasts.
+
+        Args:
+            patience: `LAST_WORDS` if none is given.
+        """
         self.scalars.close()
-        self._beat()
+        self._last = patience or Patience(LAST_WORDS)
+        self._ended.set()
+        if self._thread.ident is None:
+            self._thread.start()
+        # Not for ever: the thread may hang in a call to the store.
+        while self._thread.is_alive() and (left := self._last.left()) > 0:
+            self._thread.join(min(left, 0.25))
         logging.getLogger("ardm").removeHandler(self._handler)
         self._handler.close()
         self._folder.cleanup()
@@ -76,31 +91,52 @@ class Recorder:
         pause = BEAT_LOCAL if self._run.store.is_local else BEAT_REMOTE
         while not self._ended.wait(pause):
             self._beat()
+        pause = BACK_OFF
+        while not self._beat() and (left := self._last.left()) > 0:
+            time.sleep(min(pause, left))
+            pause = min(pause * 2, LONGEST_BACK_OFF)
 
-    def _beat(self) -> None:
-        try:
-            self._ledger.flush()
-            progress = self._progress() | {"time": round(time.time(), 3)}
-            self._run.store.write(self._run.progress(self._number), json.dumps(progress).encode())
-            self._upload_files()
-            self._listen()
-        except Exception as error:  # told at the next beat; training must not end for it
-            log.debug("the store does not answer (%s)", error)
+    def _beat(self) -> bool:
+        """Do each part, whatever becomes of the others; whether all of them succeeded."""
+        failed = 0
+        for part in self._parts():
+            try:
+                part()
+            except Exception as error:  # told at the next beat; training must not end for it
+                failed += 1
+                log.debug("the store does not answer (%s)", error)
+        return not failed
 
-    def _listen(self) -> None:
+    def _parts(self) -> Iterator[Callable[[], None]]:
+        """What matters most comes first: the last beat may be cut off."""
+        yield self._ledger.flush
+        yield self._tell_progress
+        if not self._ended.is_set():
+            yield self._hear_stop
+            yield self._hear_newer
+        for folder, _, names in os.walk(self._folder.name):
+            for path in (Path(folder) / name for name in names):
+                yield partial(self._upload, path)
+
+    def _tell_progress(self) -> None:
+        progress = self._progress() | {"time": round(time.time(), 3)}
+        self._run.store.write(self._run.progress(self._number), json.dumps(progress).encode())
+
+    def _hear_stop(self) -> None:
         names = self._run.store.names(self._run.attempts_dir)
         request = self._run.stop_request(self._number).rsplit("/", 1)[-1]
         self.stop_requested = request in names
+
+    def _hear_newer(self) -> None:
         self.superseded_by = attempt.newer(self._run, self._number)
 
-    def _upload_files(self) -> None:
-        """The log and the event files, whole, whenever they have grown."""
-        for path in Path(self._folder.name).rglob("*"):
-            size = path.stat().st_size if path.is_file() else 0
-            if size and size != self._sizes.get(path):
-                name = path.relative_to(self._folder.name)
-                self._run.store.write(f"{self._run.name}/{name}", path.read_bytes())
-                self._sizes[path] = size
+    def _upload(self, path: Path) -> None:
+        """The log or an event file, whole, whenever it has grown."""
+        size = path.stat().st_size
+        if size and size != self._sizes.get(path):
+            name = path.relative_to(self._folder.name)
+            self._run.store.write(f"{self._run.name}/{name}", path.read_bytes())
+            self._sizes[path] = size
 
 
 def _log_to(path: Path) -> logging.Handler:

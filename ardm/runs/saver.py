@@ -3,24 +3,26 @@
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from typing import Any
 
 import jax
 
 from ardm.errors import SaveFailed, Superseded
-from ardm.runs import attempt, checkpoints
+from ardm.runs import attempt, checkpoints, retention
 from ardm.runs.digest import digest
 from ardm.runs.interval import interval_of
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
+from ardm.runs.patience import BACK_OFF, LONGEST_BACK_OFF, Patience, in_background
 from ardm.runs.spec import CheckpointConfig
 from ardm.runs.stalls import Stalls
 
 log = logging.getLogger(__name__)
 
-BACK_OFF = 1.0
-"""Seconds before the second try of a save; doubled for every further one, up to the interval."""
+SILENCE = 30.0
+"""Seconds after which a save under way is told as an error, if none before took as long; training
+does not wait any longer for it, even where a step is to be kept for good."""
 
 
 class Saver:
@@ -50,9 +52,13 @@ class Saver:
     ) -> None:
         self._run, self._number, self._config, self._ledger = run, number, config, ledger
         self._clock, self._sleep = clock, sleep
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ardm-save")
         self._busy: Future[None] | None = None
+        self._busy_step = restored
         self._failures = 0
+        self._error: str | None = None
+        self._left_over: set[int] = set()
+        self._longest = 0.0
+        self._swept = False
         self._interval = interval_of(run, number, config, clock)
         self._stalls = Stalls()
         self._began = clock()
@@ -60,8 +66,6 @@ class Saver:
         self.saved_step = restored
         self.saved_time: float | None = None
         """When this attempt last committed a save, in seconds since 1970."""
-        self.error: str | None = None
-        """Why the last try failed; None after a success."""
         self.superseded_by: int | None = None
 
     @property
@@ -69,12 +73,25 @@ class Saver:
         """Whether a save is under way."""
         return self._busy is not None and not self._busy.done()
 
+    @property
+    def error(self) -> str | None:
+        """Why the last try failed, or how long one hangs; None after a success."""
+        under_way = self._clock() - self._began
+        if self.saving and under_way > max(SILENCE, 3 * self._longest):
+            return f"step {self._busy_step} is being saved for {under_way:.0f} s by now"
+        return self._error
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a save under way; whether none is any more."""
+        return self._busy is None or Patience(seconds).wait(self._busy)
+
     def offer(
         self, step: int, state: Any, seconds: float | None = None, *, pause: bool = False
     ) -> None:
         """Begin a save of this state if it is time for one; returns at once.
 
-        At a multiple of `keep_every` it is always time, and a save under way is waited for.
+        At a multiple of `keep_every` it is always time, and a save under way is waited for, as long
+        as the store seems to answer.
 
         Args:
             step: of the state.
@@ -87,44 +104,48 @@ class Saver:
             self._measure(seconds)
         every = self._config.keep_every
         if every and step % every == 0:
-            self._join(timeout=None)
+            if not self._join_for_keeps(step):
+                return
         elif self.saving or (self._clock() < self._next and not pause):
             return
-        self._began = self._clock()
-        self._next = self._began + self._interval.seconds()
         self._stalls.begun()
-        self._busy = self._thread.submit(self._try, step, state)
+        self._next = self._clock() + self._interval.seconds()
+        self._begin(step, state)
 
-    def finish(self, step: int, state: Any, patience: float) -> None:
+    def finish(self, step: int, state: Any, patience: Patience) -> None:
         """Save this state, wait until it is committed, and try again while patience lasts.
+
+        A save of an earlier step that is still under way may use up half of the patience; then it
+        is left to itself, in a directory of its own.
 
         Args:
             step: of the state.
             state: to be saved.
-            patience: seconds.
+            patience: for all of it.
 
         Raises:
             SaveFailed: it could not be saved in time.
             Superseded: a newer attempt holds the run.
         """
-        begin = self._clock()
-        deadline = begin + patience
-        self._join(timeout=patience)
+        if self._busy is not None:
+            other = self._busy_step != step
+            patience.wait(self._busy, at_most=patience.left() / 2 if other else None)
         pause = BACK_OFF
         while self.saved_step != step:
-            if self.saving or self._clock() >= deadline:
+            hangs = self.saving and self._busy_step == step
+            if hangs or patience.left() <= 0:
                 raise SaveFailed(
-                    f"step {step} could not be saved to {self._run.uri} within {patience:.0f} s "
-                    f"({self.error or 'the store does not answer'}); the newest checkpoint is of "
-                    f"step {self.saved_step}. Mend the store and run the same command again."
+                    f"step {step} could not be saved to {self._run.uri} within "
+                    f"{patience.spent():.0f} s ({self.error or 'the store does not answer'}); the "
+                    f"newest checkpoint is of step {self.saved_step}. Mend the store and run the "
+                    "same command again."
                 )
-            self._busy = self._thread.submit(self._try, step, state)
-            self._join(timeout=max(deadline - self._clock(), 0.1))
-            self.raise_if_superseded()
-            if self.error:
-                self._sleep(min(pause, max(deadline - self._clock(), 0.0)))
-                pause *= 2
-        self._ledger.add("final_save", step=step, seconds=round(self._clock() - begin, 3))
+            if patience.wait(self._begin(step, state)):
+                self.raise_if_superseded()
+                if self._error:
+                    self._sleep(min(pause, patience.left()))
+                    pause = min(pause * 2, LONGEST_BACK_OFF)
+        self._ledger.add("final_save", step=step, seconds=round(patience.spent(), 3))
 
     def raise_if_superseded(self) -> None:
         if self.superseded_by is not None:
@@ -133,10 +154,6 @@ class Saver:
                 f"{self.superseded_by} holds the run now. This one ends; nothing is lost."
             )
 
-    def close(self) -> None:
-        """Let go of the thread; a save that hangs is left behind."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
     def _measure(self, seconds: float) -> None:
         """Take in the seconds of a step; after the last one beside a save, note its cost."""
         stall = self._stalls.step(seconds, saving=self.saving)
@@ -144,9 +161,18 @@ class Saver:
             self._interval.stalled(stall)
             self._ledger.add("stalled", step=self.saved_step, seconds=round(stall, 3))
 
-    def _join(self, timeout: float | None) -> None:
-        if self._busy is not None:
-            wait([self._busy], timeout)
+    def _begin(self, step: int, state: Any) -> Future[None]:
+        self._began, self._busy_step = self._clock(), step
+        self._busy = in_background(lambda: self._try(step, state), "ardm-save")
+        return self._busy
+
+    def _join_for_keeps(self, step: int) -> bool:
+        """Wait for a save under way; False if it seems to hang, and this step cannot be kept."""
+        left = SILENCE - (self._clock() - self._began)
+        if self.wait(max(left, 0.0)):
+            return True
+        log.warning("step %d was to be kept, but %s; training goes on", step, self.error)
+        return False
 
     def _try(self, step: int, state: Any) -> None:
         """One save on the saver's thread; a failure is noted, told, and tried again later."""
@@ -154,12 +180,13 @@ class Saver:
             self._save(step, state)
         except Exception as error:  # a fault of the store must never end the training
             self._failures += 1
-            self.error = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+            self._left_over.add(step)
+            self._error = _in_a_line(error)
             longest = max(self._interval.seconds(), BACK_OFF)
             again = min(BACK_OFF * 2 ** (self._failures - 1), longest)
             self._next = self._clock() + again
-            self._ledger.add("save_failed", step=step, reason=self.error)
-            log.warning("step %d could not be saved (%s); training goes on", step, self.error)
+            self._ledger.add("save_failed", step=step, reason=self._error)
+            log.warning("step %d could not be saved (%s); it is tried again", step, self._error)
 
     def _save(self, step: int, state: Any) -> None:
         if step == self.saved_step:
@@ -168,37 +195,61 @@ class Saver:
         if self.superseded_by is not None:
             return
         begin = self._clock()
+        self._clear_away(but=step)
         host = jax.device_get(state)
+        content = digest(host)
         metadata = {
-            "digest": digest(host),
+            "digest": content,
             "step": step,
             "attempt": self._number,
             "time": round(time.time(), 3),
         }
         place = checkpoints.Checkpoint(self._run, self._number, step)
-        checkpoints.save(place.uri, host, metadata)
-        self.saved_step, self.saved_time = step, time.time()
-        self.error, self._failures = None, 0
+        if step in self._left_over and retention.is_good(place, content):
+            # The store committed it and only its answer was lost: to write it again would mean to
+            # remove the newest good checkpoint first.
+            self._left_over.discard(step)
+        else:
+            checkpoints.save(place.uri, host, metadata)
+        self.saved_step, self.saved_time = max(step, self.saved_step), time.time()
+        self._error, self._failures = None, 0
         seconds = self._clock() - begin
+        self._longest = max(self._longest, seconds)
         self._interval.saved(seconds)
         self._next = self._began + self._interval.seconds()
         self._ledger.add(
             "saved",
             step=step,
-            digest=metadata["digest"],
+            digest=content,
             seconds=round(seconds, 3),
             bytes=checkpoints.size(place),
             interval=round(self._interval.seconds(), 1),
         )
         self._prune(place)
 
+    def _clear_away(self, but: int) -> None:
+        """Remove what failed saves left behind: on a full disk it stands in the way."""
+        for step in sorted(self._left_over - {but}):
+            retention.discard(checkpoints.Checkpoint(self._run, self._number, step))
+            self._left_over.discard(step)
+
     def _prune(self, newest: checkpoints.Checkpoint) -> None:
         try:
             # A claim made since this save began may just be reading what would be removed.
             if attempt.newer(self._run, self._number):
                 return
-            gone = checkpoints.prune(newest, self._config.keep_last, self._config.keep_every)
+            gone = retention.prune(newest, self._config.keep_last, self._config.keep_every)
+            if not self._swept:
+                for name in retention.sweep(self._run, self._number):
+                    log.warning("%s was never finished and is removed", name)
+                self._swept = True
         except Exception as error:  # one too many harms nothing; the next save tries again
             log.warning("old checkpoints could not be pruned (%s)", error)
         else:
             log.debug("pruned steps %s", gone)
+
+
+def _in_a_line(error: Exception) -> str:
+    """An error on one line; of a long one the beginning and the end, where the cause may be."""
+    line = f"{type(error).__name__}: {error}".splitlines()[0]
+    return line if len(line) <= 300 else f"{line[:145]} ... {line[-145:]}"

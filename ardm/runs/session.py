@@ -5,20 +5,33 @@ them, so nobody waits for a save.
 """
 
 import json
+import logging
 import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
 
-from ardm.runs import assignment, checkpoints, outcome
+from ardm.runs import assignment, attempt, checkpoints, outcome
 from ardm.runs.compilation import share_cache
 from ardm.runs.layout import Run
 from ardm.runs.leader import Leader
 from ardm.runs.ledger import Ledger
 from ardm.runs.outcome import Outcome
+from ardm.runs.patience import Patience, persist
 from ardm.runs.place import NOTHING, PREEMPT, STOP, SUPERSEDED, Place, Warned
 from ardm.runs.spec import JobSpec
 from ardm.training.loop import train
 from ardm.training.memory import keep_freed_memory
 from ardm.training.state import init, template
 from ardm.training.state import place as bind
+
+log = logging.getLogger(__name__)
+
+CLAIM_PATIENCE = 60.0
+"""Seconds for which a store that fails at the claim is asked again."""
+
+TELL_PATIENCE = 10.0
+"""Seconds that a worker other than rank 0 takes to leave word of its failure."""
 
 
 def run_attempt(run: Run, spec: JobSpec, place: Place) -> Outcome:
@@ -36,8 +49,33 @@ def run_attempt(run: Run, spec: JobSpec, place: Place) -> Outcome:
     share_cache(run.store)
     keep_freed_memory()
     if place.group.rank == 0:
-        return Leader(run, spec, place, began).live()
+        try:
+            number, about = _claim(run, place, began)
+        except Exception as error:  # every end of an attempt is an outcome
+            return outcome.of_error(error, 0, place.group.size)
+        return Leader(run, spec, place, number, about).live()
     return _follow(run, spec, place)
+
+
+def _claim(run: Run, place: Place, began: float) -> tuple[int, dict[str, Any]]:
+    """Claim the next attempt, from a store that may fail for a while."""
+    about = attempt.about_here(time.time(), place.group.size) | dict(place.about)
+    about |= {"began": round(began, 3), "token": uuid.uuid4().hex}
+
+    def claim() -> tuple[int, dict[str, Any]]:
+        whole = about | {"submitted": _submitted(run, about)}
+        return attempt.claim(run, whole), whole
+
+    # A machine that goes away has no time for it.
+    hurry = Patience(CLAIM_PATIENCE, urgent=lambda: 0.0 if place.notice.reason else None)
+    return persist(claim, hurry, outcome.of_the_store)
+
+
+def _submitted(run: Run, about: Mapping[str, Any]) -> float | None:
+    """When the submission that this attempt belongs to was made."""
+    noted = run.store.read_json(run.submission) or {}
+    same = noted.get("submission_id") == about.get("submission")
+    return noted.get("submitted") if same else None
 
 
 def _flag(notice: Warned) -> int:
@@ -80,5 +118,8 @@ def _tell(run: Run, number: int, place: Place, ended: Outcome) -> Outcome:
     ledger = Ledger(run, number, place.group.rank)
     fields = {"step": ended.step, "reason": ended.reason, "detail": ended.detail}
     ledger.add("worker_failed", rank=place.group.rank, outcome=ended.kind, **fields)
-    ledger.flush()
+    try:
+        persist(ledger.flush, Patience(TELL_PATIENCE), outcome.of_the_store)
+    except Exception as error:  # the group restarts all the same
+        log.warning("rank %d cannot leave word of its failure (%s)", place.group.rank, error)
     return Outcome("worker_lost", ended.step, f"rank {place.group.rank}: {ended.reason}")

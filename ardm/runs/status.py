@@ -18,6 +18,7 @@ _OF_OUTCOME = {
     "out_of_memory": "failed",
     "bad_input": "failed",
     "storage_fault": "failed",
+    "save_failed": "failed",
     "preempted": "stopped",
     "worker_lost": "stopped",
 }

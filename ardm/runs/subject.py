@@ -65,7 +65,7 @@ def open_subject(target: str, store: Store, warn: Callable[[str], None]) -> Subj
     spec = catalogue.read_spec(run)
     model = build(spec.model, *describe(spec.data))
 
-    def skipped(place: checkpoints.Checkpoint, reason: str) -> None:
+    def skipped(place: checkpoints.Checkpoint, reason: checkpoints.Damaged) -> None:
         warn(f"checkpoint of step {place.step} is passed over: {reason}")
 
     found = checkpoints.newest_verified(run, template(model, spec.training), skipped)

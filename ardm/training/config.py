@@ -1,6 +1,6 @@
 """The `training` and `evaluation` sections of a job file."""
 
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic import model_validator as check
@@ -31,7 +31,7 @@ class TrainingConfig(Section):
     """Weight of the plain cross-entropy term beside the NELBO."""
 
     @check(mode="after")
-    def _fits(self) -> Self:
+    def _fits(self) -> "TrainingConfig":
         faults = []
         if self.grad_shards & (self.grad_shards - 1):
             faults.append(f"grad_shards: must be a power of two, got {self.grad_shards}")

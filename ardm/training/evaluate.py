@@ -1,24 +1,37 @@
 """The NELBO of a set of images, with its standard error."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Array, Float, Int, Int32, Integer, Key, UInt8
 
 from ardm.model.build import Model, Params
 from ardm.model.evaluation import evaluate as evaluate_batch
 from ardm.model.parallel import evaluate_policy, padded
+from ardm.training.lanes import THREADS, Lanes
 from ardm.training.state import seed_key
 
 _EVALUATION = 2**31 - 1
 """Folded into the seed's key, so that an evaluation shares no draw with a training step."""
 
 
-_terms = jax.jit(evaluate_batch, static_argnames=("model", "batch"))
-_terms_of_policy = jax.jit(evaluate_policy, static_argnames=("model", "batch"))
+@partial(jax.jit, static_argnames=("model", "batch"))
+def _nelbo(
+    model: Model,
+    params: Params,
+    key: Key[Array, ""],
+    number: Int[Array, ""],
+    bounds: Int32[Array, " D+1"] | None,
+    images: UInt8[Array, "b h w c"],
+    index: Int[Array, " b"],
+    batch: int,
+) -> Float[Array, " b"]:
+    if bounds is None:
+        return evaluate_batch(model, params, images, key, number, index, batch).nelbo
+    return evaluate_policy(model, params, images, bounds, key, number, index, batch).nelbo
 
 
 class Disturbed(Exception):
@@ -56,6 +69,7 @@ class Evaluator:
     def __init__(self, model: Model, seed: int, chunk: int | None = None) -> None:
         self._model = model
         self._key = jax.random.fold_in(seed_key(seed), _EVALUATION)
+        self._lanes = Lanes(THREADS)
         self._chunk = chunk or chunk_size()
 
     def __call__(
@@ -99,20 +113,16 @@ class Evaluator:
         go_on: Callable[[], bool],
         policy: Integer[np.ndarray, " budget"] | None,
     ) -> np.ndarray:
-        n, model, key = len(images), self._model, self._key
-        bounds = None if policy is None else padded(policy, model.D)
+        n, lanes = len(images), self._lanes.count
+        bounds = None if policy is None else padded(policy, self._model.D)
+        nelbo = partial(_nelbo, self._model, batch=n)
+        shared = (params, self._key, np.int32(number), bounds)
         estimates = []
-        for first in range(0, n, self._chunk):
+        for first in range(0, n, self._chunk * lanes):
             if not go_on():
                 raise Disturbed
-            # The last chunk is filled up with repetitions, so that there is one program only.
-            index = np.arange(first, first + self._chunk) % n
-            where = jnp.asarray(index)
-            if bounds is None:
-                terms = _terms(model, params, images[index], key, np.int32(number), where, n)
-            else:
-                terms = _terms_of_policy(
-                    model, params, images[index], bounds, key, np.int32(number), where, n
-                )
-            estimates.append(np.asarray(terms.nelbo))
+            # The last chunks are filled up with repetitions, so that there is one program only.
+            index = np.arange(first, first + self._chunk * lanes, dtype=np.int32) % n
+            chunks = [(images[some], some) for some in index.reshape(lanes, -1)]
+            estimates += [np.asarray(found) for found in self._lanes.map(nelbo, shared, chunks)]
         return np.concatenate(estimates)[:n]

@@ -1,7 +1,7 @@
 """The workers that train together: one JAX process and one device each."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 MESSAGE_BYTES = 4096
 
 
+@runtime_checkable
 class Group(Protocol):
     """What a training step needs to know of the other workers."""
 

@@ -1,6 +1,5 @@
 """The training state: everything that a checkpoint holds, and how a gradient moves it."""
 
-from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -16,7 +15,10 @@ from ardm.training.config import TrainingConfig
 
 
 class TrainState(NamedTuple):
-    """Complete state after `step` steps; with the seed it determines all that follows."""
+    """Complete state after `step` steps; with the seed it determines all that follows.
+
+    The optimizer's moments are vectors, in the order of the raveled parameters.
+    """
 
     step: Int[Array, ""]
     params: Params
@@ -42,12 +44,15 @@ def _init(model: Model, config: TrainingConfig, key: Key[Array, ""]) -> TrainSta
         step=jnp.int32(0),
         params=params,
         ema=params,
-        opt_state=optimizer(config).init(params),
+        opt_state=optimizer(config).init(ravel_pytree(params)[0]),
         kl=kl.init(model.objective.steps, model.classes),
     )
 
 
-_jitted_init = jax.jit(_init, static_argnums=(0, 1))
+# Run once, so that optimising it is a waste of seconds; the bits are the same.
+_jitted_init = jax.jit(
+    _init, static_argnums=(0, 1), compiler_options={"xla_backend_optimization_level": 1}
+)
 
 
 def place(state: TrainState) -> TrainState:
@@ -89,18 +94,21 @@ def ema_decay(config: TrainingConfig, step: Int[Array, ""]) -> Float[Array, ""]:
     return jnp.minimum(config.ema, (1.0 + step) / (10.0 + step))
 
 
-def unraveler(model: Model) -> Callable[[Float[Array, " p"]], Params]:
-    """The function that gives a flat vector the tree of the parameters."""
-    shapes = jax.eval_shape(model.init, jax.random.key(0))
-    return ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes))[1]
-
-
 def apply_gradients(
-    config: TrainingConfig, state: TrainState, grads: Params, tracker: kl.KLTracker
+    config: TrainingConfig, state: TrainState, grads: Float[Array, " p"], tracker: kl.KLTracker
 ) -> TrainState:
-    """The state one step on."""
-    updates, opt_state = optimizer(config).update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    decay = ema_decay(config, state.step)
-    ema = jax.tree.map(lambda old, new: old + (1.0 - decay) * (new - old), state.ema, params)
-    return TrainState(state.step + 1, params, ema, opt_state, tracker)
+    """The state one step on.
+
+    Args:
+        config: the `training` section.
+        state: before the step.
+        grads: the gradient, raveled as `ravel_pytree` does it.
+        tracker: after the step.
+    """
+    # As flat vectors: XLA on CPU compiles a program of its own for every leaf otherwise.
+    params, unravel = ravel_pytree(state.params)
+    ema, _ = ravel_pytree(state.ema)
+    updates, opt_state = optimizer(config).update(grads, state.opt_state, params)
+    params = optax.apply_updates(params, updates)
+    ema = ema + (1.0 - ema_decay(config, state.step)) * (params - ema)
+    return TrainState(state.step + 1, unravel(params), unravel(ema), opt_state, tracker)

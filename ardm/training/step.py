@@ -1,9 +1,10 @@
 """One training step, the same bits for any number of workers that divides `grad_shards`.
 
 The global batch is cut into `grad_shards` shards of fixed shape. Each shard's gradient comes from
-the same compiled micro-step; the shards are summed along a fixed binary tree, its lower levels on
-the worker that computed them, its upper levels after a gather in the order of the ranks. Every
-program here is compiled for one device alone, so it does not know how many workers there are.
+the same micro-step, compiled for one device; the lanes of a worker compute them side by side. The
+shards are summed along a fixed binary tree, its lower levels on the worker that computed them, its
+upper levels after a gather in the order of the ranks. No program here knows how many workers there
+are.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ from ardm.model.build import Model
 from ardm.training import kl
 from ardm.training.config import TrainingConfig
 from ardm.training.group import Group
-from ardm.training.state import TrainState, apply_gradients, seed_key, unraveler
+from ardm.training.lanes import Lanes
+from ardm.training.state import TrainState, apply_gradients, seed_key
 
 
 class Shard(NamedTuple):
@@ -53,16 +55,25 @@ class Step:
         config: the `training` section.
         seed: of the run.
         group: the workers; its size must divide `grad_shards`.
+        lanes: the most that this worker uses; by default all that it has.
     """
 
-    def __init__(self, model: Model, config: TrainingConfig, seed: int, group: Group) -> None:
+    def __init__(
+        self,
+        model: Model,
+        config: TrainingConfig,
+        seed: int,
+        group: Group,
+        lanes: int | None = None,
+    ) -> None:
         self.config, self.group = config, group
         self.shard_size = config.batch_size // config.grad_shards
         mine = config.grad_shards // group.size
         self.shards = range(group.rank * mine, (group.rank + 1) * mine)
+        self._lanes = Lanes(min(mine, lanes or mine))
         self._key = seed_key(seed)
         self._micro = partial(_micro_step, model, config)
-        self._apply = partial(_apply, model, config)
+        self._apply = partial(_apply, config)
 
     @property
     def share(self) -> tuple[int, int]:
@@ -82,11 +93,10 @@ class Step:
         Returns:
             The state after the step and what it tells; neither is waited for.
         """
-        parts = []
-        for i, shard in enumerate(self.shards):
-            part = images[i * self.shard_size : (i + 1) * self.shard_size]
-            first = np.int32(shard * self.shard_size)
-            parts.append(self._micro(state.params, self._key, state.step, first, part))
+        shared = (state.params, self._key, state.step)
+        first = np.asarray(self.shards, np.int32) * self.shard_size
+        of_shards = images.reshape(len(first), self.shard_size, *images.shape[1:])
+        parts = self._lanes.map(self._micro, shared, list(zip(first, of_shards, strict=True)))
         gathered, flags = self.group.gather((self._sum(parts), jnp.int32(flag)))
         ranks = [jax.tree.map(lambda x, r=rank: x[r], gathered) for rank in range(self.group.size)]
         state, nelbo_bpd, grad_norm = self._apply(state, self._sum(ranks))
@@ -133,13 +143,12 @@ def _add(a: Shard, b: Shard) -> Shard:
     )
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=0)
 def _apply(
-    model: Model, config: TrainingConfig, state: TrainState, total: Shard
+    config: TrainingConfig, state: TrainState, total: Shard
 ) -> tuple[TrainState, Float[Array, ""], Float[Array, ""]]:
     mean = total.grads / config.grad_shards
     tracker = kl.update(state.kl, total.t, total.nll_per_dim)
-    grads = unraveler(model)(mean)
     norm = jnp.sqrt(jnp.sum(mean * mean))
-    state = apply_gradients(config, state, grads, tracker)
+    state = apply_gradients(config, state, mean, tracker)
     return state, total.nelbo_bpd / config.grad_shards, norm

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ardm.data.augment import augment
 from ardm.data.batches import Batches
+from ardm.data.config import AugmentConfig
+from tests.data.published import random_images
 
 
 def numbered(count: int) -> np.ndarray:
@@ -94,3 +97,26 @@ def test_the_same_in_another_process():
 def test_what_lies_outside_the_batch_is_refused(step, start, stop):
     with pytest.raises(IndexError, match=f"step {step}, start {start}, stop {stop}"):
         Batches(numbered(10), 4, 0).slice(step, start, stop)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    size=st.integers(1, 20), seed=st.integers(0, 2**40), step=st.integers(0, 10**7), data=st.data()
+)
+def test_a_slice_is_changed_as_in_the_whole_batch(size, seed, step, data):
+    images = random_images(30, (4, 4, 3))
+    batches = Batches(images, size, seed, AugmentConfig(flip=True, quarter_turns=True))
+    stop = data.draw(st.integers(0, size))
+    start = data.draw(st.integers(0, stop))
+    np.testing.assert_array_equal(batches.slice(step, start, stop), batches[step][start:stop])
+
+
+def test_changes_are_those_of_the_seed_and_the_step_and_leave_the_images_alone():
+    images = random_images(30, (4, 4, 1))
+    before = images.copy()
+    changes = AugmentConfig(flip=True)
+    plain, changed = Batches(images, 8, 5), Batches(images, 8, 5, changes)
+    for step in range(10):
+        np.testing.assert_array_equal(changed[step], augment(plain[step], changes, 5, step, 0))
+    assert any((changed[step] != plain[step]).any() for step in range(10))
+    np.testing.assert_array_equal(images, before)

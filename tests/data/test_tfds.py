@@ -1,10 +1,7 @@
 """The TFDS source on a small data set, downloaded from a server in this process."""
 
-import functools
 import hashlib
-import http.server
 import socket
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +12,9 @@ from ardm.data.config import DataConfig
 from ardm.data.dataset import load
 from ardm.data.tfds_builders import BinarizedMnist
 from ardm.errors import InputError, StoreUnusable
+from tests.data.published import serve
 
 SIZES = {"train": 20, "validation": 5, "test": 7}
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
 
 
 class Published:
@@ -68,11 +61,8 @@ class Published:
 def published(tmp_path):
     folder = tmp_path / "published"
     folder.mkdir()
-    handler = functools.partial(QuietHandler, directory=folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield Published(folder, f"http://127.0.0.1:{server.server_port}")
-        server.shutdown()
+    with serve(folder) as url:
+        yield Published(folder, url)
 
 
 def as_set(images: np.ndarray) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -66,6 +67,16 @@ def save(run: Run, attempt: int, step: int) -> checkpoints.Checkpoint:
     about = {"digest": digest(state), "step": step, "attempt": attempt, "time": 1000.0 + step}
     checkpoints.save(place.uri, state, about)
     return place
+
+
+def cut_off(run, attempt: int, step: int) -> None:
+    """What a save leaves behind whose process was killed in the middle."""
+    place = save(run, attempt, step)
+    if run.store.is_local:
+        there = Path(run.store.path(place.name))
+        there.rename(there.with_name(f"{step}.orbax-checkpoint-tmp"))
+    else:
+        run.store.fs.rm(run.store.path(f"{place.name}/commit_success.txt"))
 
 
 def files_of(place: checkpoints.Checkpoint) -> dict[str, bytes]:

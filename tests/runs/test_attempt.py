@@ -1,6 +1,8 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from ardm.runs import attempt
 from ardm.runs.layout import Run
 from ardm.runs.store import Store
@@ -34,3 +36,23 @@ def test_a_claim_tells_where_and_with_which_versions():
     assert (about["time"], about["workers"]) == (1.235, 2)
     assert about["device"].startswith("cpu:")
     assert set(about["libraries"]) >= {"jax", "jaxlib", "flax", "optax", "numpy"}
+
+
+def test_a_claim_whose_answer_was_lost_is_found_to_be_ones_own(run, monkeypatch):
+    """The file system, or we, ask again; the number must not be taken for somebody else's."""
+    create = type(run.store).create
+    lost = []
+
+    def answer_lost(store, name, data):
+        create(store, name, data)
+        lost.append(name)
+        raise ConnectionResetError("reset")
+
+    about = {"n": 1, "token": "one"}
+    monkeypatch.setattr(type(run.store), "create", answer_lost)
+    with pytest.raises(ConnectionResetError):
+        attempt.claim(run, about)
+    monkeypatch.undo()
+    assert attempt.claim(run, about) == 1
+    assert attempt.claim(run, about | {"token": "two"}) == 2
+    assert run.attempts() == [1, 2]

@@ -1,7 +1,5 @@
 """Checkpoints on both kinds of store: nothing but the state that was saved is ever given back."""
 
-from pathlib import Path
-
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -10,14 +8,14 @@ import pytest
 from ardm.runs import checkpoints
 from ardm.runs.checkpoints import Checkpoint, Damaged
 from ardm.runs.digest import digest
-from tests.runs.setting import files_of, like, save, small_state
+from tests.runs.setting import cut_off, files_of, like, save, small_state
 
 
 def newest(run):
     """Step and state of the newest sound checkpoint; (step, reason) of what was passed over."""
     passed = []
     found = checkpoints.newest_verified(
-        run, like(small_state(0)), lambda place, reason: passed.append((place.step, reason))
+        run, like(small_state(0)), lambda place, error: passed.append((place.step, str(error)))
     )
     return (found[0].step, found[1], passed) if found else (None, None, passed)
 
@@ -25,10 +23,6 @@ def newest(run):
 def assert_same(one, other):
     assert digest(one) == digest(other)
     assert jax.tree.structure(one) == jax.tree.structure(other)
-
-
-def commit_file(place: Checkpoint) -> str:
-    return f"{place.name}/commit_success.txt"
 
 
 def test_a_state_comes_back_bit_by_bit_with_its_types(run):
@@ -139,16 +133,6 @@ def test_nothing_at_all_is_damage(run):
         checkpoints.load(Checkpoint(run, 1, 2).uri, like(small_state(0)))
 
 
-def cut_off(run, attempt: int, step: int) -> None:
-    """What a save leaves behind whose process was killed in the middle."""
-    place = save(run, attempt, step)
-    if run.store.is_local:
-        there = Path(run.store.path(place.name))
-        there.rename(there.with_name(f"{step}.orbax-checkpoint-tmp"))
-    else:
-        run.store.fs.rm(run.store.path(commit_file(place)))
-
-
 def test_an_unfinished_save_is_passed_over(run):
     save(run, 1, 1)
     cut_off(run, 1, 2)
@@ -169,55 +153,6 @@ def test_the_name_of_an_unfinished_save_is_one_that_orbax_uses(tmp_path):
     """The test above makes such a directory by hand."""
     name = ocp.path.atomicity.AtomicRenameTemporaryPath.from_final(tmp_path / "2").get().name
     assert name.startswith("2.orbax-checkpoint-tmp")
-
-
-def steps(run):
-    return sorted((place.step, place.attempt) for place in checkpoints.committed(run))
-
-
-def test_pruning_keeps_the_newest_steps_and_those_for_good(run):
-    places = [save(run, 1, step) for step in (2, 4, 6, 10)] + [save(run, 2, 12)]
-    assert sorted(checkpoints.prune(places[-1], keep_last=2, keep_every=4)) == [2, 6]
-    assert steps(run) == [(4, 1), (10, 1), (12, 2)]
-    assert checkpoints.prune(places[-1], keep_last=1, keep_every=None) == [10, 4]
-    assert steps(run) == [(12, 2)]
-    assert checkpoints.prune(places[-1], keep_last=1, keep_every=None) == []
-
-
-def test_two_attempts_at_a_step_count_as_one(run):
-    for attempt, step in [(1, 2), (1, 4), (2, 4)]:
-        save(run, attempt, step)
-    mine = save(run, 2, 6)
-    checkpoints.prune(mine, keep_last=2, keep_every=None)
-    assert steps(run) == [(4, 1), (4, 2), (6, 2)]
-
-
-def test_a_damaged_newer_checkpoint_of_an_older_attempt_never_costs_a_good_one(run):
-    """Attempt 1 came further; what it saved last is damaged, and attempt 2 began at step 4."""
-    save(run, 1, 4)
-    for step in (8, 9):
-        place = save(run, 1, step)
-        for name in files_of(place):
-            if not name.endswith("commit_success.txt"):
-                run.store.fs.pipe_file(run.store.path(name), b"rot")
-    mine = save(run, 2, 5)
-    checkpoints.prune(mine, keep_last=1, keep_every=None)
-    assert (5, 2) in steps(run)
-    assert (8, 1) in steps(run)
-    assert newest(run)[0] == 5
-
-
-def test_what_is_set_aside_is_kept_and_no_longer_found(run):
-    place = save(run, 1, 2)
-    before = {name.removeprefix(place.name): data for name, data in files_of(place).items()}
-    moved = checkpoints.set_aside(place)
-    assert moved == run.damaged(1, 2)
-    assert steps(run) == []
-    root = run.store.path(moved)
-    found = run.store.fs.find(root)
-    assert {path.removeprefix(root): run.store.fs.cat_file(path) for path in found} == before
-    save(run, 1, 2)
-    assert checkpoints.set_aside(place) == moved
 
 
 def test_leaves_that_are_views_of_one_array_are_saved_each(run):

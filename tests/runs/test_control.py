@@ -1,7 +1,8 @@
 import pytest
 
-from ardm.runs import attempt, control
+from ardm.runs import attempt, control, retention
 from ardm.runs.ledger import Ledger
+from tests.runs.setting import save
 
 
 def lived(run, submission="s1", **ended):
@@ -54,19 +55,36 @@ def test_attempts_that_come_no_further_are_a_crash_loop_in_the_end(run):
 
 
 @pytest.mark.parametrize(
-    "progress",
+    "ending",
     [
-        {"saved": {"step": 3}},
         {"ended": end("preempted")},
         {"ended": end("stopped")},
-        {"saved": {"step": 3}, "ended": end("worker_lost")},
+        {"notice": {"reason": "spot"}, "ended": end("storage_fault")},
     ],
 )
-def test_progress_or_an_orderly_end_breaks_the_loop(local_run, progress):
+def test_an_orderly_end_or_a_notice_breaks_the_loop(local_run, ending):
     lived(local_run)
-    lived(local_run, **progress)
+    lived(local_run, **ending)
     lived(local_run)
     assert control.crash_loop(local_run, lived(local_run), 2) is None
+
+
+@pytest.mark.parametrize("more", [{}, {"ended": end("worker_lost")}])
+def test_a_checkpoint_of_a_new_step_breaks_the_loop(local_run, more):
+    lived(local_run)
+    save(local_run, lived(local_run, restored={"step": 3}, **more), 4)
+    lived(local_run, restored={"step": 4})
+    assert control.crash_loop(local_run, lived(local_run), 2) is None
+
+
+def test_a_save_that_is_told_of_and_not_there_is_no_progress(local_run):
+    """As when each attempt writes a checkpoint that the next one has to put aside."""
+    for _ in range(2):
+        number = lived(local_run, restored={"step": 3}, saved={"step": 4})
+        retention.set_aside(save(local_run, number, 4))
+    save(local_run, lived(local_run, restored={"step": 3}, saved={"step": 3}), 3)
+    found = control.crash_loop(local_run, lived(local_run), 3)
+    assert found.attempts == [1, 2, 3]
 
 
 def test_a_new_submission_has_a_new_budget(local_run):

@@ -142,9 +142,8 @@ def test_a_saver_measures_its_saves_and_notes_the_interval(tmp_path: Path) -> No
     assert not saver.saving  # too early
     now = interval.SHORTEST
     saver.offer(6, state, 1.0)
-    saver._join(timeout=30.0)
+    saver.wait(30.0)
     saver.offer(7, state, 1.25)
-    saver.close()
     told.flush()
     events = ledger.read(run, 1)
     save, stall = ledger.last(events, "saved"), ledger.last(events, "stalled")

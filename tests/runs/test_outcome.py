@@ -23,7 +23,7 @@ def caught(error: BaseException) -> BaseException:
     ("error", "group", "kind"),
     [
         (Superseded("attempt 1 is superseded"), ALONE, "superseded"),
-        (SaveFailed("step 3 could not be saved"), ALONE, "storage_fault"),
+        (SaveFailed("step 3 could not be saved"), ALONE, "save_failed"),
         (InputError("the data are damaged"), ALONE, "bad_input"),
         (StoreUnusable("no bucket"), ALONE, "bad_input"),
         (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 8 GB"), ALONE, "out_of_memory"),
@@ -66,3 +66,9 @@ def test_every_outcome_but_the_complete_one_is_an_error_of_the_command_line(kind
         return
     assert "why" in str(error)
     assert isinstance(error, Superseded if kind == "superseded" else JobFailed | InputError)
+
+
+def test_data_that_cannot_be_used_end_the_command_as_any_bad_input():
+    error = outcome.to_error(outcome.of_error(caught(InputError("x.png is no image")), 0, ALONE))
+    assert isinstance(error, InputError)
+    assert (str(error), error.exit_code) == ("x.png is no image", 2)

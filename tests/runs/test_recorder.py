@@ -1,5 +1,6 @@
 import logging
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from ardm.runs import attempt, control, recorder
 from ardm.runs.ledger import Ledger
+from ardm.runs.patience import Patience
 from ardm.runs.recorder import Recorder
 from tests.runs.setting import events
 
@@ -92,5 +94,57 @@ def test_a_store_that_is_gone_at_the_end_is_left_alone(local_run):
     root = Path(local_run.store.root)
     shutil.rmtree(root)
     root.write_text("in the way")
-    voice.close()
+    begin = time.monotonic()
+    voice.close(Patience(1.0))
+    assert 0.9 < time.monotonic() - begin < 5
+    voice._thread.join(5)
     assert not voice._thread.is_alive()
+
+
+def in_the_way(run, name: str) -> Path:
+    """A file where a directory of the run should be."""
+    path = Path(run.store.path(f"{run.name}/{name}"))
+    path.write_text("in the way")
+    return path
+
+
+def test_a_stop_is_heard_though_nothing_can_be_written(local_run):
+    number = attempt.claim(local_run, {})
+    ledger = Ledger(local_run, number)
+    voice = Recorder(local_run, number, ledger, dict)
+    blocked = [in_the_way(local_run, name) for name in ("events", "progress", "logs")]
+    ledger.add("started", step=0)
+    voice.start()
+    control.request_stop(local_run)
+    newer = attempt.claim(local_run, {})
+    assert soon(lambda: voice.stop_requested)
+    assert soon(lambda: voice.superseded_by) == newer
+    for path in blocked:
+        path.unlink()
+    voice.close()
+
+
+def test_what_can_be_written_is_written_whatever_the_rest_meets(local_run):
+    number = attempt.claim(local_run, {})
+    voice = Recorder(local_run, number, Ledger(local_run, number), lambda: {"step": 5})
+    logging.getLogger("ardm.test").warning("something to be logged")
+    voice._ledger.add("started", step=0)
+    blocked = in_the_way(local_run, "events")
+    voice.close(Patience(0.2))
+    blocked.unlink()
+    assert local_run.store.read_json(local_run.progress(number))["step"] == 5
+    assert local_run.store.read(local_run.file("logs", f"{number:06d}.log"))
+
+
+def test_the_last_words_are_tried_again_until_they_are_heard(local_run):
+    """Else a run that was completed in an outage of two seconds looks like one that was killed."""
+    number = attempt.claim(local_run, {})
+    ledger = Ledger(local_run, number)
+    voice = Recorder(local_run, number, ledger, dict)
+    voice.start()
+    blocked = in_the_way(local_run, "events")
+    mend = threading.Timer(1.5, blocked.unlink)
+    mend.start()
+    ledger.add("ended", outcome="completed", step=3, reason="", detail="")
+    voice.close()
+    assert control.ended(local_run, number)["outcome"] == "completed"

@@ -1,15 +1,21 @@
 import shutil
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from ardm.errors import SaveFailed, Superseded
 from ardm.runs import attempt, checkpoints
+from ardm.runs import saver as saver_module
 from ardm.runs.digest import digest
 from ardm.runs.ledger import Ledger
-from ardm.runs.saver import BACK_OFF, Saver
+from ardm.runs.patience import BACK_OFF, Patience
+from ardm.runs.saver import Saver
 from ardm.runs.spec import CheckpointConfig
-from tests.runs.setting import events, small_state
+from tests.runs.setting import cut_off, events, save, small_state
 
 
 class Clock:
@@ -39,11 +45,14 @@ class Scene:
             run, self.number, self.config, self.ledger, restored, self.clock, self.clock.sleep
         )
 
+    def patience(self, seconds: float) -> Patience:
+        return Patience(seconds, self.clock)
+
     def offer(self, step: int, after: float = 0.0) -> bool:
         """Offer a step so many seconds later; whether it is saved, once that is over."""
         self.clock.now += after
         self.saver.offer(step, small_state(step))
-        self.saver._join(30)
+        self.saver.wait(30)
         return self.saver.saved_step == step
 
     def told(self, kind: str):
@@ -99,7 +108,7 @@ def test_what_is_no_longer_needed_is_pruned(local_run):
 
 def test_the_last_state_is_saved_and_waited_for(run):
     scene = Scene(run)
-    scene.saver.finish(7, small_state(7), patience=60.0)
+    scene.saver.finish(7, small_state(7), scene.patience(60.0))
     assert scene.steps() == [7]
     assert scene.clock.slept == []
 
@@ -107,10 +116,10 @@ def test_the_last_state_is_saved_and_waited_for(run):
 def test_what_is_saved_already_is_not_saved_again(local_run):
     scene = Scene(local_run)
     assert scene.offer(3, after=10.0)
-    scene.saver.finish(3, small_state(3), patience=60.0)
+    scene.saver.finish(3, small_state(3), scene.patience(60.0))
     assert len(scene.told("saved")) == 1
     again = Scene(local_run, restored=3)
-    again.saver.finish(3, small_state(3), patience=60.0)
+    again.saver.finish(3, small_state(3), again.patience(60.0))
     assert again.told("saved") == []
 
 
@@ -123,7 +132,7 @@ def test_a_newer_claim_ends_the_saving(run):
     with pytest.raises(Superseded, match=f"attempt {newer} holds the run"):
         scene.saver.raise_if_superseded()
     with pytest.raises(Superseded):
-        scene.saver.finish(3, small_state(3), patience=60.0)
+        scene.saver.finish(3, small_state(3), scene.patience(60.0))
     assert scene.steps() == [1]
 
 
@@ -174,13 +183,13 @@ def test_the_last_save_is_tried_until_patience_is_over(local_run, folder):
     scene = Scene(local_run)
     break_store(folder)
     with pytest.raises(SaveFailed) as caught:
-        scene.saver.finish(9, small_state(9), patience=20.0)
+        scene.saver.finish(9, small_state(9), scene.patience(20.0))
     message = str(caught.value)
     assert "step 9 could not be saved" in message
     assert "within 20 s" in message
     assert "newest checkpoint is of step 0" in message
     assert "run the same command again" in message
-    assert scene.clock.slept == [1.0, 2.0, 4.0, 8.0, 5.0]
+    assert scene.clock.slept == [1.0, 2.0, 4.0, 4.0, 4.0, 4.0, 1.0]
 
 
 def test_the_last_save_succeeds_when_the_store_is_mended_in_time(local_run, folder):
@@ -193,7 +202,7 @@ def test_the_last_save_succeeds_when_the_store_is_mended_in_time(local_run, fold
             mend_store(folder)
 
     scene.saver._sleep = sleep
-    scene.saver.finish(9, small_state(9), patience=60.0)
+    scene.saver.finish(9, small_state(9), scene.patience(60.0))
     assert scene.steps() == [9]
     assert len(scene.told("save_failed")) == 3
     assert scene.saver.error is None
@@ -207,3 +216,133 @@ def test_a_store_that_cannot_be_pruned_still_holds_the_new_checkpoint(local_run,
     assert scene.offer(2, after=10.0)
     assert scene.saver.error is None
     assert place.step not in scene.steps()
+
+
+class Hanging:
+    """Saves that begin while this is on do not end; in real time."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.over, self.steps = threading.Event(), []
+        save = checkpoints.save
+
+        def hang(uri, state, metadata):
+            if not self.over.is_set() and (not self.only or metadata["step"] in self.only):
+                self.steps.append(metadata["step"])
+                self.over.wait(60)
+            save(uri, state, metadata)
+
+        self.only: set[int] = set()
+        monkeypatch.setattr(checkpoints, "save", hang)
+
+
+@pytest.fixture
+def hanging(monkeypatch):
+    found = Hanging(monkeypatch)
+    yield found
+    found.over.set()
+
+
+def in_real_time(run, **config) -> Saver:
+    number = attempt.claim(run, {})
+    config = CheckpointConfig(**{"interval": 0.0} | config)
+    return Saver(run, number, config, Ledger(run, number), 0)
+
+
+def test_a_step_to_be_kept_waits_for_a_save_that_hangs_only_so_long(
+    local_run, hanging, monkeypatch
+):
+    monkeypatch.setattr(saver_module, "SILENCE", 0.5)
+    saver = in_real_time(local_run, keep_every=2)
+    begin = time.monotonic()
+    for step in range(1, 9):
+        saver.offer(step, small_state(step))
+    assert time.monotonic() - begin < 3
+    assert "step 1 is being saved for" in saver.error
+    hanging.over.set()
+    assert saver.wait(30)
+    saver.offer(10, small_state(10))
+    assert saver.wait(30)
+    assert saver.error is None
+    assert [place.step for place in checkpoints.committed(local_run)] == [10, 1]
+
+
+def test_the_last_save_does_not_wait_for_one_that_hangs(local_run, hanging):
+    saver = in_real_time(local_run)
+    hanging.only = {1}
+    saver.offer(1, small_state(1))
+    begin = time.monotonic()
+    saver.finish(2, small_state(2), Patience(3.0))
+    assert 1 < time.monotonic() - begin < 3
+    assert [place.step for place in checkpoints.committed(local_run)] == [2]
+    # What comes of the other one later changes nothing.
+    hanging.over.set()
+    assert saver.saved_step == 2
+
+
+def test_a_last_save_that_hangs_fails_in_time_and_a_notice_leaves_less(local_run, hanging):
+    saver = in_real_time(local_run)
+    begin = time.monotonic()
+    noticed = Patience(60.0, urgent=lambda: begin + 1.0)
+    with pytest.raises(SaveFailed, match="the store does not answer"):
+        saver.finish(2, small_state(2), noticed)
+    assert 0.9 < time.monotonic() - begin < 3
+
+
+def test_a_save_that_was_committed_though_it_seemed_to_fail_is_not_written_again(run, monkeypatch):
+    """To write it again is to remove the newest good checkpoint first."""
+    scene, save, calls = Scene(run), checkpoints.save, []
+
+    def answer_lost(*args):
+        calls.append(args)
+        save(*args)
+        raise ConnectionResetError("reset")
+
+    monkeypatch.setattr(checkpoints, "save", answer_lost)
+    scene.saver.finish(3, small_state(3), scene.patience(60.0))
+    assert len(calls) == 1
+    assert scene.steps() == [3]
+    assert [e["step"] for e in scene.told("saved")] == [3]
+
+
+def test_what_failed_saves_leave_behind_is_removed_before_the_next_one(run, monkeypatch):
+    scene, save = Scene(run), checkpoints.save
+    assert scene.offer(1, after=10.0)
+
+    def break_off(uri, state, metadata):
+        name = uri.removeprefix(f"{run.store.uri}/")
+        run.store.write(f"{name}{'.orbax-checkpoint-tmp' if run.store.is_local else ''}/d/x", b"x")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(checkpoints, "save", break_off)
+    assert not scene.offer(2, after=10.0)
+    folder = f"{run.checkpoints_dir}/{scene.number:06d}"
+    assert len(run.store.names(folder)) == 2
+    monkeypatch.setattr(checkpoints, "save", save)
+    assert scene.offer(3, after=10.0)
+    assert run.store.names(folder) == ["1", "3"]
+
+
+def test_the_first_save_of_an_attempt_sweeps_up_after_the_dead_ones(local_run):
+    dead = attempt.claim(local_run, {})
+    save(local_run, dead, 2)
+    cut_off(local_run, dead, 4)
+    assert Scene(local_run).offer(3, after=10.0)
+    assert local_run.store.names(f"{local_run.checkpoints_dir}/{dead:06d}") == ["2"]
+
+
+def test_a_save_that_hangs_does_not_hold_the_process(tmp_path):
+    """The threads of an executor would be waited for at the end of the interpreter."""
+    program = """
+import sys, threading
+from ardm.runs import checkpoints
+from ardm.runs.patience import Patience
+from tests.runs import test_saver
+from tests.runs.setting import opened, small_state
+checkpoints.save = lambda *_: threading.Event().wait()
+saver = test_saver.in_real_time(opened(sys.argv[1]))
+saver.offer(1, small_state(1))
+print("hangs", saver.saving)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "runs")]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    assert done.stdout == b"hangs True\n"

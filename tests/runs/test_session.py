@@ -184,5 +184,5 @@ def test_a_store_that_stays_broken_is_no_programming_error(local_run, monkeypatc
     folder = Path(local_run.store.path(local_run.checkpoints_dir))
     folder.write_text("in the way")
     ended = go(local_run)
-    assert (ended.kind, ended.step) == ("storage_fault", STEPS)
+    assert (ended.kind, ended.step) == ("save_failed", STEPS)
     assert "could not be saved" in ended.reason

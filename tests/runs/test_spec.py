@@ -40,7 +40,7 @@ def test_an_unknown_key_is_named_with_the_nearest_one(key, near):
 
 def test_an_unknown_key_like_no_other_is_answered_with_all_there_are():
     message = faults("job: a\ndata: {xyzzy: 1}")
-    assert "data.xyzzy: unknown key; known here: dataset, source" in message
+    assert "data.xyzzy: unknown key; known here: dataset, source, path" in message
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,8 @@ def test_an_unknown_key_like_no_other_is_answered_with_all_there_are():
         ("job: a\ntraining: {ema: 1.0}", "training.ema: input should be less than 1"),
         ("job: a\nmodel: {net: {multipliers: []}}", "model.net.multipliers: "),
         ("job: a\nmodel: {net: {multipliers: [1, x]}}", "model.net.multipliers.1: "),
-        ("job: a\ndata: {dataset: mnist}", "data.dataset: "),
+        ("job: a\ndata: {dataset: mnits}", "did you mean 'mnist'?"),
+        ("job: a\ndata: {dataset: mnist}", "data.source: mnist is not in the package"),
         ("job: a\ncheckpoint: {keep_last: 0}", "checkpoint.keep_last: "),
         ("job: a\ncheckpoint: {interval: -1}", "checkpoint.interval: "),
         (

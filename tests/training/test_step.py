@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import optax
@@ -33,10 +37,10 @@ def begin():
     return states.place(states.init(tiny_model(), tiny_config(), SEED))
 
 
-def two_steps(group, state, config=None):
+def two_steps(group, state, config=None, lanes=None):
     """Two steps of one worker; its last state, metrics and share."""
     work = tiny_work(group, config)
-    step = Step(work.model, work.config, work.seed, group)
+    step = Step(work.model, work.config, work.seed, group, lanes)
     for number in range(2):
         images = work.batches.slice(number, *step.share)
         state, metrics = step(state, images, flag=10 * number + group.rank)
@@ -57,6 +61,30 @@ def test_any_number_of_workers_that_divides_the_shards_gives_the_same_bits(begin
         assert list(told.flags) == [10 + rank for rank in range(size)]
     shares = [share for _, _, share in found]
     assert [i for start, stop in shares for i in range(start, stop)] == list(range(8))
+
+
+@pytest.mark.parametrize(("size", "lanes"), [(1, 2), (1, 4), (2, 2)])
+def test_any_number_of_lanes_gives_the_same_bits(begin, size, lanes):
+    alone, metrics, _ = two_steps(Alone(), begin, lanes=1)
+    found = together(size, lambda member: two_steps(member, begin, lanes=lanes))
+    for state, told, _ in found:
+        assert bits(state) == bits(alone)
+        assert bits(told[:2]) == bits(metrics[:2])
+
+
+def test_the_bits_are_the_same_with_the_compiler_as_users_have_it():
+    """All other tests compile without optimisation."""
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.training.digests"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    digests = done.stdout.split()
+    assert len(digests) == 8
+    assert len(set(digests)) == 1
 
 
 def test_the_gradient_is_that_of_the_mean_loss_over_the_whole_batch(begin):

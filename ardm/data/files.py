@@ -1,0 +1,126 @@
+"""Data sets from files that the user has: IDX files, CIFAR-10's batches, or images.
+
+What a folder may hold, in itself or in one folder below it:
+
+- `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte` (or `.idx3-ubyte`; plain or `.gz`) for
+  `binarized_mnist`, `mnist` and `fashion_mnist`;
+- `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin` for `cifar10`;
+- images of one shape for any data set, and for `images` nothing else (`ardm.data.image_folder`).
+
+`ardm.data.splits` says which images are in which split. `binarized_mnist` is drawn from the grey
+values by the recipe of the bundled file, and equals it where the grey values are MNIST's.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ardm.data import cifar, idx, image_folder, splits
+from ardm.data.binarize import binarize_splits
+from ardm.data.config import DataConfig, describe
+from ardm.data.dataset import Dataset, Images
+from ardm.data.folder import Folder
+from ardm.errors import InputError
+
+IDX_TRAIN, IDX_TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
+IDX_FILES = (IDX_TRAIN, IDX_TEST)
+WANTED = {
+    "binarized_mnist": IDX_FILES,
+    "mnist": IDX_FILES,
+    "fashion_mnist": IDX_FILES,
+    "cifar10": (*cifar.TRAIN, cifar.TEST),
+    "images": (),
+}
+
+
+def read(config: DataConfig) -> Dataset:
+    """Read a data set from its folder.
+
+    Args:
+        config: with `source: files`.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: the files are missing, damaged, or of another shape.
+    """
+    folder = Folder(str(config.path))
+    names = folder.names(advice=_advice(config.dataset))
+    found = locate(folder, names, WANTED[config.dataset])
+    images = image_folder.images_among(names)
+    shape, classes = describe(config)
+    if found:
+        grey = _published(config.dataset, folder, found, shape)
+    elif images:
+        grey = image_folder.read(folder, images, shape)
+    else:
+        wanted = " and ".join(filter(None, (", ".join(WANTED[config.dataset]), "no image")))
+        raise InputError(
+            f"{folder.url}: expected the files of {config.dataset}, found none of {wanted}; "
+            f"{_advice(config.dataset)}"
+        )
+    if config.dataset == "binarized_mnist":
+        grey = binarize_splits(grey)
+    return Dataset.of(config.dataset, classes, grey)
+
+
+def locate(folder: Folder, names: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:
+    """Find the files of a published data set, which lie together in one folder.
+
+    Args:
+        folder: for the messages.
+        names: of all files, relative to the root.
+        wanted: names of the files as they are published.
+
+    Returns:
+        The name of each in the folder, under its published name; empty if none is there.
+
+    Raises:
+        InputError: some of them are missing, or several folders have them.
+    """
+    places: dict[str, dict[str, str]] = {}
+    for name in sorted(names):  # a plain file comes before its packed copy
+        place, _, file = name.rpartition("/")
+        published = file.removesuffix(".gz").replace(".idx3-", "-idx3-")
+        if published in wanted:
+            places.setdefault(place, {}).setdefault(published, name)
+    if len(places) > 1:
+        raise InputError(
+            f"{folder.url}: expected one folder with {wanted[0]}, found it or its companions in "
+            f"{', '.join(sorted(places))}; name one of these"
+        )
+    found = next(iter(places.values()), {})
+    missing = [name for name in wanted if name not in found]
+    if found and missing:
+        raise InputError(
+            f"{folder.url}: expected {', '.join(missing)} beside {next(iter(found.values()))}, "
+            "found no such file; add it"
+        )
+    return found
+
+
+def _published(
+    dataset: str, folder: Folder, found: dict[str, str], shape: tuple[int, int, int]
+) -> dict[str, Images]:
+    parse, train = (cifar.parse, cifar.TRAIN) if dataset == "cifar10" else (idx.parse, (IDX_TRAIN,))
+    arrays = {}
+    for published, name in found.items():
+        origin = f"{folder.url}/{name}"
+        arrays[published] = images = parse(folder.read(name), origin)
+        if images.shape[1:] != shape or len(images) < 2:
+            raise InputError(
+                f"{origin}: expected several images of {shape[0]}x{shape[1]}x{shape[2]} for "
+                f"{dataset}, received an array {images.shape}"
+            )
+    (test,) = (arrays[name] for name in found if name not in train)
+    return splits.by_position(dataset, np.concatenate([arrays[name] for name in train]), test)
+
+
+def _advice(dataset: str) -> str:
+    if dataset == "images":
+        return f"give a folder of images ({', '.join(image_folder.SUFFIXES)})"
+    advice = "check `path`, or use `source: tfds`, which downloads them"
+    if dataset == "fashion_mnist":
+        advice += " (Debian has them in the package dataset-fashion-mnist)"
+    return advice

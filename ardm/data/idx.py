@@ -1,0 +1,54 @@
+"""IDX files, the format in which MNIST and its relatives are published."""
+
+import gzip
+import math
+import zlib
+
+import numpy as np
+
+from ardm.data.dataset import Images
+from ardm.errors import InputError
+
+MAGIC = b"\x00\x00\x08\x03"
+"""Unsigned bytes in three dimensions: images, rows, columns."""
+HEADER = 16
+"""Bytes: the magic number, then the three sizes in 32 bits, big end first."""
+
+
+def parse(data: bytes, origin: str) -> Images:
+    """Read the images of an IDX file.
+
+    Args:
+        data: the file's bytes, plain or packed with gzip.
+        origin: where they came from, for the message if they are no such file.
+
+    Returns:
+        Grey values, uint8 `[N, H, W, 1]`.
+
+    Raises:
+        InputError: not an IDX file of images, or not all of one.
+    """
+    content = unpack(data, origin)
+    if content[:4] != MAGIC or len(content) < HEADER:
+        raise InputError(
+            f"{origin}: expected an IDX file of images, which begins with {MAGIC.hex()}, received "
+            f"{len(content)} bytes that begin with {content[:4].hex() or 'nothing'}"
+        )
+    count, height, width = np.frombuffer(content, ">u4", count=3, offset=4).tolist()
+    expected = HEADER + math.prod((count, height, width))
+    if len(content) != expected:
+        raise InputError(
+            f"{origin}: expected {expected} bytes for {count} images of {height}x{width}, "
+            f"received {len(content)}; copy the file anew"
+        )
+    return np.frombuffer(content, np.uint8, offset=HEADER).reshape(count, height, width, 1)
+
+
+def unpack(data: bytes, origin: str) -> bytes:
+    """Unpack a file if gzip packed it, whatever its name says; see `parse`."""
+    if data[:2] != b"\x1f\x8b":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{origin}: damaged gzip file ({error}); copy it anew") from error

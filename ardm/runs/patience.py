@@ -1,0 +1,109 @@
+"""How long a failing store is waited for: tries with back-off, within bounds, never for ever."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from typing import TypeVar
+
+T = TypeVar("T")
+
+BACK_OFF, LONGEST_BACK_OFF = 1.0, 4.0
+"""Seconds before the second try of something; doubled for every further one, up to the longest."""
+
+_GLANCE = 0.25
+"""Seconds between two looks at whether something has become urgent."""
+
+
+class Patience:
+    """A number of seconds that begin now, and that a notice cuts short.
+
+    Args:
+        seconds: that are left.
+        clock: monotonic seconds.
+        urgent: asked all the time for the moment of `clock` at which all must be over; None as
+            long as nothing is urgent.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        urgent: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        self.seconds = seconds
+        self._clock, self._urgent = clock, urgent
+        self._begin = clock()
+
+    def spent(self) -> float:
+        """Seconds since the beginning."""
+        return self._clock() - self._begin
+
+    def left(self) -> float:
+        """Seconds, 0 if there are none."""
+        left, urgent = self.seconds - self.spent(), self._urgent()
+        return max(left if urgent is None else min(left, urgent - self._clock()), 0.0)
+
+    def wait(self, work: Future[None], at_most: float | None = None) -> bool:
+        """Wait for work that is under way; whether it is done."""
+        begin = self._clock()
+        while not work.done():
+            left = self.left()
+            if at_most is not None:
+                left = min(left, at_most - (self._clock() - begin))
+            if left <= 0:
+                return False
+            wait([work], min(left, _GLANCE))
+        return True
+
+
+def persist(
+    work: Callable[[], T],
+    patience: Patience,
+    passes: Callable[[Exception], bool],
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """Do something that may fail for a while.
+
+    Args:
+        work: done until it succeeds.
+        patience: how long.
+        passes: whether an error is one that may pass.
+        sleep: for so many seconds.
+
+    Returns:
+        What the work returns.
+
+    Raises:
+        Exception: the last error, once patience is over; any other error at once.
+    """
+    pause = BACK_OFF
+    while True:
+        try:
+            return work()
+        except Exception as error:  # which ones may pass is the caller's to say
+            left = patience.left()
+            if not passes(error) or left <= 0:
+                raise
+            sleep(min(pause, left))
+            pause = min(pause * 2, LONGEST_BACK_OFF)
+
+
+def in_background(work: Callable[[], None], name: str) -> Future[None]:
+    """Do something on a daemon thread of its own.
+
+    The interpreter waits at its end for the threads of an executor, so that one call that hangs
+    would hold the process; for a daemon thread it does not.
+    """
+    done: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return done

@@ -1,0 +1,86 @@
+"""Lanes: the devices of one process, on which it computes micro-steps side by side.
+
+XLA computes a micro-step on hardly more than one core of a CPU (measured with jax 0.10: 1.2 of
+two), because a convolution of its small batch is one thread's work. So a process takes its CPU as
+several devices, one for each core, and gives each of them shards of its own.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+
+THREADS = 4
+"""Threads of XLA's pool in every process, however many cores the machine has.
+
+XLA cuts loops and sums into as many parts, so the bits of a step depend on this number. As it is
+fixed, they depend neither on the cores nor on the lanes, of which there are never more.
+"""
+
+
+def use_cores(cores: int) -> None:
+    """Take the CPU as so many devices; to be called before JAX touches one.
+
+    Args:
+        cores: that this process may keep busy.
+    """
+    # XLA's own name for the size of its pool on CPU.
+    os.environ["NPROC"] = str(THREADS)
+    jax.config.update("jax_num_cpu_devices", min(_power_of_two(cores), THREADS))
+
+
+def cores_here() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Lanes:
+    """Some devices of this process, at most as many as asked for.
+
+    Each device has its own copy of a program, compiled for it alone: a program for all of them is
+    optimised in another way than one for one device, and gives other bits.
+
+    Args:
+        most: a power of two.
+    """
+
+    def __init__(self, most: int) -> None:
+        devices = jax.local_devices()
+        self._devices = devices[: _power_of_two(min(most, len(devices)))]
+        # Threads, because the first call compiles.
+        self._threads = ThreadPoolExecutor(len(self._devices), thread_name_prefix="ardm-lane")
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._devices)
+
+    def map(self, function: Callable[..., Any], shared: Any, parts: Sequence[Any]) -> list[Any]:
+        """Compute `function(*shared, *part)` for all parts, consecutive ones on the same lane.
+
+        Args:
+            function: jitted.
+            shared: a tuple of trees of arrays; the lanes get copies.
+            parts: tuples of host arrays, as many as a multiple of the lanes.
+
+        Returns:
+            The results in the order of the parts, on the first lane; they are not waited for.
+        """
+        each = len(parts) // self.count
+
+        def work(lane: int) -> list[Any]:
+            mine = jax.device_put(shared, self._devices[lane])
+            some = parts[lane * each : (lane + 1) * each]
+            return jax.device_put([function(*mine, *part) for part in some], self._devices[0])
+
+        lanes = self._threads.map(work, range(self.count))
+        return [result for lane in lanes for result in lane]
+
+
+def _power_of_two(most: int) -> int:
+    """The largest power of two that is not larger."""
+    return 1 << (max(most, 1).bit_length() - 1)

@@ -1,0 +1,91 @@
+import uuid
+
+import fsspec
+import pytest
+
+from ardm.data.folder import BATCH, Folder
+from ardm.errors import InputError
+
+FILES = {
+    "b.png": b"b",
+    "a[1].png": b"a",
+    "z/c.PNG": b"c",
+    "z/y/d.txt": b"d",
+    ".hidden.png": b"-",
+    "__MACOSX/b.png": b"-",
+    "z/.thumbs/e.png": b"-",
+}
+SEEN = ["a[1].png", "b.png", "z/c.PNG", "z/y/d.txt"]
+
+
+@pytest.fixture(params=["local", "memory"])
+def url(request, tmp_path):
+    return str(tmp_path / "in") if request.param == "local" else f"memory://{uuid.uuid4().hex}"
+
+
+def put(url: str, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        with fsspec.open(f"{url}/{name}", "wb", auto_mkdir=True) as file:
+            file.write(content)
+
+
+def test_all_files_are_listed_but_the_hidden_ones(url):
+    put(url, FILES)
+    assert Folder(url).names() == SEEN
+    assert Folder(f"{url}/").names() == SEEN
+
+
+def test_files_are_read_one_by_one_and_together(url):
+    put(url, FILES)
+    folder = Folder(url)
+    assert [folder.read(name) for name in SEEN] == [b"a", b"b", b"c", b"d"]
+    assert list(folder.read_all(SEEN[::-1])) == [(name, FILES[name]) for name in SEEN[::-1]]
+    assert list(folder.read_all([])) == []
+
+
+def test_more_files_than_are_asked_for_at_once_keep_their_order(tmp_path):
+    names = [f"{number}" for number in range(2 * BATCH + 1)]
+    put(str(tmp_path), {name: name.encode() for name in names})
+    assert list(Folder(str(tmp_path)).read_all(names)) == [(n, n.encode()) for n in names]
+
+
+def test_the_first_file_of_a_kind_is_found_in_files_before_folders(url):
+    put(url, FILES)
+    folder = Folder(url)
+    assert folder.first([".png"]) == "a[1].png"
+    assert folder.first([".txt"]) == "z/y/d.txt"
+    assert folder.first([".bmp"]) is None
+
+
+def test_a_folder_in_a_bucket(bucket):
+    put(f"{bucket}/images", FILES)
+    folder = Folder(f"{bucket}/images")
+    assert folder.names() == SEEN
+    assert list(folder.read_all(SEEN)) == [(name, FILES[name]) for name in SEEN]
+    assert folder.first([".txt"]) == "z/y/d.txt"
+
+
+def test_a_missing_folder_is_named(url):
+    with pytest.raises(InputError, match="none: expected a folder, found none; look again"):
+        Folder(f"{url}/none").names(advice="look again")
+    with pytest.raises(InputError, match="none: expected a folder, found none; check the path"):
+        Folder(f"{url}/none").first([".png"])
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "x").write_bytes(b"")
+    with pytest.raises(InputError, match="x: expected a folder, found none"):
+        Folder(str(tmp_path / "x")).names()
+
+
+def test_a_file_that_went_away_is_named(url):
+    put(url, FILES)
+    folder = Folder(url)
+    for read in (lambda: folder.read("gone.png"), lambda: list(folder.read_all(["gone.png"]))):
+        with pytest.raises(InputError, match=r"FileNotFoundError.*gone\.png"):
+            read()
+
+
+def test_an_unknown_kind_of_place_is_named():
+    with pytest.raises(InputError, match=r"gopher://b/x: expected a folder.*ValueError"):
+        Folder("gopher://b/x")

@@ -1,0 +1,31 @@
+"""The digest of a state after two steps, for several ways to share the work, one a line.
+
+A process of its own, because XLA's options hold for a whole process.
+"""
+
+import numpy as np
+
+from ardm.runs.digest import digest
+from ardm.training import state as states
+from ardm.training.group import Alone
+from ardm.training.lanes import use_cores
+from ardm.training.step import Step
+from tests.training.setting import SEED, tiny_config, tiny_model, tiny_work, together
+
+
+def two_steps(group, lanes: int) -> str:
+    work = tiny_work(group)
+    step = Step(work.model, work.config, work.seed, group, lanes)
+    state = states.place(states.init(tiny_model(), tiny_config(), SEED))
+    for number in range(2):
+        state, _ = step(state, work.batches.slice(number, *step.share), 0)
+    assert int(np.asarray(state.step)) == 2
+    return digest(state)
+
+
+if __name__ == "__main__":
+    use_cores(2)
+    for lanes in (1, 2):
+        print(two_steps(Alone(), lanes))
+    for size, lanes in ((2, 2), (4, 1)):
+        print(*together(size, lambda member, n=lanes: two_steps(member, n)), sep="\n")
