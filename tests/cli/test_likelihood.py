@@ -20,11 +20,9 @@ def test_the_bound_is_estimated_under_a_policy(here):
     full = here.json("evaluate", "trained", "--images", "20", "--policy", "784")
     usual = here.json("evaluate", "trained", "--images", "20")
     assert full == usual | {"policy": 784}
-    few = here.json("evaluate", "trained", "--images", "20", "--policy", "5")
-    assert few["policy"] == 5
-    assert few["nelbo_bpd"] != usual["nelbo_bpd"]
     said = here("evaluate", "trained", "--images", "20", "--policy", "5").stderr
-    assert "under the optimal policy of 5 calls" in said
+    assert "under the optimal policy of 5 calls: " in said
+    assert f": {usual['nelbo_bpd']:.4f} ±" not in said
 
 
 def test_the_likelihood_is_computed_exactly(here):

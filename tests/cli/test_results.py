@@ -13,8 +13,6 @@ def pixels(path) -> np.ndarray:
 @pytest.mark.parametrize(
     ("options", "calls", "kind"),
     [
-        (("--budget", "7"), 7, "optimal"),
-        (("--steps", "7"), 7, "uniform"),
         (("--budget", "7", "--order", "centre-out"), 7, "optimal"),
         (("--steps", "5", "--order", "random", "--temperature", "0.5"), 5, "uniform"),
     ],
@@ -55,7 +53,6 @@ def test_the_optimal_policy_is_that_of_the_losses_in_the_checkpoint(trained):
     [
         (("--budget", "5", "--steps", "5"), "exclude each other"),
         (("--budget", "785"), "a budget of 785 network calls: choose from 1 to 784"),
-        (("--steps", "785"), "a budget of 785 network calls: choose from 1 to 784"),
         (("--order", "sideways"), "choose from random, raster, centre-out"),
         (("--temperature", "0"), "temperature 0.0: expected a positive number"),
     ],
