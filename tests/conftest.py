@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ardm.chaos import emulator as gcs_emulator
 from ardm.training.lanes import use_cores
-from tests import gcs_emulator
 
 # Before JAX is imported: the tests run on one kind of device everywhere.
 os.environ["JAX_PLATFORMS"] = "cpu"

@@ -2,7 +2,7 @@
 
 import typer
 
-from ardm.cli import jobs, node, planning, reporting, results, watching
+from ardm.cli import chaos, jobs, node, planning, reporting, results, watching
 
 app = typer.Typer(
     name="ardm",
@@ -16,6 +16,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (jobs, watching, results, node, planning, reporting):
+for module in (jobs, watching, results, node, planning, reporting, chaos):
     for command in module.COMMANDS:
         app.command()(command)
