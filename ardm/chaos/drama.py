@@ -65,7 +65,8 @@ class Drama:
             self._wait(self._trains)
             curtain = time.monotonic()
             for fault in planned:
-                self._wait(lambda at=curtain + fault.time: time.monotonic() >= at)
+                while time.monotonic() < curtain + fault.time:
+                    self._pause()
                 self._strike(fault)
             self._wait(lambda: False)
         except Over:

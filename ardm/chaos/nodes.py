@@ -131,7 +131,8 @@ class Nodes:
         log = self._folder / f"{number}.log"
         # A folder of its own for each node, short enough for the path of a Unix socket.
         command = [
-            str(Path(sys.executable).with_name("ray")), "start", *options, "--block", "--num-gpus=0",
+            str(Path(sys.executable).with_name("ray")), "start", *options, "--block",
+            "--num-gpus=0",
             f"--temp-dir={self._folder / str(number)}", "--object-store-memory=100000000",
             # Its usual port may belong to another Ray, and then no job would start.
             f"--dashboard-agent-listen-port={local.free_port(0)}", "--disable-usage-stats",

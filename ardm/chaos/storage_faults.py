@@ -1,9 +1,9 @@
 """A proxy in front of the GCS server that makes trouble to order.
 
 In a program: `with serve(emulator) as proxy:`, `proxy.inject(Fault("503", share=0.3))`, `heal()`.
-As a process: `python -m ardm.chaos.storage_faults TARGET` prints two addresses, as JSON: `address`, for
-the clients, and `control`, to which a fault is sent as JSON (`{"kind": "outage", "seconds": 60}`,
-POST), from which the counts so far are read (GET), and which ends all faults (DELETE).
+As a process: `python -m ardm.chaos.storage_faults TARGET` prints two addresses, as JSON: `address`,
+for the clients, and `control`, to which a fault is sent as JSON (`{"kind": "outage", "seconds":
+60}`, POST), from which the counts so far are read (GET), and which ends all faults (DELETE).
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """What a run among faults has come to: a table, and every promise that was not kept."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -113,7 +114,7 @@ def fastest_step(ledgers: Sequence[Sequence[Event]]) -> float | None:
     found = []
     for events in ledgers:
         saves = [(e["step"], e["time"] - e["seconds"]) for e in events if e["event"] == "saved"]
-        pairs = zip(saves, saves[1:], strict=False)
+        pairs = itertools.pairwise(saves)
         found += [(t2 - t1) / (s2 - s1) for (s1, t1), (s2, t2) in pairs if s2 > s1 and t2 > t1]
     return min(found, default=None)
 

@@ -50,7 +50,7 @@ class Watch:
         return sorted(places - self._given_up, reverse=True)
 
     def give_up(self, place: Place) -> None:
-        """This checkpoint is about to be damaged and counts no more."""
+        """From now on a checkpoint counts no more; it is about to be damaged."""
         self._given_up.add(place)
         self._newest = None
 
