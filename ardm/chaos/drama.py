@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ardm.chaos.faults import NoVictim, Stage, inject
 from ardm.chaos.reference import Command
@@ -11,7 +11,9 @@ from ardm.chaos.verdict import Injected
 from ardm.cluster import submission
 from ardm.errors import JobFailed
 from ardm.runs import control
-from ardm.runs.outcome import ENDS_THE_JOB
+from ardm.runs.outcome import ENDS_THE_JOB, of_the_store
+
+T = TypeVar("T")
 
 BEAT, LOOK = 0.2, 2.0
 """Seconds between two looks at the run, and at its job."""
@@ -99,7 +101,7 @@ class Drama:
         if now > self._deadline:
             raise Over
         if now - self._looked >= LOOK:
-            self._look_after_the_job()
+            self._ask(self._look_after_the_job)
             self._looked = time.monotonic()
 
     def _look_after_the_job(self) -> None:
@@ -112,6 +114,9 @@ class Drama:
             raise Over
         made = submission.newest(run)
         if made and submission.status(made) in ("FAILED", "STOPPED", "SUCCEEDED"):
+            if self.submissions > len(self.injected) + 2:
+                self._say(f"the job {made.submission_id} is gone too, once too often")
+                raise Over
             self._say(f"the job {made.submission_id} is gone; submitting the run again")
             self._submit()
 
@@ -129,7 +134,7 @@ class Drama:
 
     def _trains(self) -> bool:
         """Whether an attempt trains that the faults so far have not ended."""
-        told = self._stage.watch.progress()
+        told = self._ask(self._stage.watch.progress) or {}
         fresh = time.time() - told.get("time", 0.0) < FRESH
         if not fresh or told["state"] not in ("training", "saving"):
             return False
@@ -137,6 +142,15 @@ class Drama:
         if last is None or last.kind not in ENDING:
             return last is None or last.kind == "storage" or told["time"] > last.until
         return told["attempt"] > last.attempt or told["time"] > last.time + SURELY
+
+    def _ask(self, question: Callable[[], T]) -> T | None:
+        """Ask the store, which on a busy machine may fail to answer in time; then None."""
+        try:
+            return question()
+        except Exception as error:
+            if not of_the_store(error):
+                raise
+            return None
 
     def _say(self, text: str) -> None:
         seconds = time.monotonic() - self._begin

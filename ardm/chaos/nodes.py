@@ -36,6 +36,8 @@ _ENVIRONMENT = {
     # A drained node is taken away at its deadline, not half a minute later.
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
+    # Ray lets workers yield to everybody else; machines of their own have nobody else.
+    "RAY_worker_niceness": "0",
 }
 
 T = TypeVar("T")

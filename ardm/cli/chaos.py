@@ -1,5 +1,6 @@
 """The command that tries the promise: chaos."""
 
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +44,8 @@ def chaos(
     if not (minutes > 0 and every > 0):
         raise InputError(f"--minutes {minutes:g} --every {every:g}: expected numbers above 0")
     sets = [*(set_ or ()), *([f"scaling.workers={workers}"] if workers else [])]
+    # It warns that there is no metadata server, which is so on any machine but Google's.
+    logging.getLogger("google.auth").setLevel(logging.ERROR)
     plan = chaotic.Plan(file, sets, minutes, seed, kinds, every, keep)
     try:
         found = chaotic.chaos(plan, say)
