@@ -136,23 +136,34 @@ def _damage(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
     newest, before = good[:2]
     stage.watch.give_up(newest)
     fs, where = stage.run.store.fs, stage.run.checkpoint(newest.attempt, newest.step)
-    files = sorted(fs.find(stage.run.store.path(where)))
-    path = files[int(planned.pick * len(files))]
-    _spoil(fs, path, planned.details["how"])
+    sizes = fs.find(stage.run.store.path(where), detail=True)
+    path, at = _byte({name: about["size"] for name, about in sizes.items()}, planned.pick)
+    _spoil(fs, path, planned.details["how"], at)
     _pick(workers, planned).kill()
     told = f"step {newest.step}: {planned.details['how']} {path.rpartition(f'{where}/')[2]}"
     return f"{told}, and a worker killed", {"extra_steps": newest.step - before.step}
 
 
-def _spoil(fs: Any, path: str, how: str) -> None:
+def _byte(sizes: dict[str, int], pick: float) -> tuple[str, int]:
+    """The file that holds some byte of a checkpoint, and where in it; every byte is as likely."""
+    left = int(pick * sum(sizes.values()))
+    for path in sorted(sizes):
+        if left < sizes[path]:
+            return path, left
+        left -= sizes[path]
+    raise NoVictim("an empty checkpoint")
+
+
+def _spoil(fs: Any, path: str, how: str, at: int) -> None:
+    """Cut a file off at a byte, flip a bit of it, or remove the file."""
     if how == "remove":
         fs.rm(path)
         return
     data = bytearray(fs.cat_file(path))
-    if how == "flip" and data:
-        data[len(data) // 2] ^= 1 << 4
+    if how == "flip":
+        data[at] ^= 1 << 4
     else:
-        data = data[: len(data) // 2]
+        del data[at:]
     fs.pipe_file(path, bytes(data))
 
 

@@ -4,7 +4,6 @@ import time
 
 import pytest
 
-from ardm.chaos.faults import _spoil
 from ardm.chaos.watch import Place, Watch
 from ardm.runs.layout import Run
 from ardm.runs.store import Store
@@ -54,13 +53,3 @@ def test_one_that_was_damaged_on_purpose_may_go(run):
         run.store.remove_tree(run.checkpoint(2, 10))
         seen(watch, old)
     assert watch.went_back == []
-
-
-def test_damage_changes_the_file(run):
-    path = run.store.path("file")
-    for how, left in {"truncate": bytes(50), "flip": bytes(50) + b"\x10" + bytes(49)}.items():
-        run.store.write("file", bytes(100))
-        _spoil(run.store.fs, path, how)
-        assert run.store.read("file") == left
-    _spoil(run.store.fs, path, "remove")
-    assert run.store.read("file") is None
