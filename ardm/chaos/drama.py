@@ -24,7 +24,7 @@ FRESH = 8.0
 SURELY = 25.0
 """Seconds after a fault at which an attempt that still trains has survived it."""
 
-ENDING = ("worker", "node", "controller", "driver", "drain", "damage")
+ENDING = ("worker", "node", "controller", "driver", "head", "drain", "damage")
 """Faults that end an attempt."""
 
 
@@ -113,12 +113,17 @@ class Drama:
             self._say(f"attempt {number}: {event['outcome']} at step {event['step']}")
             raise Over
         made = submission.newest(run)
-        if made and submission.status(made) in ("FAILED", "STOPPED", "SUCCEEDED"):
+        if made and self._is_gone(made):
             if self.submissions > len(self.injected) + 2:
                 self._say(f"the job {made.submission_id} is gone too, once too often")
                 raise Over
             self._say(f"the job {made.submission_id} is gone; submitting the run again")
             self._submit()
+
+    def _is_gone(self, made: submission.Submission) -> bool:
+        """Whether a job has ended, or its cluster is not the present one."""
+        elsewhere = made.address != self._stage.nodes.jobs
+        return elsewhere or submission.status(made) in ("FAILED", "STOPPED", "SUCCEEDED")
 
     def _submit(self) -> None:
         """Hand the run over, again and again while the store or Ray does not answer."""

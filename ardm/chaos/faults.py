@@ -34,6 +34,8 @@ class Stage:
     nodes: Nodes
     proxy: Proxy
     watch: Watch
+    size: int
+    """Nodes that the cluster has while none is missing."""
     due: list[tuple[float, Callable[[], Any]]] = field(default_factory=list)
     """Things to do later, with the moment (monotonic seconds)."""
 
@@ -100,6 +102,13 @@ def _driver(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
     victim = _pick(stage.nodes.drivers(), planned)
     victim.kill()
     return f"driver {victim.pid} killed", {}
+
+
+def _head(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    # What was to become of the old nodes is of no interest any more.
+    stage.due.clear()
+    stage.nodes.replace_all(stage.size)
+    return "head and all nodes killed; another cluster started", {}
 
 
 def _drain(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
@@ -180,6 +189,7 @@ _FAULTS: dict[str, Callable[[Stage, Planned], tuple[str, dict[str, Any]]]] = {
     "node": _node,
     "controller": _controller,
     "driver": _driver,
+    "head": _head,
     "drain": _drain,
     "freeze": _freeze,
     "damage": _damage,

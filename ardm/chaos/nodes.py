@@ -58,17 +58,21 @@ class Nodes:
         self._parents: dict[str, subprocess.Popen[bytes]] = {}
         self.nodes: list[raylet.Raylet] = []
         """Those that were added and not killed, the oldest first; the head is none of them."""
-        port, dashboard = local.free_port(0), local.free_port(0)
-        self.jobs = f"http://127.0.0.1:{dashboard}"
         try:
-            self.head = self._start(
-                "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=true",
-                f"--dashboard-port={dashboard}",
-                f"--ray-client-server-port={local.free_port(0)}",
-            )  # fmt: skip
+            self._start_head()
         except BaseException:
             self.end()
             raise
+
+    def _start_head(self) -> None:
+        port, dashboard = local.free_port(0), local.free_port(0)
+        self.jobs = f"http://127.0.0.1:{dashboard}"
+        """The address of the job server."""
+        self.head = self._start(
+            "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=true",
+            f"--dashboard-port={dashboard}",
+            f"--ray-client-server-port={local.free_port(0)}",
+        )  # fmt: skip
         self.address = self.head.address
         self._state = GlobalState()
         self._state._initialize_global_state(
@@ -76,6 +80,14 @@ class Nodes:
                 self.address, None, allow_cluster_id_nil=True, fetch_cluster_id_if_nil=False
             )
         )
+
+    def replace_all(self, count: int) -> None:
+        """Kill the head and every node, and start another cluster with so many nodes."""
+        self.end()
+        self.nodes.clear()
+        self._start_head()
+        for _ in range(count):
+            self.add()
 
     def add(self) -> raylet.Raylet:
         """Start a node with one CPU."""

@@ -91,10 +91,11 @@ def chaos(plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
         proxy = stack.enter_context(storage_faults.serve(address, plan.seed))
         stormy = base | emulator.settings(proxy.address)
         cluster = stack.enter_context(nodes(stormy))
-        _fill(cluster, job.scaling.workers + SPARE, tell)
+        size = job.scaling.workers + SPARE
+        _fill(cluster, size, tell)
         run = Run(Store(f"gs://{BUCKET}/runs"), NAME)
         watch = stack.enter_context(Watch(run))
-        stage = Stage(run, cluster, proxy, watch)
+        stage = Stage(run, cluster, proxy, watch, size)
         command = Command(plan.file, sets, stormy, folder / "submit.log")
         drama = Drama(stage, command, tell)
         faults = schedule(plan.seed, plan.minutes * 60, _possible(plan.kinds, job), plan.every)

@@ -10,6 +10,7 @@ KINDS = {
     "node": "SIGKILL of a node: its raylet and all its workers; a new node comes later",
     "controller": "SIGKILL of Ray Train's controller",
     "driver": "SIGKILL of the job's driver",
+    "head": "SIGKILL of the head and of all nodes; a new cluster is started",
     "drain": "a notice: Ray drains a worker's node, which is gone at the deadline",
     "freeze": "SIGSTOP of a worker, SIGCONT later",
     "damage": "a file of the newest checkpoint is damaged, then a worker is killed",
