@@ -21,8 +21,8 @@ SEED, KINDS = 1, "worker,drain,damage,storage"
 @pytest.mark.timeout(600)
 def test_a_run_among_faults_keeps_every_promise(tmp_path: Path) -> None:
     command = [
-        ARDM, "chaos", str(TINY), "--minutes", "1.2", "--every", "16", "--seed", str(SEED),
-        "--faults", KINDS, "--set", "training.steps=250", "--json", "--keep", str(tmp_path),
+        ARDM, "chaos", str(TINY), "--minutes", "1", "--every", "14", "--seed", str(SEED),
+        "--faults", KINDS, "--json", "--keep", str(tmp_path),
     ]  # fmt: skip
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=560, env=marking(tmp_path)
@@ -34,7 +34,7 @@ def test_a_run_among_faults_keeps_every_promise(tmp_path: Path) -> None:
     assert told["equal"]
     assert len(told["kinds"]) >= 2
     assert told["recoveries"] >= 1
-    assert told["steps"] == 250
+    assert told["state"] == "completed"
     assert not marked(tmp_path)
 
 
