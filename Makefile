@@ -1,4 +1,5 @@
-# Every target sets up what it needs. Variables: JOB RUN STORE ADDRESS WORKERS SET FOLLOW CLUSTER.
+# Every target sets up what it needs.
+# Variables: JOB RUN STORE ADDRESS WORKERS SET FOLLOW CLUSTER MINUTES SEED.
 
 JOB ?= binmnist
 PYTHON ?= python3
@@ -15,7 +16,7 @@ RUN_OR_JOB = $(or $(RUN),--job $(JOB))
 SETS := $(foreach item,$(SET),--set $(item))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup submit status watch logs stop pull sample evaluate report plan bench check test \
+.PHONY: help setup submit status watch logs stop pull sample evaluate report plan chaos bench check test \
         lint fix cluster-up cluster-down gcs-emulator down clean lock
 
 help: ## list the targets
@@ -67,6 +68,11 @@ plan: setup ## expected goodput and cost on preemptible machines
 down: setup ## stop the local Ray that `make submit` started
 	@$(ARDM) down
 
+chaos: JOB = smoke
+chaos: setup ## train JOB for MINUTES among kills, drains and outages; shows what was lost
+	@$(ARDM) chaos $(JOB_FILE) --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0) \
+	  $(if $(WORKERS),--workers $(WORKERS)) $(SETS)
+
 cluster-up: setup ## start the cluster of cluster.yaml on Google Cloud
 	$(BIN)/ray up -y cluster.yaml
 
@@ -74,7 +80,7 @@ cluster-down: setup ## end the cluster of cluster.yaml
 	$(BIN)/ray down -y cluster.yaml
 
 gcs-emulator: setup ## run a GCS server on this machine until Ctrl-C
-	@$(BIN)/python -m tests.gcs_emulator
+	@$(BIN)/python -m ardm.chaos.emulator
 
 check: lint test ## what CI runs: format, lint, types, all tests
 

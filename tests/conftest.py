@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-from tests import gcs_emulator
+from ardm.chaos import emulator as gcs_emulator
 
 # Before JAX is imported: the tests run on one kind of device everywhere.
 os.environ["JAX_PLATFORMS"] = "cpu"

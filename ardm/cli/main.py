@@ -3,6 +3,7 @@
 import typer
 
 from ardm.cli import (
+    chaos,
     inpainting,
     jobs,
     likelihood,
@@ -26,7 +27,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-MODULES = (jobs, watching, results, likelihood, policies, inpainting, node, planning, reporting)
+MODULES = [
+    jobs,
+    watching,
+    results,
+    likelihood,
+    policies,
+    inpainting,
+    reporting,
+    planning,
+    chaos,
+    node,
+]
 
 for module in MODULES:
     for command in module.COMMANDS:

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from ardm.chaos.nodes import nodes
 from ardm.cluster import local
 from ardm.runs import ledger
 from ardm.runs.layout import Run
 from ardm.runs.store import Store
+from tests.cluster.agents import agent
 from tests.cluster.conftest import TINY, Ardm, wait_until
 from tests.cluster.google_metadata import serving
-from tests.cluster.ray_nodes import agent, nodes
 
 
 @pytest.mark.cluster

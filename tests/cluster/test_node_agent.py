@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from ardm.chaos.nodes import nodes
 from ardm.cluster import local, node_agent
 from ardm.cluster.raylet import Raylet
 from ardm.errors import JobFailed
+from tests.cluster.agents import agent
 from tests.cluster.conftest import wait_until
 from tests.cluster.google_metadata import Metadata, serving
-from tests.cluster.ray_nodes import agent, nodes
 
 HERE = Raylet("1" * 56, "127.0.0.1:1", os.getpid(), 0.0)
 

@@ -16,6 +16,9 @@ import pytest
 from orbax.checkpoint._src.path import gcs_utils
 from typer.testing import CliRunner
 
+from ardm.chaos import emulator as gcs_emulator
+from ardm.chaos import storage_faults
+from ardm.chaos.storage_faults import Fault
 from ardm.cli.main import app
 from ardm.runs import checkpoints, outcome, recorder, saver, session
 from ardm.runs import store as store_module
@@ -24,7 +27,6 @@ from ardm.runs.layout import Run
 from ardm.runs.place import Notice, Place
 from ardm.runs.session import run_attempt
 from ardm.runs.store import Store
-from tests import gcs_emulator, storage_faults
 from tests.runs.setting import (
     JOB,
     Acting,
@@ -36,7 +38,6 @@ from tests.runs.setting import (
     small_state,
     tiny_spec,
 )
-from tests.storage_faults import Fault
 
 STEPS = 24
 OUTAGE = float(os.environ.get("ARDM_TEST_OUTAGE", "10"))
@@ -302,7 +303,7 @@ def test_a_store_that_cannot_be_reached_is_told_at_submit_within_ten_seconds(
 
 
 def test_the_proxy_takes_orders_from_another_process(emulator):
-    command = [sys.executable, "-m", "tests.storage_faults", emulator]
+    command = [sys.executable, "-m", "ardm.chaos.storage_faults", emulator]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         told = json.loads(process.stdout.readline())

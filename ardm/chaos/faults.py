@@ -1,0 +1,203 @@
+"""Faults, each as what really happens: a signal to a process, a drain, a damaged object."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from ardm.chaos.nodes import CONTROLLER, WORKER, Nodes
+from ardm.chaos.schedule import Planned
+from ardm.chaos.storage_faults import Fault, Proxy
+from ardm.chaos.verdict import Injected
+from ardm.chaos.watch import Watch
+from ardm.cluster import raylet
+from ardm.runs.layout import Run
+
+ABSENT = 5.0
+"""Seconds from the end of a drained node to its replacement."""
+
+
+class NoVictim(Exception):
+    """There is nothing at this moment that the fault could happen to."""
+
+
+@dataclass
+class Stage:
+    """What faults happen to."""
+
+    run: Run
+    """Reached without faults."""
+    nodes: Nodes
+    proxy: Proxy
+    watch: Watch
+    size: int
+    """Nodes that the cluster has while none is missing."""
+    due: list[tuple[float, Callable[[], Any]]] = field(default_factory=list)
+    """Things to do later, with the moment (monotonic seconds)."""
+
+    def later(self, seconds: float, action: Callable[[], Any]) -> None:
+        self.due.append((time.monotonic() + seconds, action))
+
+    def do_what_is_due(self) -> None:
+        now = time.monotonic()
+        for item in [item for item in self.due if item[0] <= now]:
+            self.due.remove(item)
+            item[1]()
+
+
+def inject(stage: Stage, planned: Planned) -> Injected:
+    """Make a fault happen.
+
+    Args:
+        stage: what it happens to.
+        planned: the fault.
+
+    Returns:
+        What happened, when, and to which attempt.
+
+    Raises:
+        NoVictim: nothing happened; try again later.
+    """
+    progress = stage.watch.progress()
+    begin = time.time()
+    try:
+        told, more = _FAULTS[planned.kind](stage, planned)
+    except psutil.NoSuchProcess as error:
+        raise NoVictim(str(error)) from error
+    return Injected(
+        kind=planned.kind,
+        time=begin,
+        until=max(time.time(), begin + more.get("lasts_s", 0.0)),
+        attempt=progress.get("attempt", 0),
+        step=progress.get("step", 0),
+        told=told,
+        extra_steps=more.get("extra_steps", 0),
+    )
+
+
+def _worker(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    victim = _pick(stage.nodes.processes(WORKER), planned)
+    victim.kill()
+    return f"worker {victim.pid} killed", {}
+
+
+def _node(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    victim = _pick([n for n in stage.nodes.nodes if stage.nodes.processes(WORKER, n)], planned)
+    stage.nodes.kill(victim)
+    stage.later(planned.details["absent_s"], stage.nodes.add)
+    return f"node {victim.node_id[:8]} killed, back in {planned.details['absent_s']:.0f} s", {}
+
+
+def _controller(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    victim = _pick(stage.nodes.processes(CONTROLLER), planned)
+    victim.kill()
+    return f"controller {victim.pid} killed", {}
+
+
+def _driver(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    victim = _pick(stage.nodes.drivers(), planned)
+    victim.kill()
+    return f"driver {victim.pid} killed", {}
+
+
+def _head(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    # What was to become of the old nodes is of no interest any more.
+    stage.due.clear()
+    stage.nodes.replace_all(stage.size)
+    return "head and all nodes killed; another cluster started", {}
+
+
+def _drain(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    nodes, seconds = stage.nodes, planned.details["deadline_s"]
+    victim = _pick([n for n in nodes.nodes if nodes.processes(WORKER, n)], planned)
+    raylet.drain(victim, "ardm chaos", seconds)
+
+    def take_away() -> None:
+        nodes.kill(victim)
+        stage.later(ABSENT, nodes.add)
+
+    stage.later(seconds, take_away)
+    return f"node {victim.node_id[:8]} drained, gone in {seconds:.0f} s", {"lasts_s": seconds}
+
+
+def _freeze(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    victim = _pick(stage.nodes.processes(WORKER), planned)
+    seconds = planned.details["seconds"]
+    os.kill(victim.pid, signal.SIGSTOP)
+    try:
+        time.sleep(seconds)
+    finally:
+        if victim.is_running():
+            os.kill(victim.pid, signal.SIGCONT)
+    return f"worker {victim.pid} stopped for {seconds:.0f} s", {}
+
+
+def _damage(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    workers = stage.nodes.processes(WORKER)
+    good = stage.watch.good()
+    if len(good) < 2 or not workers:
+        # The promise is to fall back to the checkpoint before the newest: there must be one.
+        raise NoVictim
+    newest, before = good[:2]
+    stage.watch.give_up(newest)
+    fs, where = stage.run.store.fs, stage.run.checkpoint(newest.attempt, newest.step)
+    sizes = fs.find(stage.run.store.path(where), detail=True)
+    path, at = _byte({name: about["size"] for name, about in sizes.items()}, planned.pick)
+    _spoil(fs, path, planned.details["how"], at)
+    _pick(workers, planned).kill()
+    told = f"step {newest.step}: {planned.details['how']} {path.rpartition(f'{where}/')[2]}"
+    return f"{told}, and a worker killed", {"extra_steps": newest.step - before.step}
+
+
+def _byte(sizes: dict[str, int], pick: float) -> tuple[str, int]:
+    """The file that holds some byte of a checkpoint, and where in it; every byte is as likely."""
+    left = int(pick * sum(sizes.values()))
+    for path in sorted(sizes):
+        if left < sizes[path]:
+            return path, left
+        left -= sizes[path]
+    raise NoVictim("an empty checkpoint")
+
+
+def _spoil(fs: Any, path: str, how: str, at: int) -> None:
+    """Cut a file off at a byte, flip a bit of it, or remove the file."""
+    if how == "remove":
+        fs.rm(path)
+        return
+    data = bytearray(fs.cat_file(path))
+    if how == "flip":
+        data[at] ^= 1 << 4
+    else:
+        del data[at:]
+    fs.pipe_file(path, bytes(data))
+
+
+def _storage(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    drawn = planned.details
+    fault = Fault(drawn["what"], drawn["share"], drawn["seconds"], drawn["delay"])
+    stage.proxy.inject(fault)
+    share = "" if fault.share == 1.0 else f" for {fault.share:.0%} of requests"
+    return f"store: {fault.kind}{share}, {fault.seconds:.0f} s", {"lasts_s": fault.seconds}
+
+
+_FAULTS: dict[str, Callable[[Stage, Planned], tuple[str, dict[str, Any]]]] = {
+    "worker": _worker,
+    "node": _node,
+    "controller": _controller,
+    "driver": _driver,
+    "head": _head,
+    "drain": _drain,
+    "freeze": _freeze,
+    "damage": _damage,
+    "storage": _storage,
+}
+
+
+def _pick(victims: list[Any], planned: Planned) -> Any:
+    if not victims:
+        raise NoVictim
+    return victims[int(planned.pick * len(victims))]

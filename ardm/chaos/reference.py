@@ -1,0 +1,102 @@
+"""The run that nobody interrupts: how fast a step is, and with which digest the job ends."""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ardm.errors import JobFailed
+from ardm.runs import goodput
+from ardm.runs.layout import Run
+from ardm.runs.spec import JobSpec
+from ardm.runs.status import status
+from ardm.runs.store import Store
+
+PILOT_STEPS = 12
+
+SHARE = 0.5
+"""Of the time among faults that is expected to go into steps that count, at the reference's pace:
+the rest goes into recoveries, and into cluster and workers sharing the machine's processors."""
+
+FEWEST, MOST = 60, 200_000
+"""Steps of a run among faults."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """The command line, on one job file.
+
+    Attributes:
+        file: the job.
+        overrides: as with `--set`.
+        environment: variables.
+        log: what the command says is added there.
+    """
+
+    file: Path
+    overrides: Sequence[str]
+    environment: Mapping[str, str]
+    log: Path
+
+    def __call__(self, name: str, store: str, run: str, *more: str) -> int:
+        """Run `ardm NAME` to its end; its exit code."""
+        sets = [word for item in self.overrides for word in ("--set", item)]
+        command = [
+            str(Path(sys.executable).with_name("ardm")), name, str(self.file),
+            "--store", store, "--run", run, *sets, *more,
+        ]  # fmt: skip
+        with self.log.open("ab") as out:
+            return subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.environment
+            ).returncode
+
+    def tail(self) -> str:
+        """The end of what the commands said."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+
+
+def steps_for(command: Command, store: str, seconds: float) -> int:
+    """Training steps that take about so long among faults, from the pace of a few of them.
+
+    Args:
+        command: the command line on the job.
+        store: for the run that is measured.
+        seconds: that the run among faults is to take.
+    """
+    few = [f"training.steps={PILOT_STEPS}", "training.warmup=0", "evaluation.final_images=8"]
+    _train(command, store, "pilot", [*few, "evaluation.samples=0"])
+    found = goodput.records(Run(Store(store), "pilot"))
+    step_s = goodput.accounts(found, found[-1].ended or 0.0)[-1].step_s or 0.0
+    return round(min(max(SHARE * seconds / max(step_s, 1e-6), FEWEST), MOST))
+
+
+def train(command: Command, store: str) -> str:
+    """Train without interruption.
+
+    Returns:
+        The final digest.
+
+    Raises:
+        JobFailed: the command failed, or its last checkpoint does not verify.
+    """
+    _train(command, store, "reference", [])
+    digest = status(Run(Store(store), "reference"), {})["digest"]
+    if digest is None:
+        raise JobFailed("the uninterrupted run left no checkpoint that verifies")
+    return str(digest)
+
+
+def with_steps(spec: JobSpec, overrides: Sequence[str], steps: int) -> list[str]:
+    """Overrides that make a job so long; its warm-up must fit."""
+    more = [f"training.steps={steps}"]
+    if spec.training.warmup > steps:
+        more.append(f"training.warmup={steps}")
+    return [*overrides, *more]
+
+
+def _train(command: Command, store: str, run: str, more: list[str]) -> None:
+    sets = [word for item in more for word in ("--set", item)]
+    code = command("train", store, run, "--no-progress", *sets)
+    if code:
+        raise JobFailed(f"the uninterrupted run ended with exit code {code}:\n{command.tail()}")

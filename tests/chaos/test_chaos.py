@@ -1,0 +1,92 @@
+"""`ardm chaos` as a person types it: a short run among faults, and its end at a signal."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ardm.chaos import run as chaotic
+from ardm.errors import JobFailed
+from tests.cluster.conftest import ARDM, TINY, Ardm, wait_until
+
+SEED, KINDS = 1, "worker,drain,damage,storage"
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_a_run_among_faults_keeps_every_promise(tmp_path: Path) -> None:
+    command = [
+        ARDM, "chaos", str(TINY), "--minutes", "1", "--every", "14", "--seed", str(SEED),
+        "--faults", KINDS, "--json", "--keep", str(tmp_path),
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=560, env=marking(tmp_path)
+    )
+    assert done.returncode == 0, done.stderr
+    print(done.stderr)
+    told = json.loads(done.stdout)
+    assert told["broken"] == []
+    assert told["equal"]
+    assert len(told["kinds"]) >= 2
+    assert told["recoveries"] >= 1
+    assert told["state"] == "completed"
+    assert not marked(tmp_path)
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+def test_a_signal_ends_it_with_all_that_was_started(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = [ARDM, "chaos", str(TINY), "--set", "training.steps=5", "--set", "training.warmup=0"]
+    before = leftovers()
+    with log.open("w") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=marking(tmp_path))
+    wait_until(lambda: "starting a Ray cluster" in log.read_text() or process.poll() is not None)
+    wait_until(
+        lambda: any("raylet" in p.name() for p in marked(tmp_path)) or process.poll() is not None
+    )
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 130, log.read_text()
+    assert not marked(tmp_path)
+    assert leftovers() == before
+
+
+def test_broken_promises_end_the_command_with_all_of_them() -> None:
+    chaotic.require_kept({"broken": [], "seed": 3})
+    with pytest.raises(JobFailed, match=r"2 promises were broken \(seed 3\):\n  one\n  two"):
+        chaotic.require_kept({"broken": ["one", "two"], "seed": 3})
+    assert JobFailed.exit_code == 3
+
+
+def test_unknown_kinds_are_refused_with_those_that_exist(tmp_path: Path) -> None:
+    said = Ardm(str(tmp_path))("chaos", str(TINY), "--faults", "worker,flood", code=2).stderr
+    assert "--faults flood" in said
+    assert "SIGKILL of a worker's process" in said
+
+
+def marking(folder: Path) -> dict[str, str]:
+    """An environment by which all processes of a command are known."""
+    return dict(os.environ) | {"ARDM_TEST_OF_CHAOS": str(folder)}
+
+
+def marked(folder: Path) -> list[psutil.Process]:
+    """The processes that live with the environment of `marking`."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("ARDM_TEST_OF_CHAOS") == str(folder):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def leftovers() -> set[Path]:
+    """Folders of runs among faults and of their clusters."""
+    temporary = Path(tempfile.gettempdir())
+    return {*temporary.glob("ardm-chaos-*"), *temporary.glob("ardm-ray-*")}

@@ -1,0 +1,58 @@
+"""Which fault comes when."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as some
+
+from ardm.chaos import storage_faults
+from ardm.chaos.schedule import FIRST, KINDS, schedule
+
+seeds = some.integers(0, 2**63)
+lengths = some.floats(0.0, 3600.0)
+gaps = some.floats(1.0, 300.0)
+kinds = some.lists(some.sampled_from(sorted(KINDS)), min_size=1, unique=True)
+
+
+@given(seeds, lengths, kinds, gaps)
+def test_the_same_seed_gives_the_same_faults(seed, seconds, chosen, every):
+    assert schedule(seed, seconds, chosen, every) == schedule(seed, seconds, chosen, every)
+
+
+@given(seeds, lengths, kinds, gaps)
+def test_faults_come_in_time_and_in_order(seed, seconds, chosen, every):
+    moments = [fault.time for fault in schedule(seed, seconds, chosen, every)]
+    assert all(FIRST <= moment <= seconds + 0.1 for moment in moments)
+    slack = 0.11  # moments are rounded
+    assert all(
+        0.6 * every - slack <= b - a <= 1.4 * every + slack for a, b in itertools.pairwise(moments)
+    )
+
+
+@given(seeds, kinds)
+def test_every_kind_comes_once_before_any_comes_again(seed, chosen):
+    found = [fault.kind for fault in schedule(seed, 3600, chosen, 30.0)]
+    size = len(chosen)
+    rounds = [found[i : i + size] for i in range(0, len(found) - size + 1, size)]
+    assert len(rounds) >= 2
+    assert all(sorted(one) == sorted(chosen) for one in rounds)
+
+
+@given(seeds)
+def test_a_longer_run_begins_as_a_shorter_one(seed):
+    short, long = schedule(seed, 300), schedule(seed, 3000)
+    assert len(short) > 2
+    assert long[: len(short)] == short
+
+
+@given(seeds)
+def test_faults_of_the_store_are_ones_that_the_proxy_knows(seed):
+    drawn = [f.details for f in schedule(seed, 3600, ["storage"])]
+    for what in drawn:
+        fault = storage_faults.Fault(what["what"], what["share"], what["seconds"], what["delay"])
+        assert 15 <= fault.seconds <= 60
+        assert 0 < fault.share <= 1
+
+
+def test_other_seeds_give_other_faults():
+    assert len({str(schedule(seed, 600)) for seed in range(50)}) == 50
