@@ -16,7 +16,7 @@ RUN_OR_JOB = $(or $(RUN),--job $(JOB))
 SETS := $(foreach item,$(SET),--set $(item))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup submit status watch logs stop pull sample evaluate report plan chaos bench check test \
+.PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report plan chaos bench check test \
         lint fix cluster-up cluster-down gcs-emulator down clean lock
 
 help: ## list the targets
@@ -58,6 +58,12 @@ sample: setup ## draw a grid of images from RUN
 
 evaluate: setup ## the test NELBO of RUN
 	@$(ARDM) evaluate $(RUN_OR_JOB)
+
+policy: setup ## what fewer network calls per image of RUN cost
+	@$(ARDM) policy $(RUN_OR_JOB)
+
+inpaint: setup ## complete halves of test images with RUN
+	@$(ARDM) inpaint $(RUN_OR_JOB)
 
 report: setup ## goodput and cost of RUN
 	@$(ARDM) report $(RUN_OR_JOB)
