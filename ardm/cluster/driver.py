@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import ray
+from ray.exceptions import RayActorError
 
 from ardm.cluster import workers
 from ardm.errors import ArdmError, JobFailed
@@ -19,6 +21,9 @@ from ardm.runs.spec import JobSpec
 from ardm.runs.store import Store
 
 log = logging.getLogger("ardm.driver")
+
+SHORT_LIFE, SHORT_LIVES = 60.0, 3
+"""Seconds within which a controller that dies has done nothing, and how many in a row may."""
 
 STOP_PATIENCE = 20.0
 """Seconds that a driver waits to be stopped after its run has been stopped."""
@@ -45,7 +50,7 @@ def _drive(run: Run, submission: str) -> None:
     ray.init(logging_level=logging.WARNING)
     gpu = _use_gpu(spec)
     _stop_on_sigterm(run)
-    workers.fit(run, spec, submission, gpu=gpu)
+    _fit(lambda: workers.fit(run, spec, submission, gpu=gpu))
     number = max(run.attempts())
     event = control.ended(run, number)
     if event is None:
@@ -57,6 +62,32 @@ def _drive(run: Run, submission: str) -> None:
     if error := to_error(outcome):
         raise error
     print(f"ardm: {run.name} completed {event['step']} steps")
+
+
+def _fit(fit: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+    """Train, with another controller of Ray Train whenever one dies; nobody else starts it again.
+
+    Args:
+        fit: returns when an attempt has ended the job.
+        clock: monotonic seconds.
+
+    Raises:
+        JobFailed: controllers die one after the other.
+    """
+    short = 0
+    while True:
+        begin = clock()
+        try:
+            return fit()
+        except RayActorError as error:
+            short = short + 1 if clock() - begin < SHORT_LIFE else 0
+            reason = str(error).splitlines()[0]
+            if short >= SHORT_LIVES:
+                raise JobFailed(
+                    f"{short} controllers of Ray Train died within {SHORT_LIFE:.0f} s each; the "
+                    f"last one: {reason}. See `ray job logs`, then submit the run again."
+                ) from error
+            log.warning("Ray Train's controller died (%s); another one goes on", reason)
 
 
 def _use_gpu(spec: JobSpec) -> bool:
