@@ -28,6 +28,7 @@ from ardm.training.lanes import use_cores  # noqa: E402
 use_cores(4)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares costly fixtures stays in one process: a file, and all that needs a cluster."""
     for item in items:
