@@ -8,6 +8,7 @@ several devices, one for each core, and gives each of them shards of its own.
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import jax
@@ -21,14 +22,16 @@ fixed, they depend neither on the cores nor on the lanes, of which there are nev
 
 
 def use_cores(cores: int) -> None:
-    """Take the CPU as so many devices; to be called before JAX touches one.
+    """Take the CPU as so many devices; too late, and without effect, once JAX has touched one.
 
     Args:
         cores: that this process may keep busy.
     """
     # XLA's own name for the size of its pool on CPU.
     os.environ["NPROC"] = str(THREADS)
-    jax.config.update("jax_num_cpu_devices", min(_power_of_two(cores), THREADS))
+    # In a notebook JAX may have its devices already; then the work is done on those.
+    with suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", min(_power_of_two(cores), THREADS))
 
 
 def cores_here() -> int:
