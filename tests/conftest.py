@@ -4,9 +4,11 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jaxtyping import install_import_hook
+from xdist.scheduler import LoadScopeScheduling
 
 from ardm.chaos import emulator as gcs_emulator
 
@@ -28,12 +30,17 @@ from ardm.training.lanes import use_cores  # noqa: E402
 use_cores(4)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares costly fixtures stays in one process: a file, and all that needs a cluster."""
-    for item in items:
-        cluster = item.get_closest_marker("cluster") is not None
-        item.add_marker(pytest.mark.xdist_group("cluster" if cluster else item.path.stem))
+class Together(LoadScopeScheduling):
+    """Keeps in one process what shares costly fixtures: a file, and all that needs a cluster."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "cluster" if file.startswith(("tests/cluster/", "tests/chaos/")) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Called by pytest-xdist."""
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
