@@ -48,6 +48,7 @@ class Fault:
         seconds: until it is over by itself; None for until it is ended.
         delay: seconds, of a slow answer.
         under: only requests that name an object with this in its path (`checkpoints`).
+        writes: only requests that change something.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Fault:
     seconds: float | None = None
     delay: float = 1.0
     under: str = ""
+    writes: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -105,7 +107,9 @@ class Proxy:
             server.shutdown()
             server.server_close()
 
-    def fate(self, path: str, body: bytes) -> tuple[Fault | None, threading.Event, float]:
+    def fate(
+        self, method: str, path: str, body: bytes
+    ) -> tuple[Fault | None, threading.Event, float]:
         """What happens to a request; what tells that faults are over; and seconds until then."""
         with self._lock:
             fault, left = self._fault, self._until - time.monotonic()
@@ -113,6 +117,7 @@ class Proxy:
             named = fault is not None and (
                 fault.under in path or fault.under.encode() in body[:2000]
             )
+            named = named and not (fault and fault.writes and method in ("GET", "HEAD"))
             if fault is None or left <= 0 or not named or self._random.random() >= fault.share:
                 fault = None
             self.counts[fault.kind if fault else "passed"] += 1
@@ -213,7 +218,7 @@ class _Passing(_Handler):
 
     def pass_on(self) -> None:
         body = self.body()
-        fault, healed, left = self.server.proxy.fate(self.path, body)
+        fault, healed, left = self.server.proxy.fate(self.command, self.path, body)
         kind = fault.kind if fault else ""
         if fault and kind == "slow":
             time.sleep(fault.delay)
