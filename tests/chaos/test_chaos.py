@@ -17,6 +17,12 @@ from tests.cluster.conftest import ARDM, TINY, Ardm, wait_until
 SEED, KINDS = 1, "worker,drain,damage,storage"
 
 
+needs_minutes = pytest.mark.skipif(
+    "ARDM_TEST_CHAOS" not in os.environ, reason="takes minutes: ARDM_TEST_CHAOS=1 make test"
+)
+
+
+@needs_minutes
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
 def test_a_run_among_faults_keeps_every_promise(tmp_path: Path) -> None:
@@ -38,6 +44,7 @@ def test_a_run_among_faults_keeps_every_promise(tmp_path: Path) -> None:
     assert not marked(tmp_path)
 
 
+@needs_minutes
 @pytest.mark.cluster
 @pytest.mark.timeout(300)
 def test_a_signal_ends_it_with_all_that_was_started(tmp_path: Path) -> None:
