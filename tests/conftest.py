@@ -25,9 +25,14 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # The shapes and types in the signatures are checked at every call.
 install_import_hook(["ardm.model", "ardm.training"], "beartype.beartype")
 
+import jax  # noqa: E402
+
 from ardm.training.lanes import use_cores  # noqa: E402
 
 use_cores(4)
+# For the processes that the tests start. This one compiles so much that jaxlib (0.10.2) was seen to
+# crash when it wrote one more program to the cache.
+jax.config.update("jax_enable_compilation_cache", False)
 
 
 class Together(LoadScopeScheduling):

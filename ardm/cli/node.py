@@ -32,7 +32,10 @@ def node_agent(
     from ardm.cluster import node_agent as agent
     from ardm.cluster import raylet
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # A library may have set up logging by being imported.
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
+    )
     node = raylet.find(node_id, address, START_PATIENCE)
     notices: agent.Notices = agent.Notices()
 

@@ -36,7 +36,10 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("submission")
     args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # A library may have set up logging by being imported.
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
+    )
     run = Run(Store(args.store), args.run)
     try:
         _drive(run, args.submission)
