@@ -96,7 +96,7 @@ lint: setup
 	$(BIN)/mypy
 
 test: setup ## all tests
-	$(BIN)/python -m pytest --numprocesses=auto
+	$(BIN)/python -m pytest --numprocesses=logical
 
 bench: setup ## time a training step, in pairs
 	@$(BIN)/python benchmarks/step.py $(JOB_FILE)
