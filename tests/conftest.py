@@ -29,10 +29,7 @@ import jax  # noqa: E402
 
 from ardm.training.lanes import use_cores  # noqa: E402
 
-use_cores(4)
-# For the processes that the tests start. This one compiles so much that jaxlib (0.10.2) was seen to
-# crash when it wrote one more program to the cache.
-jax.config.update("jax_enable_compilation_cache", False)
+use_cores(2)
 
 
 class Together(LoadScopeScheduling):
@@ -46,6 +43,16 @@ class Together(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Called by pytest-xdist."""
     return Together(config, log)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs() -> Iterator[None]:
+    """Every compiled program holds some of the memory maps that Linux allows a process (65,530).
+
+    With the programs of all tests in one process, the compiler crashed for want of one more.
+    """
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -85,13 +85,11 @@ def test_any_number_of_workers_that_divides_the_shards_gives_the_same_bits(begin
     assert [i for start, stop in shares for i in range(start, stop)] == list(range(8))
 
 
-@pytest.mark.parametrize(("size", "lanes"), [(1, 2), (1, 4), (2, 2)])
-def test_any_number_of_lanes_gives_the_same_bits(begin, size, lanes):
-    alone, metrics, _ = two_steps(Alone(), begin, lanes=1)
-    found = together(size, lambda member: two_steps(member, begin, lanes=lanes))
-    for state, told, _ in found:
-        assert bits(state) == bits(alone)
-        assert bits(told[:2]) == bits(metrics[:2])
+def test_a_second_lane_gives_the_same_bits(begin):
+    state, metrics, _ = two_steps(Alone(), begin, lanes=1)
+    found, told, _ = two_steps(Alone(), begin, lanes=2)
+    assert bits(found) == bits(state)
+    assert bits(told[:2]) == bits(metrics[:2])
 
 
 def test_the_bits_are_the_same_with_the_compiler_as_users_have_it():
@@ -105,7 +103,7 @@ def test_the_bits_are_the_same_with_the_compiler_as_users_have_it():
         check=True,
     )
     digests = done.stdout.split()
-    assert len(digests) == 8
+    assert len(digests) == 9
     assert len(set(digests)) == 1
 
 
