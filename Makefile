@@ -16,7 +16,7 @@ RUN_OR_JOB = $(or $(RUN),--job $(JOB))
 SETS := $(foreach item,$(SET),--set $(item))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report plan chaos bench check test \
+.PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report plan chaos bench bench-recovery check test \
         lint fix cluster-up cluster-down gcs-emulator down clean lock
 
 help: ## list the targets
@@ -96,10 +96,14 @@ lint: setup
 	$(BIN)/mypy
 
 test: setup ## all tests
-	$(BIN)/python -m pytest --numprocesses=logical
+	$(BIN)/python -m pytest --numprocesses=logical --no-loadscope-reorder
 
 bench: setup ## time a training step, in pairs
 	@$(BIN)/python benchmarks/step.py $(JOB_FILE)
+
+bench-recovery: JOB = smoke
+bench-recovery: setup ## time from the kill of a worker to the next step, beside Ray Train's defaults
+	@$(BIN)/python benchmarks/recovery.py $(JOB_FILE)
 
 fix: setup ## format and mend what the linter can
 	$(BIN)/ruff check --fix .

@@ -5,6 +5,8 @@ The data know only themselves.
 
 import ast
 import gc
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -79,8 +81,8 @@ def test_the_science_knows_no_cluster_no_checkpoint_library_and_no_command_line(
     assert not {name.split(".")[0] for name in imports(file)} & KEPT_FROM_SCIENCE
 
 
-def test_one_file_alone_imports_ray_train():
-    assert files_importing("ray.train") == {"cluster/workers.py"}
+def test_two_files_alone_import_ray_train():
+    assert files_importing("ray.train") == {"cluster/workers.py", "cluster/scaling.py"}
 
 
 def test_one_file_alone_imports_orbax():
@@ -89,3 +91,10 @@ def test_one_file_alone_imports_orbax():
 
 def test_ray_is_known_to_the_cluster_and_the_layers_above_alone():
     assert {layer(file) for file in files_importing("ray")} <= {"cluster", "chaos", "cli"}
+
+
+@pytest.mark.parametrize("module", ["ardm.cli.main", "ardm.cluster.driver"])
+def test_the_command_line_and_the_driver_start_without_what_takes_seconds_to_import(module):
+    found = f"import sys, {module}; print({{'jax', 'orbax', 'flax'}} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", found], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "set()"

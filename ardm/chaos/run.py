@@ -91,7 +91,7 @@ def chaos(plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
         proxy = stack.enter_context(storage_faults.serve(address, plan.seed))
         stormy = base | emulator.settings(proxy.address)
         cluster = stack.enter_context(nodes(stormy))
-        size = job.scaling.workers + SPARE
+        size = job.scaling.most + SPARE
         _fill(cluster, size, tell)
         run = Run(Store(f"gs://{BUCKET}/runs"), NAME)
         watch = stack.enter_context(Watch(run))

@@ -54,7 +54,7 @@ def _drive(run: Run, submission: str) -> None:
     gpu = _use_gpu(spec)
     _stop_on_sigterm(run)
     _fit(lambda: workers.fit(run, spec, submission, gpu=gpu))
-    number = max(run.attempts())
+    number = max(control.attempts_of(run, submission), default=0)
     event = control.ended(run, number)
     if event is None:
         raise JobFailed(f"attempt {number} of {run.name} ended without a word")
@@ -95,7 +95,7 @@ def _fit(fit: Callable[[], None], clock: Callable[[], float] = time.monotonic) -
 
 def _use_gpu(spec: JobSpec) -> bool:
     if spec.scaling.accelerator == "auto":
-        return ray.cluster_resources().get("GPU", 0) >= spec.scaling.workers
+        return ray.cluster_resources().get("GPU", 0) >= spec.scaling.fewest
     return spec.scaling.accelerator == "gpu"
 
 

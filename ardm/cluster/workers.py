@@ -1,18 +1,22 @@
-"""The workers under Ray Train. The only file that imports it."""
+"""The workers under Ray Train; beside `scaling.py` the only file that imports it."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train
-from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train._internal.utils import get_address_and_port
 from ray.train.backend import Backend, BackendConfig
-from ray.train.v2._internal.execution.context import get_train_context
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
+from ardm.cluster import spare
+from ardm.cluster.scaling import DRAIN, LOOK, RESIZE, policy
 from ardm.runs.layout import Run
 from ardm.runs.spec import JobSpec
 
@@ -20,31 +24,20 @@ from ardm.runs.spec import JobSpec
 _SETTINGS = {
     # Ray's 2 s and 5 s would be a good part of a notice of 30 s.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "0.5",
+    # Our scaling policy sees to preemptions, without a process of its own.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    # A worker that hangs is given up long before the ten minutes that Ray allows it.
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "60",
     # Longer than a cloud machine takes to come up; a local Ray has a shorter one of its own.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",
 }
 
 
+_NOT_NEEDED = (DatasetsCallback, PlacementGroupCleanerCallback)
+
+
 class Restart(Exception):
     """Ends a worker whose run must go on; Ray takes a plain return for the end of the job."""
-
-
-class Drain:
-    """Whether Ray drains the node of a worker of this group; looked at in every step.
-
-    Ray's own `get_preemption_info` is a collective of all workers (4-7 ms); the flag that it hands
-    round is in this process (Ray 2.60), and the step hands it round with the gradients anyway.
-    """
-
-    @property
-    def reason(self) -> str | None:
-        """Which workers lose their machine; None if none does."""
-        info = get_train_context().preemption_context.preemption_info
-        if info is None:
-            return None
-        ranks = ", ".join(map(str, info.preempted_ranks))
-        return f"Ray drains the node of rank {ranks}"
 
 
 def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
@@ -59,22 +52,46 @@ def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
     for name, seconds in _SETTINGS.items():
         os.environ.setdefault(name, seconds)
     resources = {"CPU": 1.0} | ({"GPU": 1.0} if gpu else {})
-    trainer = DataParallelTrainer(
+    scaling = spec.scaling
+    fixed = scaling.fewest == scaling.most
+    trainer = _Trainer(
         _work,
         train_loop_config={"store": run.store.uri, "run": run.name, "submission": submission},
-        backend_config=JaxProcesses(gpu=gpu),
+        backend_config=JaxProcesses(gpu=gpu, warm_spares=scaling.warm_spares),
         scaling_config=ScalingConfig(
-            num_workers=spec.scaling.workers, use_gpu=gpu, resources_per_worker=resources
+            num_workers=scaling.most if fixed else (scaling.fewest, scaling.most),
+            use_gpu=gpu,
+            resources_per_worker=resources,
+            elastic_resize_monitor_interval_s=LOOK,
         ),
-        run_config=RunConfig(
+        run_config=RunConfig(  # type: ignore[arg-type]
             name=submission,
             # Ray keeps a little bookkeeping there; our truth is the run directory.
             storage_path=str(Path("~/.cache/ardm/ray-results").expanduser()),
+            worker_runtime_env={"env_vars": spare.ENVIRONMENT},
             # A preemption is a failure to Ray. The run's own guards end a crash loop.
             failure_config=FailureConfig(max_failures=-1),
         ),
     )
+    trainer.sizes = scaling.sizes(spec.training.grad_shards)
     trainer.fit()
+
+
+class _Trainer(DataParallelTrainer):
+    """Ray's trainer with our scaling, and without what it starts for data sets of Ray's.
+
+    Each of its helpers is a Python of its own, which imports as much as a worker does.
+    """
+
+    sizes: Sequence[int] = ()
+
+    def _initialize_and_run_controller(self, **parts: Any) -> Any:
+        parts["scaling_policy"] = policy(self.scaling_config, self.sizes)
+        return super()._initialize_and_run_controller(**parts)
+
+    def _create_default_callbacks(self) -> list[Any]:
+        every = super()._create_default_callbacks()
+        return [callback for callback in every if not isinstance(callback, _NOT_NEEDED)]
 
 
 @dataclass
@@ -86,6 +103,7 @@ class JaxProcesses(BackendConfig):
     """
 
     gpu: bool = False
+    warm_spares: bool = True
     heartbeat_s: int = 10
     start_s: int = 60
     shutdown_s: int = 10
@@ -110,15 +128,15 @@ class _JaxBackend(Backend):
 
 def _join(address: str, size: int, rank: int, config: JaxProcesses) -> None:
     """Make this worker's process one JAX process of the group; before JAX touches a device."""
-    if config.gpu:
-        # Ray shows a worker the GPUs of all workers on its node.
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(ray.get_gpu_ids()[0])
-    else:
-        os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
 
     from ardm.training.lanes import cores_here, use_cores
 
+    if config.gpu:
+        # Ray shows a worker the GPUs of all workers on its node.
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(ray.get_gpu_ids()[0])
+    else:
+        jax.config.update("jax_platforms", "cpu")
     use_cores(cores_here() // ray.train.get_context().get_local_world_size())
 
     if size > 1:
@@ -131,11 +149,13 @@ def _join(address: str, size: int, rank: int, config: JaxProcesses) -> None:
             initialization_timeout=config.start_s,
             shutdown_timeout_seconds=config.shutdown_s,
         )
+    if config.warm_spares:
+        spare.keep_one()
 
 
 def _work(config: dict[str, Any]) -> None:
     """What each worker runs."""
-    from ardm.runs import catalogue
+    from ardm.runs import catalogue, control
     from ardm.runs.compilation import write_from_every_process
     from ardm.runs.outcome import ENDS_THE_JOB
     from ardm.runs.place import Place
@@ -150,6 +170,11 @@ def _work(config: dict[str, Any]) -> None:
     else:
         group = Alone()
     about = {"submission": config["submission"], "node": ray.get_runtime_context().get_node_id()}
-    ended = run_attempt(run, catalogue.read_spec(run), Place(group, Drain(), about))
-    if ended.kind not in ENDS_THE_JOB:
-        raise Restart(f"{ended.kind} at step {ended.step}: {ended.reason}")
+    place = Place(group, DRAIN, about, RESIZE)
+    ended = run_attempt(run, catalogue.read_spec(run), place)
+    if ended.kind in ENDS_THE_JOB:
+        return
+    if ended.kind == "superseded" and control.taken_over(run, config["submission"]):
+        # To claim the run again would end the other attempt, which would do the same in turn.
+        return
+    raise Restart(f"{ended.kind} at step {ended.step}: {ended.reason}")

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ardm.runs import checkpoints, ledger
+from ardm.runs import ledger
 from ardm.runs.layout import Run
+
+_ORDERLY = ("preempted", "resized", "stopped", "superseded", "completed")
 
 
 def request_stop(run: Run) -> int | None:
@@ -72,7 +74,7 @@ def crash_loop(run: Run, number: int, limit: int) -> CrashLoop | None:
             break
         events = ledger.read(run, earlier)
         end = ledger.last(events, "ended")
-        orderly = end and end["outcome"] in ("preempted", "stopped", "superseded", "completed")
+        orderly = end and end["outcome"] in _ORDERLY
         # A machine that goes away while the store is down cannot save; that is nobody's failure.
         if orderly or ledger.last(events, "notice") or _came_further(run, earlier, events):
             break
@@ -82,6 +84,9 @@ def crash_loop(run: Run, number: int, limit: int) -> CrashLoop | None:
 
 
 def _came_further(run: Run, number: int, events: list[ledger.Event]) -> bool:
+    # Orbax and JAX take seconds to import, and neither a command line nor a driver needs them.
+    from ardm.runs import checkpoints
+
     began = ledger.last(events, "restored")
     beyond = began["step"] if began else -1
     return any(
@@ -101,6 +106,16 @@ def failure(run: Run, number: int) -> ledger.Event | None:
             if event:
                 return event
     return None
+
+
+def attempts_of(run: Run, submission: str) -> list[int]:
+    """The attempts that belong to a submission, in order."""
+    return [number for number in run.attempts() if _submission(run, number) == submission]
+
+
+def taken_over(run: Run, submission: str) -> bool:
+    """Whether the newest attempt is somebody else's than that submission's."""
+    return _submission(run, max(run.attempts(), default=0)) != submission
 
 
 def _submission(run: Run, number: int) -> Any:

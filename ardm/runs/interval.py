@@ -27,8 +27,8 @@ from statistics import median
 from typing import Protocol
 
 from ardm.runs import goodput
+from ardm.runs.config import CheckpointConfig
 from ardm.runs.layout import Run
-from ardm.runs.spec import CheckpointConfig
 
 SHORTEST, LONGEST = 5.0, 600.0
 """Bounds in seconds of a chosen interval: a store is not written to all the time, and even where

@@ -16,7 +16,7 @@ from ardm.runs.ledger import Ledger
 from ardm.runs.outcome import Outcome
 from ardm.runs.pace import Pace
 from ardm.runs.patience import Patience, persist
-from ardm.runs.place import NOTHING, PREEMPT, STOP, SUPERSEDED, Place
+from ardm.runs.place import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Place
 from ardm.runs.recorder import LAST_WORDS, Recorder
 from ardm.runs.saver import Saver
 from ardm.runs.spec import JobSpec
@@ -139,10 +139,11 @@ class Leader:
         try:
             saver.finish(step, state, patience)
         except SaveFailed as error:
-            if self._noticed is None:
+            if self._noticed is None and flag != RESIZE:
                 raise
-            # Another machine does these steps again, and may find the store in order.
-            return Outcome("storage_fault", step, f"{self._place.notice.reason}; {error}")
+            # Another group does these steps again, and may find the store in order.
+            why = self._place.notice.reason or self._place.resize.reason
+            return Outcome("storage_fault", step, f"{why}; {error}")
         if flag:
             return self._broken_off(flag, step)
         try:
@@ -158,6 +159,8 @@ class Leader:
             return Outcome("superseded", step, "a newer attempt holds the run")
         if flag == STOP:
             return Outcome("stopped", step, "asked to stop; saved")
+        if flag == RESIZE:
+            return Outcome("resized", step, f"{self._place.resize.reason}; saved")
         reason = self._place.notice.reason or "another worker got a notice"
         return Outcome("preempted", step, f"{reason}; saved")
 
@@ -220,7 +223,9 @@ class Leader:
                 self._noticed = time.monotonic()
                 self._ledger.add("notice", step=self._step, reason=reason)
             return PREEMPT
-        return STOP if self._recorder.stop_requested else NOTHING
+        if self._recorder.stop_requested:
+            return STOP
+        return RESIZE if self._place.resize.reason else NOTHING
 
     def _patience(self, seconds: float, on_notice: float) -> Patience:
         """So many seconds from now; or so many from a notice, if there is or comes one."""

@@ -4,14 +4,13 @@ import traceback
 from dataclasses import dataclass
 from typing import Literal
 
-import jax
-
 from ardm.errors import ArdmError, InputError, JobFailed, SaveFailed, Superseded
 
 Kind = Literal[
     "completed",  # the last step is done and saved
     "stopped",  # asked to by `ardm stop`; saved
     "preempted",  # notice or signal; saved
+    "resized",  # the group goes on with another number of workers; saved
     "superseded",  # a newer attempt holds the run
     "worker_lost",  # another worker of the group vanished
     "storage_fault",  # the store failed where it could not be waited for; elsewhere it may answer
@@ -46,6 +45,8 @@ class Outcome:
 
 def of_error(error: BaseException, step: int, group_size: int) -> Outcome:
     """The outcome that an exception of the training loop means."""
+    import jax
+
     line = f"{type(error).__name__}: {error}".splitlines()[0][:300]
     detail = "".join(traceback.format_exception(error))
     if isinstance(error, Superseded):

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ardm.training.group import Group
+if TYPE_CHECKING:  # JAX takes seconds to import, and those who only give notice do not need it
+    from ardm.training.group import Group
 
-NOTHING, STOP, PREEMPT, SUPERSEDED = range(4)
+NOTHING, RESIZE, STOP, PREEMPT, SUPERSEDED = range(5)
 """Flags that a worker can raise; the largest one counts."""
 
 
@@ -21,7 +22,7 @@ class Warned(Protocol):
 
 @dataclass
 class Notice:
-    """Set from a signal handler."""
+    """Set by whoever has a reason, such as a signal handler."""
 
     reason: str | None = None
 
@@ -32,10 +33,12 @@ class Place:
 
     Attributes:
         group: the workers.
-        notice: looked at once per step.
+        notice: that the machine goes away; looked at once per step.
         about: put into the claim, beside what every claim holds.
+        resize: that the group is to go on with another number of workers.
     """
 
-    group: Group
+    group: "Group"
     notice: Warned
     about: Mapping[str, Any] = field(default_factory=dict)
+    resize: Notice = field(default_factory=Notice)

@@ -10,12 +10,12 @@ import jax
 
 from ardm.errors import SaveFailed, Superseded
 from ardm.runs import attempt, checkpoints, retention
+from ardm.runs.config import CheckpointConfig
 from ardm.runs.digest import digest
 from ardm.runs.interval import interval_of
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
 from ardm.runs.patience import BACK_OFF, LONGEST_BACK_OFF, Patience, in_background
-from ardm.runs.spec import CheckpointConfig
 from ardm.runs.stalls import Stalls
 
 log = logging.getLogger(__name__)

@@ -16,9 +16,9 @@ from ardm.runs.compilation import share_cache
 from ardm.runs.layout import Run
 from ardm.runs.leader import Leader
 from ardm.runs.ledger import Ledger
-from ardm.runs.outcome import Outcome
+from ardm.runs.outcome import Kind, Outcome
 from ardm.runs.patience import Patience, persist
-from ardm.runs.place import NOTHING, PREEMPT, STOP, SUPERSEDED, Place, Warned
+from ardm.runs.place import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Place, Warned
 from ardm.runs.spec import JobSpec
 from ardm.training.loop import train
 from ardm.training.memory import keep_freed_memory
@@ -29,6 +29,14 @@ log = logging.getLogger(__name__)
 
 CLAIM_PATIENCE = 60.0
 """Seconds for which a store that fails at the claim is asked again."""
+
+_OF_FLAG: dict[int, Kind] = {
+    NOTHING: "completed",
+    RESIZE: "resized",
+    STOP: "stopped",
+    PREEMPT: "preempted",
+    SUPERSEDED: "superseded",
+}
 
 TELL_PATIENCE = 10.0
 """Seconds that a worker other than rank 0 takes to leave word of its failure."""
@@ -107,8 +115,7 @@ def _follow(run: Run, spec: JobSpec, place: Place) -> Outcome:
         return _tell(
             run, message["attempt"], place, outcome.of_error(error, step, place.group.size)
         )
-    kinds = {NOTHING: "completed", STOP: "stopped", PREEMPT: "preempted", SUPERSEDED: "superseded"}
-    return Outcome(kinds[flag], step, "as rank 0")  # type: ignore[arg-type]
+    return Outcome(_OF_FLAG[flag], step, "as rank 0")
 
 
 def _tell(run: Run, number: int, place: Place, ended: Outcome) -> Outcome:

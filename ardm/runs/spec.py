@@ -5,65 +5,20 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, get_args
 
 import yaml
-from pydantic import (
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import Field, NonNegativeInt, ValidationError
 
 from ardm.config import Section
 from ardm.data.config import DataConfig, describe
 from ardm.errors import SpecError
 from ardm.model.config import ModelConfig
 from ardm.model.config import faults as model_faults
+from ardm.runs.config import CheckpointConfig, ScalingConfig
 from ardm.training.config import EvaluationConfig, TrainingConfig
 
 NAME = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"
-
-
-def _seconds_or_auto(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    """One fault for the field, instead of one for each kind of value that it may have."""
-    try:
-        return check(value)
-    except ValidationError as error:
-        expected = {"expected": "'auto'"}
-        raise PydanticCustomError(
-            "seconds_or_auto", "Expected seconds (0 or more) or 'auto'", expected
-        ) from error
-
-
-class CheckpointConfig(Section):
-    """When checkpoints are written and which of them are kept."""
-
-    interval: Annotated[
-        Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | Literal["auto"],
-        WrapValidator(_seconds_or_auto),
-    ] = 30.0
-    """Seconds between the starts of two saves; `auto` chooses them while the run goes on, from what
-    saves cost and how often the run is interrupted (`ardm.runs.interval`)."""
-    keep_last: PositiveInt = 3
-    """Newest checkpoints that are kept."""
-    keep_every: PositiveInt | None = None
-    """Save at every multiple of this many steps, and keep that checkpoint for good."""
-
-
-class ScalingConfig(Section):
-    """The workers that share a step."""
-
-    workers: PositiveInt = 1
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    """Device of a worker; `auto` takes GPUs where the cluster has them."""
-    max_attempts_without_progress: PositiveInt = 3
-    """Attempts in a row that may end without notice before they have saved anything new."""
-    price_per_worker_hour: NonNegativeFloat | None = None
 
 
 class JobSpec(Section):
@@ -174,12 +129,14 @@ def _cross_faults(raw: Mapping[str, Any]) -> Iterator[str]:
     scaling = _section(ScalingConfig, raw.get("scaling", {}))
     data = _section(DataConfig, raw.get("data", {}))
     model = _section(ModelConfig, raw.get("model", {}))
-    if training and scaling and training.grad_shards % scaling.workers:
+    if training and scaling:
         fits = [n for n in range(1, training.grad_shards + 1) if training.grad_shards % n == 0]
-        yield (
-            f"scaling.workers: {scaling.workers} does not divide training.grad_shards="
-            f"{training.grad_shards}; choose from {', '.join(map(str, fits))}"
-        )
+        for count in dict.fromkeys((scaling.fewest, scaling.most)):
+            if count not in fits:
+                yield (
+                    f"scaling.workers: {count} does not divide training.grad_shards="
+                    f"{training.grad_shards}; choose from {', '.join(map(str, fits))}"
+                )
     if data and model:
         yield from (f"model.{fault}" for fault in model_faults(model, *describe(data)))
 

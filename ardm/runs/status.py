@@ -6,6 +6,7 @@ from typing import Any
 
 from ardm.runs import catalogue, checkpoints, goodput, ledger
 from ardm.runs.layout import Run
+from ardm.runs.outcome import ENDS_THE_JOB
 
 STALE = 20.0
 """Seconds of silence after which an attempt that has not ended is taken for dead."""
@@ -20,6 +21,7 @@ _OF_OUTCOME = {
     "storage_fault": "failed",
     "save_failed": "failed",
     "preempted": "stopped",
+    "resized": "stopped",
     "worker_lost": "stopped",
 }
 
@@ -91,7 +93,7 @@ def _state(
             f"attempt {last.attempt} ended without a word {silent:.0f} s ago; "
             "submit the run again to go on"
         )
-    if running and last.outcome in ("preempted", "worker_lost", "storage_fault"):
+    if running and last.outcome not in ENDS_THE_JOB:
         return "recovering", last.reason
     return _OF_OUTCOME[last.outcome], last.reason
 

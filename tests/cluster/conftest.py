@@ -14,6 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
+from ardm.chaos.nodes import Nodes, nodes
+from ardm.cluster import local
 from ardm.runs import control
 from ardm.runs.layout import Run
 from ardm.runs.outcome import ENDS_THE_JOB
@@ -72,10 +74,19 @@ def wait_until(true: Callable[[], Any], patience: float = 120, every: float = 0.
 
 def train_workers() -> list[psutil.Process]:
     """The processes of Ray Train's workers on this machine."""
+    return _called("ray::RayTrainWorker")
+
+
+def idle() -> list[psutil.Process]:
+    """The processes of Ray's that wait for something to do."""
+    return _called("ray::IDLE")
+
+
+def _called(name: str) -> list[psutil.Process]:
     return [
         process
         for process in psutil.process_iter(["cmdline"])
-        if (process.info["cmdline"] or [""])[0].startswith("ray::RayTrainWorker")
+        if (process.info["cmdline"] or [""])[0].startswith(name)
     ]
 
 
@@ -86,12 +97,12 @@ def kill(process: psutil.Process) -> None:
 @pytest.fixture(scope="session")
 def ray_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The home of the tests' own local Ray, which ends with them."""
-    from ardm.cluster import local
-
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("home")
         patch.setenv("ARDM_HOME", str(home))
         patch.delenv("RAY_ADDRESS", raising=False)
+        # Beside the other tests Ray's workers would hardly get a turn.
+        patch.setenv("RAY_worker_niceness", "0")
         yield home
         local.stop()
 
@@ -99,9 +110,23 @@ def ray_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def ray(ray_home: Path) -> str:
     """The address of the job server of a running local Ray."""
-    from ardm.cluster import local
-
     return local.find_ours() or local.start(cpus=4)
+
+
+@pytest.fixture(scope="session")
+def head() -> Iterator[Nodes]:
+    """A cluster of several nodes, of which only the head is there."""
+    with nodes() as cluster:
+        wait_until(lambda: local.answers(cluster.jobs))
+        yield cluster
+
+
+@pytest.fixture
+def cluster(head: Nodes) -> Iterator[Nodes]:
+    """The same cluster, whose nodes end with the test."""
+    yield head
+    for node in list(head.nodes):
+        head.kill(node)
 
 
 @pytest.fixture(scope="session")

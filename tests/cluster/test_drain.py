@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from ardm.chaos.nodes import nodes
-from ardm.cluster import local
+from ardm.chaos.nodes import Nodes
 from ardm.runs import ledger
 from ardm.runs.layout import Run
 from ardm.runs.store import Store
@@ -18,12 +17,11 @@ from tests.cluster.google_metadata import serving
 
 @pytest.mark.cluster
 @pytest.mark.timeout(900)
-def test_a_notice_loses_no_step(tmp_path: Path, reference: str) -> None:
+def test_a_notice_loses_no_step(cluster: Nodes, tmp_path: Path, reference: str) -> None:
     ardm = Ardm(str(tmp_path / "runs"))
     run = Run(Store(ardm.store), "moved")
-    with nodes() as cluster, serving() as metadata:
+    with serving() as metadata:
         both = {node.node_id: node for node in (cluster.add(), cluster.add())}
-        wait_until(lambda: local.answers(cluster.jobs))
         ardm("submit", str(TINY), "--run", run.name, "--address", cluster.jobs)
         wait_until(lambda: claim(run, 1))
         first = both[claim(run, 1)["node"]]

@@ -12,7 +12,7 @@ from ray.job_submission import JobSubmissionClient
 from ardm.cluster import local
 from ardm.runs.layout import Run
 from ardm.runs.store import Store
-from tests.cluster.conftest import TINY, Ardm, kill, train_workers, wait_until
+from tests.cluster.conftest import TINY, Ardm, idle, kill, train_workers, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -45,66 +45,54 @@ def test_a_job_survives_kills_and_gives_digits(
 
     pulled = ardm.json("pull", run.name, "--to", str(tmp_path / "pulled"))
     assert pulled["digest"] == reference
-    for target in (run.name, str(tmp_path / "pulled")):
-        png, gif = tmp_path / "grid.png", tmp_path / "chain.gif"
-        options = ("--num", "9", "--steps", "8", "--out", str(png), "--chain", str(gif))
-        drawn = ardm.json("sample", target, *options)
-        assert drawn["digest"] == reference
-        assert Image.open(png).size[0] >= 600
-        assert Image.open(gif).n_frames == 9
-        estimate = ardm.json("evaluate", target, "--images", "64")
-        assert estimate["digest"] == reference
-        assert 0 < estimate["nelbo_bpd"] < 1
-        assert estimate["se_bpd"] > 0
+    png, gif = tmp_path / "grid.png", tmp_path / "chain.gif"
+    options = ("--num", "9", "--steps", "8", "--out", str(png), "--chain", str(gif))
+    drawn = ardm.json("sample", str(tmp_path / "pulled"), *options)
+    assert drawn["digest"] == reference
+    assert Image.open(png).size[0] >= 600
+    assert Image.open(gif).n_frames == 9
+    estimate = ardm.json("evaluate", run.name, "--images", "64")
+    assert estimate["digest"] == reference
+    assert 0 < estimate["nelbo_bpd"] < 1
+    assert estimate["se_bpd"] > 0
 
     kinds = {name: run.store.names(f"{run.name}/{name}") for name in ("samples", "plots", "logs")}
-    assert kinds["samples"] == ["00000100.png", "00000200.png"]
+    assert kinds["samples"] == ["00000200.png", "00000400.png"]
     assert kinds["plots"] == ["loss-per-t.png", "loss.png"]
     assert len(kinds["logs"]) == 3
     assert run.store.names(f"{run.name}/tensorboard/000003")[0].startswith("events.out.tfevents")
 
 
-def test_a_stopped_run_goes_on_with_other_workers(ray: str, tmp_path: Path, reference: str) -> None:
+def test_a_killed_worker_is_replaced_by_a_process_that_was_there_before(
+    ray: str, tmp_path: Path
+) -> None:
     ardm = Ardm(str(tmp_path))
-    run = Run(Store(ardm.store), "stopped")
+    run = Run(Store(ardm.store), "spared")
+    endless = ("--set", "training.steps=1000000", "--set", "evaluation.every=1000000")
+    ardm("submit", str(TINY), "--run", run.name, *endless, "--set", "scaling.warm_spares=true")
+    wait_until(lambda: saved_in(run, 1))
+    (worker,) = train_workers()
+    (spare,) = wait_until(lambda: [p for p in idle() if p.create_time() > worker.create_time()])
+    kill(worker)
+    wait_until(lambda: saved_in(run, 2))
+    assert (run.store.read_json(run.claim(2)) or {})["pid"] == spare.pid
+    assert ardm.json("stop", run.name)["outcome"] == "stopped"
+
+
+def test_a_run_taken_over_elsewhere_is_left_to_the_other(
+    ray: str, tmp_path: Path, reference: str
+) -> None:
+    ardm = Ardm(str(tmp_path))
+    run = Run(Store(ardm.store), "taken")
     made = ardm.json("submit", str(TINY), "--run", run.name)
     wait_until(lambda: saved_in(run, 1))
-    assert ardm.json("stop", run.name)["outcome"] == "stopped"
-    found = ardm.status(run.name)
-    assert found["state"] == "stopped"
-    assert found["checkpoint"]["step"] == found["attempts"][0]["last_step"] < 200
-    client = JobSubmissionClient(ray)
-    wait_until(lambda: client.get_job_status(made["submission_id"]).value == "STOPPED")
-
-    again = ardm.json("submit", str(TINY), "--run", run.name, "--workers", "4")
-    assert again["submission_id"] == "stopped-2"
-    found = ardm.await_end(run.name, beyond=1)
-    assert (found["state"], found["digest"]) == ("completed", reference)
-    assert found["goodput"]["steps_lost"] == 0
-    assert [a["workers"] for a in found["attempts"]] == [1, 4]
-
-
-def test_a_run_goes_on_after_the_whole_cluster_is_gone(
-    ray_home: Path, tmp_path: Path, reference: str
-) -> None:
-    local.stop()
-    ardm = Ardm(str(tmp_path))
-    run = Run(Store(ardm.store), "lost")
-    ardm("submit", str(TINY), "--run", run.name)
-    wait_until(lambda: saved_in(run, 1))
-    ours = local.ours()
-    assert ours
-    for process in [psutil.Process(ours.pid), *psutil.Process(ours.pid).children(recursive=True)]:
-        kill(process)
-    # Ray's workers notice by themselves that their node is gone.
-    wait_until(lambda: not train_workers(), 60)
-
-    # The run that Ray began goes on without it.
     ardm("train", str(TINY), "--run", run.name, "--no-progress")
+    client = JobSubmissionClient(ray)
+    wait_until(lambda: client.get_job_status(made["submission_id"]).is_terminal())
+    assert "attempt 2" in client.get_job_logs(made["submission_id"])
     found = ardm.status(run.name)
     assert (found["state"], found["digest"]) == ("completed", reference)
-    again = ardm.json("submit", str(TINY), "--run", run.name)
-    assert again["submission_id"] is None
+    assert [a["outcome"] for a in found["attempts"]] == ["superseded", "completed"]
 
 
 def test_bad_data_end_the_job_at_once(ray: str, tmp_path: Path) -> None:
@@ -119,11 +107,47 @@ def test_bad_data_end_the_job_at_once(ray: str, tmp_path: Path) -> None:
     assert "binarized_mnist" in found["reason"]
 
 
-def test_down_ends_our_ray_and_nothing_else(ray_home: Path) -> None:
+def test_a_run_goes_on_with_other_workers_and_when_the_whole_cluster_is_gone(
+    ray: str, tmp_path: Path, reference: str
+) -> None:
+    ardm = Ardm(str(tmp_path))
+    run = Run(Store(ardm.store), "stopped")
+    made = ardm.json("submit", str(TINY), "--run", run.name)
+    wait_until(lambda: saved_in(run, 1))
+    assert ardm.json("stop", run.name)["outcome"] == "stopped"
+    found = ardm.status(run.name)
+    assert found["state"] == "stopped"
+    assert found["checkpoint"]["step"] == found["attempts"][0]["last_step"] < 400
+    client = JobSubmissionClient(ray)
+    wait_until(lambda: client.get_job_status(made["submission_id"]).value == "STOPPED")
+
+    again = ardm.json("submit", str(TINY), "--run", run.name, "--workers", "4")
+    assert again["submission_id"] == "stopped-2"
+    wait_until(lambda: saved_in(run, 2))
+    ours = local.ours()
+    assert ours
+    for process in [psutil.Process(ours.pid), *psutil.Process(ours.pid).children(recursive=True)]:
+        kill(process)
+    # Ray's workers notice by themselves that their node is gone.
+    wait_until(lambda: not train_workers(), 60)
+
+    # The run that Ray began goes on without it.
+    ardm("train", str(TINY), "--run", run.name, "--no-progress")
+    found = ardm.status(run.name)
+    assert (found["state"], found["digest"]) == ("completed", reference)
+    assert [a["workers"] for a in found["attempts"]] == [1, 4, 1]
+    again = ardm.json("submit", str(TINY), "--run", run.name)
+    assert again["submission_id"] is None
+
+
+def test_down_ends_our_ray_with_its_node_agent_and_nothing_else(ray_home: Path) -> None:
     address = local.find_ours() or local.start()
+    log = ray_home / "node-agent.log"
+    wait_until(lambda: "watching over" in log.read_text())
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     Ardm("unused")("down")
     assert not local.answers(address)
+    wait_until(lambda: "has ended, and this agent with it" in log.read_text(), 20)
     assert bystander.poll() is None
     bystander.kill()
     bystander.wait()

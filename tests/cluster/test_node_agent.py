@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ardm.chaos.nodes import nodes
-from ardm.cluster import local, node_agent
+from ardm.chaos.nodes import Nodes
+from ardm.cluster import node_agent
 from ardm.cluster.raylet import Raylet
 from ardm.errors import JobFailed
 from tests.cluster.agents import agent
@@ -80,37 +80,26 @@ def metadata() -> Iterator[Metadata]:
 @pytest.mark.cluster
 @pytest.mark.timeout(300)
 def test_real_nodes_are_drained_at_a_notice_and_at_sigterm(
-    metadata: Metadata, tmp_path: Path
+    cluster: Nodes, metadata: Metadata, tmp_path: Path
 ) -> None:
     """An idle node ends as soon as it is drained, so Ray's word on its death is looked at."""
-    with nodes() as cluster:
-        node, log = cluster.add(), tmp_path / "agent.log"
-        with agent(node, metadata.host, log) as process:
-            wait_until(lambda: metadata.questions >= 4)
-            assert node.alive()
-            begin = time.time()
-            metadata.set("preempted", "TRUE")
-            message = wait_until(lambda: cluster.drained(node), every=0.01)
-            print(f"\nnotice -> drained: {time.time() - begin:.2f} s")
-            assert message == "ardm node-agent: preempted is TRUE"
-            assert process.wait(20) == 0, log.read_text()
-            assert log.read_text().count("notice:") == 1
-            assert cluster.head.alive()
-        with agent(cluster.head, "127.0.0.1:9", log) as process:
-            wait_until(lambda: "SIGTERM alone" in log.read_text())
-            begin = time.time()
-            process.send_signal(signal.SIGTERM)
-            wait_until(lambda: not cluster.head.alive(), every=0.01)
-            print(f"SIGTERM -> drained: {time.time() - begin:.2f} s")
-            assert process.wait(20) == 0, log.read_text()
-            assert "notice: SIGTERM" in log.read_text()
-
-
-@pytest.mark.cluster
-def test_local_ray_has_an_agent_that_ends_with_it(ray_home: Path) -> None:
-    if not local.find_ours():
-        local.start()
-    log = ray_home / "node-agent.log"
-    wait_until(lambda: "watching over" in log.read_text())
-    local.stop()
-    wait_until(lambda: "has ended, and this agent with it" in log.read_text(), 20)
+    node, other, log = cluster.add(), cluster.add(), tmp_path / "agent.log"
+    with agent(node, metadata.host, log) as process:
+        wait_until(lambda: metadata.questions >= 4)
+        assert node.alive()
+        begin = time.time()
+        metadata.set("preempted", "TRUE")
+        message = wait_until(lambda: cluster.drained(node), every=0.01)
+        print(f"\nnotice -> drained: {time.time() - begin:.2f} s")
+        assert message == "ardm node-agent: preempted is TRUE"
+        assert process.wait(20) == 0, log.read_text()
+        assert log.read_text().count("notice:") == 1
+        assert other.alive()
+    with agent(other, "127.0.0.1:9", log) as process:
+        wait_until(lambda: "SIGTERM alone" in log.read_text())
+        begin = time.time()
+        process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not other.alive(), every=0.01)
+        print(f"SIGTERM -> drained: {time.time() - begin:.2f} s")
+        assert process.wait(20) == 0, log.read_text()
+        assert "notice: SIGTERM" in log.read_text()

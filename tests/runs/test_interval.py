@@ -10,10 +10,10 @@ from hypothesis import given
 
 from ardm.errors import SpecError
 from ardm.runs import interval, ledger, spec
+from ardm.runs.config import CheckpointConfig
 from ardm.runs.interval import Auto, Fixed, Interruptions, choose, daly, interval_of, young
 from ardm.runs.ledger import Ledger
 from ardm.runs.saver import Saver
-from ardm.runs.spec import CheckpointConfig
 from tests.runs.invented import (
     add_attempt,
     ended,

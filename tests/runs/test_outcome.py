@@ -54,7 +54,7 @@ def test_only_what_would_come_out_the_same_again_ends_the_job():
     kinds = set(typing.get_args(outcome.Kind))
     assert kinds >= outcome.ENDS_THE_JOB
     assert kinds - outcome.ENDS_THE_JOB == {
-        "preempted", "superseded", "worker_lost", "storage_fault",
+        "preempted", "resized", "superseded", "worker_lost", "storage_fault",
     }  # fmt: skip
 
 

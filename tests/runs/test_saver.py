@@ -10,11 +10,11 @@ import pytest
 from ardm.errors import SaveFailed, Superseded
 from ardm.runs import attempt, checkpoints
 from ardm.runs import saver as saver_module
+from ardm.runs.config import CheckpointConfig
 from ardm.runs.digest import digest
 from ardm.runs.ledger import Ledger
 from ardm.runs.patience import BACK_OFF, Patience
 from ardm.runs.saver import Saver
-from ardm.runs.spec import CheckpointConfig
 from tests.runs.setting import cut_off, events, save, small_state
 
 

@@ -22,9 +22,10 @@ def quick(monkeypatch):
     monkeypatch.setattr(recorder, "BEAT_REMOTE", 0.2)
 
 
-def go(run, act=None, notice=None, spec=None, **about):
+def go(run, act=None, notice=None, spec=None, resize=None, **about):
     group = Acting(act) if act else Alone()
-    return run_attempt(run, spec or tiny_spec(), Place(group, notice or Notice(), about))
+    place = Place(group, notice or Notice(), about, resize or Notice())
+    return run_attempt(run, spec or tiny_spec(), place)
 
 
 def at(step, do, slow=0.0):
@@ -88,6 +89,14 @@ def test_a_notice_ends_the_attempt_at_the_next_step_with_everything_saved(run, f
     assert (ended.kind, ended.step, ended.reason) == ("preempted", 6, "spot; saved")
     assert newest_digest(run)[0] == 6
     assert_completes_as_if_nothing_had_been(run, finished)
+
+
+def test_a_group_that_makes_room_for_another_one_saves_first(local_run, finished):
+    resize = Notice()
+    ended = go(local_run, at(5, lambda: setattr(resize, "reason", "room for 4")), resize=resize)
+    assert (ended.kind, ended.step, ended.reason) == ("resized", 6, "room for 4; saved")
+    assert newest_digest(local_run)[0] == 6
+    assert_completes_as_if_nothing_had_been(local_run, finished)
 
 
 def test_a_notice_during_the_last_step_loses_nothing(local_run, finished):

@@ -75,6 +75,9 @@ def test_an_unknown_key_like_no_other_is_answered_with_all_there_are():
             "job: a\ntraining: {grad_shards: 3, batch_size: 3}",
             "training.grad_shards: must be a power",
         ),
+        ("job: a\nscaling: {workers: 0}", "scaling.workers: expected a number of workers (1 or"),
+        ("job: a\nscaling: {workers: [1]}", "or the fewest and the most, as in [1, 4], got [1]"),
+        ("job: a\nscaling: {workers: [1, 3]}", "scaling.workers: 3 does not divide"),
         ("job: a\ntraining: {batch_size: 6}", "training.batch_size: 6 images cannot be split"),
     ],
 )
@@ -225,3 +228,12 @@ words = st.text("abjoz019:[]{}-,*&!|>'\"#. \n\t", max_size=40)
 def test_no_text_whatever_does_more_than_be_refused(text, overrides):
     with suppress(SpecError):
         parse(text, "any", overrides)
+
+
+@pytest.mark.parametrize(
+    ("workers", "sizes"), [("1", [1]), ("4", [4]), ("[1, 4]", [1, 2, 4]), ("[2, 8]", [2, 4, 8])]
+)
+def test_the_group_may_have_every_size_within_bounds_that_divides_the_shards(workers, sizes):
+    spec = parse(f"job: a\nscaling: {{workers: {workers}}}", "job.yaml", ["training.grad_shards=8"])
+    assert spec.scaling.sizes(spec.training.grad_shards) == sizes
+    assert parse(spec.to_yaml(), "job.yaml") == spec

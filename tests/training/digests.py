@@ -24,8 +24,8 @@ def two_steps(group, lanes: int) -> str:
 
 
 if __name__ == "__main__":
-    use_cores(4)
-    for lanes in (1, 2, 4):
+    use_cores(2)
+    for lanes in (1, 2):
         print(two_steps(Alone(), lanes))
     for size, lanes in ((2, 2), (4, 1)):
         print(*together(size, lambda member, n=lanes: two_steps(member, n)), sep="\n")

@@ -1,0 +1,63 @@
+"""A spare process beside each worker: it has imported everything before it is needed.
+
+The successor of a killed worker would first start a Python and import Ray Train, JAX and Orbax,
+which takes longer than all the rest of a recovery (`make bench-recovery`).
+"""
+
+import logging
+import threading
+
+import grpc
+import ray
+from ray._private.grpc_utils import init_grpc_channel
+from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
+from ray.core.generated import node_manager_pb2, node_manager_pb2_grpc
+
+log = logging.getLogger(__name__)
+
+ENVIRONMENT = {WORKER_PROCESS_SETUP_HOOK_ENV_VAR: "ardm.cluster.spare.warm"}
+"""Of the worker processes: Ray calls `warm` in each before it is given anything to do."""
+
+DELAY = 15.0
+"""Seconds from the start of a worker until it asks for its spare: its own start comes first."""
+
+KEEP = 7 * 24 * 3600
+"""Seconds that an unused spare lives; it ends with its job in any case."""
+
+
+def warm() -> None:
+    """Import what a worker needs, and touch no device."""
+    import ardm.cluster.workers
+    import ardm.runs.session  # noqa: F401
+
+
+def keep_one() -> None:
+    """Soon, have Ray start a process on this node that the next worker of this job will take.
+
+    Without a spare a recovery takes longer, and nothing else is amiss; so a failure is only told.
+    """
+    timer = threading.Timer(DELAY, _start_one)
+    timer.daemon = True
+    timer.start()
+
+
+def _start_one() -> None:
+    try:
+        _prestart(ray.get_runtime_context())
+    except (grpc.RpcError, StopIteration) as error:
+        log.warning("no spare worker on this node (%s)", error)
+
+
+def _prestart(here: ray.runtime_context.RuntimeContext) -> None:
+    """Ray gives a prestarted process to an actor of the same job and runtime environment."""
+    mine = here.get_node_id()
+    node = next(node for node in ray.nodes() if node["NodeID"] == mine)
+    request = node_manager_pb2.PrestartWorkersRequest(  # type: ignore[attr-defined]
+        num_workers=1,
+        job_id=ray.JobID.from_hex(here.get_job_id()).binary(),
+        keep_alive_duration_secs=KEEP,
+    )
+    request.runtime_env_info.serialized_runtime_env = here.get_runtime_env_string()
+    with init_grpc_channel(f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}") as channel:
+        stub = node_manager_pb2_grpc.NodeManagerServiceStub(channel)
+        stub.PrestartWorkers(request, timeout=10)
