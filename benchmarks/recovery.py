@@ -25,8 +25,9 @@ from ardm.runs.layout import Run
 from ardm.runs.spec import load
 from ardm.runs.store import Store
 
-KILLS, SETTLE, PATIENCE = 6, 45.0, 300.0
-"""The first recovery of each kind fills the compilation cache and is left out."""
+KILLS, SETTLE, PATIENCE = 5, 35.0, 300.0
+"""Workers killed of each kind; the seconds that each trains before, so that its spare is ready. The
+first recovery fills the compilation cache and is left out."""
 
 STAGES = ("detect", "start", "claim", "restore", "first step", "of it compile", "all")
 """detect: until Ray has a process for the new worker; start: until that process turns to the run

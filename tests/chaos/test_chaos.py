@@ -12,14 +12,9 @@ import pytest
 
 from ardm.chaos import run as chaotic
 from ardm.errors import JobFailed
-from tests.cluster.conftest import ARDM, TINY, Ardm, wait_until
+from tests.cluster.conftest import ARDM, TINY, Ardm, needs_minutes, wait_until
 
 SEED, KINDS = 1, "worker,drain,damage,storage"
-
-
-needs_minutes = pytest.mark.skipif(
-    "ARDM_TEST_CHAOS" not in os.environ, reason="takes minutes: ARDM_TEST_CHAOS=1 make test"
-)
 
 
 @needs_minutes

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ from ardm.runs.store import Store
 
 TINY = Path(__file__).with_name("tiny.yaml")
 ARDM = str(Path(sys.executable).with_name("ardm"))
+
+needs_minutes = pytest.mark.skipif(
+    "ARDM_TEST_LONG" not in os.environ, reason="takes minutes: ARDM_TEST_LONG=1 make test"
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,26 @@ class Ardm:
 
         wait_until(ended, patience, every=0.5)
         return self.status(name)
+
+
+def saved(run: Run, attempt: int) -> bool:
+    """Whether an attempt has committed a checkpoint of its own."""
+    return bool((run.store.read_json(run.progress(attempt)) or {}).get("saved_time"))
+
+
+def claim(run: Run, attempt: int) -> dict[str, Any]:
+    """What an attempt wrote when it claimed the run; empty before."""
+    return run.store.read_json(run.claim(attempt)) or {}
+
+
+@contextmanager
+def stopped(process: psutil.Process) -> Iterator[None]:
+    """Let a process do nothing for a while."""
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
 
 
 def wait_until(true: Callable[[], Any], patience: float = 120, every: float = 0.2) -> Any:
