@@ -43,7 +43,7 @@ class Ardm:
             env=os.environ | {"ARDM_STORE": self.store},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         assert done.returncode == code, f"{args} ended with {done.returncode}:\n{done.stderr}"
         return done
@@ -88,7 +88,7 @@ def stopped(process: psutil.Process) -> Iterator[None]:
         process.resume()
 
 
-def wait_until(true: Callable[[], Any], patience: float = 120, every: float = 0.2) -> Any:
+def wait_until(true: Callable[[], Any], patience: float = 300, every: float = 0.2) -> Any:
     """Wait for a condition; its value."""
     deadline = time.monotonic() + patience
     while not (value := true()):

@@ -91,18 +91,6 @@ def test_a_spare_takes_the_place_of_a_killed_worker_and_a_run_taken_over_is_let_
     ]  # fmt: skip
 
 
-def test_bad_data_end_the_job_at_once(ray: str, tmp_path: Path) -> None:
-    ardm = Ardm(str(tmp_path))
-    damaged = tmp_path / "_shared" / "data" / "binarized_mnist.tfds.xz"
-    damaged.parent.mkdir(parents=True)
-    damaged.write_bytes(b"not a data set")
-    ardm("submit", str(TINY), "--run", "broken", "--set", "data.source=tfds", "--workers", "2")
-    found = ardm.await_end("broken")
-    assert found["state"] == "failed"
-    assert [a["outcome"] for a in found["attempts"]] == ["bad_input"]
-    assert "binarized_mnist" in found["reason"]
-
-
 def test_a_run_goes_on_with_other_workers_and_when_the_whole_cluster_is_gone(
     ray: str, tmp_path: Path, reference: str
 ) -> None:
@@ -117,7 +105,7 @@ def test_a_run_goes_on_with_other_workers_and_when_the_whole_cluster_is_gone(
     client = JobSubmissionClient(ray)
     wait_until(lambda: client.get_job_status(made["submission_id"]).value == "STOPPED")
 
-    again = ardm.json("submit", str(TINY), "--run", run.name, "--workers", "4")
+    again = ardm.json("submit", str(TINY), "--run", run.name, "--workers", "2")
     assert again["submission_id"] == "stopped-2"
     wait_until(lambda: saved(run, 2))
     ours = local.ours()
@@ -131,7 +119,7 @@ def test_a_run_goes_on_with_other_workers_and_when_the_whole_cluster_is_gone(
     ardm("train", str(TINY), "--run", run.name, "--no-progress")
     found = ardm.status(run.name)
     assert (found["state"], found["digest"]) == ("completed", reference)
-    assert [a["workers"] for a in found["attempts"]] == [1, 4, 1]
+    assert [a["workers"] for a in found["attempts"]] == [1, 2, 1]
     again = ardm.json("submit", str(TINY), "--run", run.name)
     assert again["submission_id"] is None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ardm.runs import attempt, checkpoints, control, leader, recorder
+from ardm.runs.outcome import ENDS_THE_JOB
 from ardm.runs.place import Notice, Place
 from ardm.runs.session import run_attempt
 from ardm.training.group import Alone
@@ -127,6 +128,16 @@ def test_a_programming_error_is_a_failure_with_its_trace(local_run, finished):
     told = events(local_run, 1, "ended")[0]
     assert (told["outcome"], told["detail"]) == ("failed", ended.detail)
     assert_completes_as_if_nothing_had_been(local_run, finished)
+
+
+def test_data_that_cannot_be_used_end_the_job(local_run):
+    damaged = Path(local_run.store.uri, "_shared", "data", "binarized_mnist.tfds.xz")
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"not a data set")
+    ended = go(local_run, spec=tiny_spec("data.source=tfds"))
+    assert (ended.kind, ended.step) == ("bad_input", 0)
+    assert "binarized_mnist" in ended.reason
+    assert ended.kind in ENDS_THE_JOB
 
 
 def test_an_attempt_after_a_crash_loop_ends_at_once(local_run, finished):
