@@ -78,6 +78,11 @@ class Elastic(ElasticScalingPolicy):
         super().__init__(scaling_config)
         self._sizes = sizes
 
+    def after_controller_start(self, train_run_context: Any) -> None:
+        """Keeps Ray's policy from saying at every look that nothing has changed."""
+        super().after_controller_start(train_run_context)
+        logging.getLogger(ElasticScalingPolicy.__module__).setLevel(logging.WARNING)
+
     def _count_possible_workers(self, reserved_resources: dict[str, Any]) -> int:
         draining = cluster.get_draining_nodes()
         usable = {

@@ -17,7 +17,7 @@ import pytest
 
 from ardm.chaos.nodes import Nodes, nodes
 from ardm.cluster import local
-from ardm.runs import control
+from ardm.runs import checkpoints, control
 from ardm.runs.layout import Run
 from ardm.runs.outcome import ENDS_THE_JOB
 from ardm.runs.store import Store
@@ -70,7 +70,7 @@ class Ardm:
 
 def saved(run: Run, attempt: int) -> bool:
     """Whether an attempt has committed a checkpoint of its own."""
-    return bool((run.store.read_json(run.progress(attempt)) or {}).get("saved_time"))
+    return any(place.attempt == attempt for place in checkpoints.committed(run))
 
 
 def claim(run: Run, attempt: int) -> dict[str, Any]:

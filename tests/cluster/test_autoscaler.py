@@ -24,7 +24,7 @@ from tests.cluster.conftest import (
     train_workers,
     wait_until,
 )
-from tests.cluster.test_elastic import TICK
+from tests.cluster.test_jobs import TICK
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -9,8 +10,9 @@ import pytest
 from PIL import Image
 from ray.job_submission import JobSubmissionClient
 
-from ardm.cluster import local
-from ardm.runs import attempt
+from ardm.chaos.nodes import WORKER, Nodes
+from ardm.cluster import local, raylet
+from ardm.runs import attempt, ledger
 from ardm.runs.layout import Run
 from ardm.runs.store import Store
 from tests.cluster.conftest import (
@@ -20,32 +22,63 @@ from tests.cluster.conftest import (
     idle,
     kill,
     saved,
+    stopped,
     train_workers,
     wait_until,
 )
 
 pytestmark = pytest.mark.cluster
 
+TICK = 22
+"""Seconds after which Ray has looked for new resources (every 20)."""
 
-def test_a_job_survives_kills_and_gives_digits(
-    ray: str, bucket: str, reference: str, tmp_path: Path
+
+@pytest.mark.timeout(900)
+def test_a_job_survives_kills_and_a_notice_on_changing_nodes_and_gives_digits(
+    cluster: Nodes, bucket: str, reference: str, tmp_path: Path
 ) -> None:
     ardm = Ardm(f"{bucket}/runs")
     run = Run(Store(ardm.store), "killed")
-    made = ardm.json("submit", str(TINY), "--run", run.name, "--workers", "2")
+    both = {node.node_id: node for node in (cluster.add(), cluster.add())}
+    options = ("--set", "scaling.workers=[1, 4]", "--address", cluster.jobs)
+    made = ardm.json("submit", str(TINY), "--run", run.name, *options)
     assert made["submission_id"] == "killed-1"
 
-    for number, victim in ((1, 0), (2, -1)):
-        wait_until(lambda n=number: saved(run, n))
-        kill(sorted(train_workers(), key=lambda p: p.pid)[victim])
+    wait_until(lambda: saved(run, 1))
+    kill(cluster.processes(WORKER)[0])
+
+    wait_until(lambda: saved(run, 2))
+    drained = both[claim(run, 2)["node"]]
+    begin = time.time()
+    raylet.drain(drained, "spot", 25)
+
+    wait_until(lambda: saved(run, 3))
+    (left,) = [node for node in cluster.nodes if node != drained]
+    assert claim(run, 3)["node"] == left.node_id
+    (worker,) = cluster.processes(WORKER, left)
+    with stopped(worker):
+        cluster.add()
+        time.sleep(TICK)
+
+    wait_until(lambda: saved(run, 4))
+    kill(cluster.processes(WORKER)[-1])
 
     found = ardm.await_end(run.name)
     assert found["state"] == "completed"
     assert found["digest"] == reference
-    assert [a["outcome"] for a in found["attempts"]] == ["worker_lost", "worker_lost", "completed"]
+    attempts = found["attempts"]
+    outcomes = ["worker_lost", "preempted", "resized", "worker_lost", "completed"]
+    assert [a["outcome"] for a in attempts] == outcomes
+    assert [a["workers"] for a in attempts] == [2, 2, 1, 2, 2]
+    assert "Ray drains the node of rank" in attempts[1]["reason"]
+    assert attempts[2]["reason"] == "the group grows from 1 to 2 workers; saved"
+    assert [attempts[1]["steps_lost"], attempts[2]["steps_lost"]] == [0, 0]
     assert found["ray"] == {
-        "address": ray, "submission_id": "killed-1", "status": found["ray"]["status"],
+        "address": cluster.jobs, "submission_id": "killed-1", "status": found["ray"]["status"],
     }  # fmt: skip
+    last = ledger.last(ledger.read(run, 2), "saved")
+    assert last
+    print(f"\ndrain -> saved: {last['time'] - begin:.2f} s")
 
     pulled = ardm.json("pull", run.name, "--to", str(tmp_path / "pulled"))
     assert pulled["digest"] == reference
@@ -61,10 +94,10 @@ def test_a_job_survives_kills_and_gives_digits(
     assert estimate["se_bpd"] > 0
 
     kinds = {name: run.store.names(f"{run.name}/{name}") for name in ("samples", "plots", "logs")}
-    assert kinds["samples"] == ["00000300.png", "00000600.png"]
+    assert kinds["samples"] == ["00000200.png", "00000400.png"]
     assert kinds["plots"] == ["loss-per-t.png", "loss.png"]
-    assert len(kinds["logs"]) == 3
-    assert run.store.names(f"{run.name}/tensorboard/000003")[0].startswith("events.out.tfevents")
+    assert len(kinds["logs"]) == 5
+    assert run.store.names(f"{run.name}/tensorboard/000005")[0].startswith("events.out.tfevents")
 
 
 def test_a_spare_takes_the_place_of_a_killed_worker_and_a_run_taken_over_is_let_go(
@@ -101,7 +134,7 @@ def test_a_run_goes_on_with_other_workers_and_when_the_whole_cluster_is_gone(
     assert ardm.json("stop", run.name)["outcome"] == "stopped"
     found = ardm.status(run.name)
     assert found["state"] == "stopped"
-    assert found["checkpoint"]["step"] == found["attempts"][0]["last_step"] < 600
+    assert found["checkpoint"]["step"] == found["attempts"][0]["last_step"] < 400
     client = JobSubmissionClient(ray)
     wait_until(lambda: client.get_job_status(made["submission_id"]).value == "STOPPED")
 
