@@ -14,6 +14,7 @@ from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from ray.util.placement_group import PlacementGroup
 
 from ardm.cluster import spare
 from ardm.cluster.scaling import DRAIN, LOOK, RESIZE, policy
@@ -51,6 +52,7 @@ def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
     """
     for name, seconds in _SETTINGS.items():
         os.environ.setdefault(name, seconds)
+    _free_placement_groups()
     resources = {"CPU": 1.0} | ({"GPU": 1.0} if gpu else {})
     scaling = spec.scaling
     fixed = scaling.fewest == scaling.most
@@ -75,6 +77,19 @@ def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
     )
     trainer.sizes = scaling.sizes(spec.training.grad_shards)
     trainer.fit()
+
+
+def _free_placement_groups() -> None:
+    """Give back what the workers of a controller that died still hold.
+
+    Ray (2.60) keeps a placement group until the job of a dead actor ends. The id of a group ends
+    with that of its job.
+    """
+    job = ray.get_runtime_context().get_job_id()
+    for name, about in ray.util.placement_group_table().items():
+        if name.endswith(job) and about["state"] != "REMOVED":
+            group = PlacementGroup(ray.PlacementGroupID(bytes.fromhex(name)))
+            ray.util.remove_placement_group(group)
 
 
 class _Trainer(DataParallelTrainer):
