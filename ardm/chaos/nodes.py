@@ -33,6 +33,8 @@ WORKER, CONTROLLER = "ray::RayTrainWorker", "ray::TrainController"
 DRIVER = "ardm.cluster.driver"
 
 _ENVIRONMENT = {
+    # See `ardm.cluster.local`.
+    "RAY_AUTH_MODE": "disabled",
     # A drained node is taken away at its deadline, not half a minute later.
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",

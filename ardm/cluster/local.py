@@ -23,6 +23,9 @@ START_PATIENCE = 60.0
 STOP_PATIENCE = 15.0
 
 _ENVIRONMENT = {
+    # Where somebody once ran `ray.init()`, Ray (2.60) has left a token and asks for it from then
+    # on; its clients do not send it. This Ray is for this machine alone.
+    "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
     # `ray job stop` waits so long for the driver, which lets the workers save.
