@@ -1,7 +1,6 @@
 """A spare process beside each worker: it has imported everything before it is needed.
 
-The successor of a killed worker would first start a Python and import Ray Train, JAX and Orbax,
-which takes longer than all the rest of a recovery (`make bench-recovery`).
+The successor of a killed worker would first start a Python and import Ray Train, JAX and Orbax.
 """
 
 import logging

@@ -59,7 +59,7 @@ class ScalingConfig(Section):
     price_per_worker_hour: NonNegativeFloat | None = None
     warm_spares: bool = True
     """Keep a process beside each worker of a Ray cluster that has imported everything, to take its
-    place; it costs some hundred MB of memory and no time."""
+    place; it costs some hundred MB of memory."""
 
     @property
     def fewest(self) -> int:
