@@ -93,8 +93,19 @@ def test_ray_is_known_to_the_cluster_and_the_layers_above_alone():
     assert {layer(file) for file in files_importing("ray")} <= {"cluster", "chaos", "cli"}
 
 
-@pytest.mark.parametrize("module", ["ardm.cli.main", "ardm.cluster.driver"])
-def test_the_command_line_and_the_driver_start_without_what_takes_seconds_to_import(module):
-    found = f"import sys, {module}; print({{'jax', 'orbax', 'flax'}} & set(sys.modules))"
+SCIENTIFIC = {"jax", "orbax", "flax"}
+DRAWING = {"matplotlib", "tensorboardX"}
+
+
+@pytest.mark.parametrize(
+    ("module", "kept_out"),
+    [
+        ("ardm.cli.main", SCIENTIFIC | DRAWING),
+        ("ardm.cluster.driver", SCIENTIFIC | DRAWING),
+        ("ardm.runs.session", DRAWING),
+    ],
+)
+def test_what_takes_seconds_to_import_is_not_imported_before_it_is_needed(module, kept_out):
+    found = f"import sys, {module}; print({kept_out!r} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", found], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "set()"

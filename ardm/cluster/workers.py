@@ -1,6 +1,7 @@
 """The workers under Ray Train; beside `scaling.py` the only file that imports it."""
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,10 @@ _SETTINGS = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",
 }
 
+
+RANK_0_PATIENCE = 600.0
+"""Seconds after which a worker that ends as rank 0 does no longer waits for it; rank 0 gives up
+sooner by itself, and Ray notices if it is dead or hangs."""
 
 _NOT_NEEDED = (DatasetsCallback, PlacementGroupCleanerCallback)
 
@@ -174,7 +179,7 @@ def _work(config: dict[str, Any]) -> None:
     from ardm.runs.compilation import write_from_every_process
     from ardm.runs.outcome import ENDS_THE_JOB
     from ardm.runs.place import Place
-    from ardm.runs.session import run_attempt
+    from ardm.runs.session import ENDS_WITH_RANK_0, run_attempt
     from ardm.runs.store import Store
     from ardm.training.group import Alone, Group, Processes
 
@@ -192,4 +197,7 @@ def _work(config: dict[str, Any]) -> None:
     if ended.kind == "superseded" and control.taken_over(run, config["submission"]):
         # To claim the run again would end the other attempt, which would do the same in turn.
         return
+    if group.rank > 0 and ended.kind in ENDS_WITH_RANK_0:
+        # At the first worker that fails Ray ends the whole group, and rank 0 may be saving yet.
+        time.sleep(RANK_0_PATIENCE)
     raise Restart(f"{ended.kind} at step {ended.step}: {ended.reason}")

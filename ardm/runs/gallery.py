@@ -58,7 +58,7 @@ class Gallery:
             "step %d: test NELBO %.4f ± %.4f bits/dim on %d images",
             step, found.nelbo_bpd, found.se_bpd, found.images,
         )  # fmt: skip
-        self._recorder.scalars.add_scalar("test/nelbo_bpd", found.nelbo_bpd, step)
+        self._recorder.scalar("test/nelbo_bpd", found.nelbo_bpd, step)
         if not go_on():
             raise Disturbed
         if config.samples:
@@ -87,12 +87,15 @@ class Gallery:
         self._recorder.put("samples", f"{step:08d}.png", png)
 
     def _draw_curves(self, state: TrainState, step: int) -> None:
+        # With it comes Matplotlib, which a worker that has to get on with its steps can wait for.
+        from ardm.training import curves
+
         name = self._run.name
-        curve = pictures.loss_curve(self._history.train, self._history.test, name)
+        curve = curves.loss_curve(self._history.train, self._history.test, name)
         self._recorder.put("plots", "loss.png", curve)
         nats = np.asarray(state.kl.nats)
         objective = self._model.objective
-        per_t = pictures.loss_per_t(nats, step, name, objective.values, objective.stages)
+        per_t = curves.loss_per_t(nats, step, name, objective.values, objective.stages)
         self._recorder.put("plots", "loss-per-t.png", per_t)
 
 

@@ -120,13 +120,11 @@ class Leader:
         last = done.step == self._spec.training.steps
         evaluating = self._spec.evaluation.due(done.step) and not last and not done.flag
         saver.offer(done.step, done.state, self._pace.step_s, pause=evaluating)
-        self._recorder.scalars.add_scalar("train/nelbo_bpd", point, done.step)
-        self._recorder.scalars.add_scalar(
-            "train/grad_norm", float(done.metrics.grad_norm), done.step
-        )
+        self._recorder.scalar("train/nelbo_bpd", point, done.step)
+        self._recorder.scalar("train/grad_norm", float(done.metrics.grad_norm), done.step)
         if window := self._pace.window():
             self._past.add(self._ledger.add("trained", step=done.step, **window))
-            self._recorder.scalars.add_scalar("train/steps_per_s", window["steps_per_s"], done.step)
+            self._recorder.scalar("train/steps_per_s", window["steps_per_s"], done.step)
         if evaluating:
             with self._pace.paused(), suppress(Disturbed):
                 gallery.evaluate(done.state, final=False, go_on=self._undisturbed)

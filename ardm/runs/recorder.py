@@ -14,14 +14,16 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from tensorboardX import SummaryWriter
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
 
 from ardm.runs import attempt
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
 from ardm.runs.patience import BACK_OFF, LONGEST_BACK_OFF, Patience
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +57,8 @@ class Recorder:
         self._thread = threading.Thread(target=self._beats, name="ardm-recorder", daemon=True)
         self.stop_requested = False
         self.superseded_by: int | None = None
-        self.scalars = SummaryWriter(
-            str(Path(self._folder.name) / "tensorboard" / f"{number:06d}"), flush_secs=5
-        )
+        self._scalars: SimpleQueue[tuple[str, float, int, float]] = SimpleQueue()
+        self._tensorboard: SummaryWriter | None = None
 
     def start(self) -> None:
         self._thread.start()
@@ -68,7 +69,6 @@ class Recorder:
         Args:
             patience: `LAST_WORDS` if none is given.
         """
-        self.scalars.close()
         self._last = patience or Patience(LAST_WORDS)
         self._ended.set()
         if self._thread.ident is None:
@@ -76,9 +76,15 @@ class Recorder:
         # Not for ever: the thread may hang in a call to the store.
         while self._thread.is_alive() and (left := self._last.left()) > 0:
             self._thread.join(min(left, 0.25))
+        if self._tensorboard is not None:
+            self._tensorboard.close()
         logging.getLogger("ardm").removeHandler(self._handler)
         self._handler.close()
         self._folder.cleanup()
+
+    def scalar(self, tag: str, value: float, step: int) -> None:
+        """Note a value of a step for TensorBoard."""
+        self._scalars.put((tag, value, step, time.time()))
 
     def put(self, kind: str, name: str, data: bytes) -> None:
         """Write a picture; a fault of the store costs the picture and a warning."""
@@ -114,6 +120,7 @@ class Recorder:
         if not self._ended.is_set():
             yield self._hear_stop
             yield self._hear_newer
+        yield self._write_scalars
         for folder, _, names in os.walk(self._folder.name):
             for path in (Path(folder) / name for name in names):
                 yield partial(self._upload, path)
@@ -129,6 +136,20 @@ class Recorder:
 
     def _hear_newer(self) -> None:
         self.superseded_by = attempt.newer(self._run, self._number)
+
+    def _write_scalars(self) -> None:
+        """Bring what was noted into the event file."""
+        if self._scalars.empty():
+            return
+        if self._tensorboard is None:
+            # It takes a second to start, for which no step should wait.
+            from tensorboardX import SummaryWriter
+
+            folder = Path(self._folder.name) / "tensorboard" / f"{self._number:06d}"
+            self._tensorboard = SummaryWriter(str(folder))
+        while not self._scalars.empty():
+            self._tensorboard.add_scalar(*self._scalars.get())
+        self._tensorboard.flush()
 
     def _upload(self, path: Path) -> None:
         """The log or an event file, whole, whenever it has grown."""

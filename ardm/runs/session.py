@@ -38,6 +38,9 @@ _OF_FLAG: dict[int, Kind] = {
     SUPERSEDED: "superseded",
 }
 
+ENDS_WITH_RANK_0 = frozenset(_OF_FLAG.values())
+"""How a worker other than rank 0 ends when it ends because rank 0 does."""
+
 TELL_PATIENCE = 10.0
 """Seconds that a worker other than rank 0 takes to leave word of its failure."""
 

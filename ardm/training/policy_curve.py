@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ardm.training.pictures import ACCENT, FAINT, INK, dress, render
+from ardm.training.curves import ACCENT, FAINT, INK, dress, render
 from ardm.training.policies import Kind, Measured
 
 _GREY = "#8b949e"

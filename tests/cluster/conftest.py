@@ -107,6 +107,13 @@ def idle() -> list[psutil.Process]:
     return _called("ray::IDLE")
 
 
+def server() -> psutil.Process:
+    """The store of the buckets of these tests."""
+    mine = psutil.Process().children(recursive=True)
+    (found,) = [process for process in mine if process.name().startswith("fake-gcs-server")]
+    return found
+
+
 def _called(name: str) -> list[psutil.Process]:
     return [
         process

@@ -22,7 +22,7 @@ from ardm.training.state import TrainState
 JOB = """
 job: tiny
 seed: 7
-model: {net: {channels: 4, multipliers: [1, 1], blocks: 1, attention: [], groups: 2}}
+model: {net: {patch: 2, channels: 4, multipliers: [1, 1], blocks: 1, attention: [], groups: 2}}
 training: {steps: 24, batch_size: 4, grad_shards: 2, warmup: 2, learning_rate: 1e-2}
 checkpoint: {interval: 0, keep_last: 3}
 evaluation: {every: 1000, images: 16, final_images: 16, samples: 0}

@@ -60,7 +60,7 @@ def test_a_stop_request_and_a_newer_claim_are_heard(run, recording):
 def test_the_log_the_scalars_and_the_pictures_reach_the_store(run, recording):
     voice, _, number = recording
     logging.getLogger("ardm.test").warning("something to be logged")
-    voice.scalars.add_scalar("train/nelbo_bpd", 0.5, 1)
+    voice.scalar("train/nelbo_bpd", 0.5, 1)
     voice.put("samples", "00000001.png", b"png")
     voice.close()
     assert b"something to be logged" in run.store.read(run.file("logs", f"{number:06d}.log"))

@@ -81,32 +81,3 @@ def test_a_chain_shows_its_frames_in_order_and_rests_on_the_last(frames, shown):
     if shown > 1:
         movie.seek(0)
         assert movie.info["duration"] == pytest.approx(2000 / shown, abs=10)
-
-
-@pytest.mark.parametrize("points", [0, 1, 5, 500])
-def test_curves_can_be_drawn_of_any_number_of_points(points):
-    train = {i: 1.0 / (i + 1) for i in range(1, points + 1)}
-    test = dict.fromkeys(range(0, points, 100), (0.2, 0.01))
-    curve = opened(pictures.loss_curve(train, test, "run"))
-    assert (curve.format, curve.size) == ("PNG", (900, 504))
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("strange", [np.nan, np.inf, 0.5])
-def test_a_curve_of_strange_values_is_drawn_all_the_same(strange):
-    """A run that diverges, or stands still, must not end for its picture."""
-    train = dict.fromkeys(range(1, 60), strange)
-    assert opened(pictures.loss_curve(train, {60: (strange, 0.0)}, "run")).format == "PNG"
-    some = train | {1: 0.3, 59: 0.2}
-    assert opened(pictures.loss_curve(some, {}, "run")).format == "PNG"
-
-
-def test_the_loss_per_step_has_a_curve_for_every_stage():
-    one, several = (pictures.loss_per_t(np.arange(12.0), 7, "run", 4, stages) for stages in (1, 3))
-    assert not np.array_equal(pixels(one), pixels(several))
-
-
-@pytest.mark.parametrize("steps", [1, 2, 784])
-def test_the_loss_per_step_is_drawn(steps):
-    nats = np.full(steps, 0.1, np.float32)
-    assert opened(pictures.loss_per_t(nats, 7, "run", steps)).format == "PNG"
