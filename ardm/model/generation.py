@@ -7,7 +7,7 @@ from numpy import ndarray
 from ardm.errors import InputError
 from ardm.model import policy, sampling, upscale_sampling
 from ardm.model.build import Model, Params
-from ardm.model.sampling import Samples
+from ardm.model.samples import Samples
 from ardm.model.upscale import Upscale
 
 
@@ -55,7 +55,7 @@ def generate(
         num: how many images.
         starts: start times of the network calls, such as `uniform` gives.
         order: of the dimensions, for all images; not for Upscale, where each stage has its own.
-        batch: images generated together.
+        batch: images generated together, at most.
         temperature: below 1 gives likelier images.
         keep_chain: whether to keep the images after every call.
 

@@ -14,22 +14,7 @@ from ardm.model import draws
 from ardm.model import policy as policies
 from ardm.model.orders import known_first
 from ardm.model.output import Output
-
-HIDDEN = -1
-"""Stands in a chain for a dimension that is not generated yet."""
-
-
-class Samples(NamedTuple):
-    """Generated images.
-
-    Attributes:
-        images: values 0 .. K-1.
-        chain: if asked for, all images before the first and after every network call, with
-            `HIDDEN` where a dimension is still to come.
-    """
-
-    images: UInt8[ndarray, "num h w c"]
-    chain: Int16[ndarray, "frames num h w c"] | None
+from ardm.model.samples import HIDDEN, Frames, Samples, in_batches
 
 
 class _State(NamedTuple):
@@ -67,7 +52,7 @@ def sample(
         output: the distribution that `predict` describes.
         order: sigma of all images, such as `ardm.model.orders.fixed` gives; default: each image
             in a random order of its own.
-        batch: images generated together.
+        batch: images generated together, at most.
         temperature: divides the logits; below 1 gives likelier images.
         keep_chain: whether to keep the images after every call.
 
@@ -128,7 +113,7 @@ def complete(
             known.
         output: see `sample`.
         order: see `sample`.
-        batch: images generated together.
+        batch: images generated together, at most.
         temperature: see `sample`.
         keep_chain: whether to keep the images after every call.
 
@@ -142,26 +127,18 @@ def complete(
         raise InputError(f"batch {batch}: expected 1 image or more")
     if not 0 < temperature < np.inf:
         raise InputError(f"temperature {temperature}: expected a positive number, such as 0.9")
-    num = len(x)
     segments = policies.segments(policy, known.size, int(known.sum()))
-    if not isinstance(predict, jax.tree_util.Partial):
-        predict = jax.tree_util.Partial(predict)
-    images, chains = [], []
-    for first in range(0, num, batch):
-        # The last batch is filled up, so that there is one program only.
-        index = np.arange(first, first + batch) % num
+
+    def make(predict: jax.tree_util.Partial, index: Int[ndarray, " b"]) -> tuple[Array, Frames]:
         state = _start(keys[index], x[index], known, order, output)
         frames = [_frame(state, int(known.sum()))] if keep_chain else []
         for left, right in segments:
             state = _reveal(predict, output, state, left, right, np.float32(temperature))
             if keep_chain:
                 frames.append(_frame(state, int(right)))
-        images.append(np.asarray(state.x))
-        chains.append(frames)
-    joined = np.concatenate(images)[:num]
-    if not keep_chain:
-        return Samples(joined, None)
-    return Samples(joined, np.concatenate([np.stack(c) for c in chains], axis=1)[:, :num])
+        return state.x, frames
+
+    return in_batches(len(x), batch, predict, make)
 
 
 def _start(

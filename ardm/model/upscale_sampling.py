@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from ardm.errors import InputError
 from ardm.model import draws, policy
-from ardm.model.sampling import HIDDEN, Samples
+from ardm.model.samples import HIDDEN, Frames, Samples, in_batches
 from ardm.model.upscale import Upscale
 
 
@@ -69,7 +69,7 @@ def sample(
         num: how many images.
         starts: of the network calls, among 0 .. S D - 1, ascending; every stage begins with one.
         objective: what the model was trained for.
-        batch: images generated together.
+        batch: images generated together, at most.
         temperature: divides the logits of the digits; below 1 gives likelier images.
         keep_chain: whether to keep the images after every call.
 
@@ -85,26 +85,20 @@ def sample(
             f"num {num}, batch {batch}, temperature {temperature}: all must be positive"
         )
     segments = _segments(starts, objective)
-    if not isinstance(predict, jax.tree_util.Partial):
-        predict = jax.tree_util.Partial(predict)
-    images, chains = [], []
-    for first in range(0, num, batch):
-        # The last batch is filled up, so that there is one program only.
-        index = jnp.arange(first, first + batch)
-        state = _start(key, index, objective)
+
+    def make(predict: jax.tree_util.Partial, index: Int[ndarray, " b"]) -> tuple[Array, Frames]:
+        numbers = jnp.asarray(index)
+        state = _start(key, numbers, objective)
         frames = [_frame(state, 0)] if keep_chain else []
         for left, right in segments:
             if left and left % objective.D == 0:
-                state = _next_stage(key, index, np.int32(left // objective.D), objective, state.x)
+                state = _next_stage(key, numbers, np.int32(left // objective.D), objective, state.x)
             state = _reveal(predict, objective, state, left, right, np.float32(temperature))
             if keep_chain:
                 frames.append(_frame(state, int(right)))
-        images.append(np.asarray(state.x))
-        chains.append(frames)
-    joined = np.concatenate(images)[:num]
-    if not keep_chain:
-        return Samples(joined, None)
-    return Samples(joined, np.concatenate([np.stack(c) for c in chains], axis=1)[:, :num])
+        return state.x, frames
+
+    return in_batches(num, batch, predict, make)
 
 
 def _segments(

@@ -1,7 +1,5 @@
 """Whole jobs on a real Ray, with real kills, against a directory and an emulated bucket."""
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -38,7 +36,7 @@ SILENCE = 3.0
 
 
 @pytest.mark.timeout(900)
-def test_a_job_survives_kills_and_a_notice_on_changing_nodes_and_gives_digits(
+def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_gives_digits(
     cluster: Nodes, bucket: str, reference: str, tmp_path: Path
 ) -> None:
     ardm = Ardm(f"{bucket}/runs")
@@ -66,16 +64,13 @@ def test_a_job_survives_kills_and_a_notice_on_changing_nodes_and_gives_digits(
         cluster.add()
         time.sleep(TICK)
 
-    wait_until(lambda: saved(run, 4))
-    kill(cluster.processes(WORKER)[-1])
-
     found = ardm.await_end(run.name)
     assert found["state"] == "completed"
     assert found["digest"] == reference
     attempts = found["attempts"]
-    outcomes = ["worker_lost", "preempted", "resized", "worker_lost", "completed"]
+    outcomes = ["worker_lost", "preempted", "resized", "completed"]
     assert [a["outcome"] for a in attempts] == outcomes
-    assert [a["workers"] for a in attempts] == [2, 2, 1, 2, 2]
+    assert [a["workers"] for a in attempts] == [2, 2, 1, 2]
     assert "Ray drains the node of rank" in attempts[1]["reason"]
     assert attempts[2]["reason"] == "the group grows from 1 to 2 workers; saved"
     assert [attempts[1]["steps_lost"], attempts[2]["steps_lost"]] == [0, 0]
@@ -102,8 +97,8 @@ def test_a_job_survives_kills_and_a_notice_on_changing_nodes_and_gives_digits(
     kinds = {name: run.store.names(f"{run.name}/{name}") for name in ("samples", "plots", "logs")}
     assert kinds["samples"] == ["00000200.png", "00000400.png"]
     assert kinds["plots"] == ["loss-per-t.png", "loss.png"]
-    assert len(kinds["logs"]) == 5
-    assert run.store.names(f"{run.name}/tensorboard/000005")[0].startswith("events.out.tfevents")
+    assert len(kinds["logs"]) == 4
+    assert run.store.names(f"{run.name}/tensorboard/000004")[0].startswith("events.out.tfevents")
 
 
 def test_a_spare_takes_the_place_of_a_killed_worker_and_a_run_taken_over_is_let_go(
@@ -161,17 +156,3 @@ def test_a_run_goes_on_with_other_workers_and_when_the_whole_cluster_is_gone(
     assert [a["workers"] for a in found["attempts"]] == [1, 2, 1]
     again = ardm.json("submit", str(TINY), "--run", run.name)
     assert again["submission_id"] is None
-
-
-def test_down_ends_our_ray_with_its_node_agent_and_nothing_else(ray_home: Path) -> None:
-    address = local.find_ours() or local.start()
-    log = ray_home / "node-agent.log"
-    wait_until(lambda: "watching over" in log.read_text())
-    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    Ardm("unused")("down")
-    assert not local.answers(address)
-    wait_until(lambda: "has ended, and this agent with it" in log.read_text(), 20)
-    assert bystander.poll() is None
-    bystander.kill()
-    bystander.wait()
-    assert "no local Ray" in Ardm("unused")("down").stderr

@@ -6,7 +6,8 @@ import pytest
 from ardm.errors import InputError
 from ardm.model import draws, orders, policy
 from ardm.model.categorical import Categorical
-from ardm.model.sampling import HIDDEN, complete, image_keys, sample
+from ardm.model.samples import HIDDEN
+from ardm.model.sampling import complete, image_keys, sample
 from tests.model.tiny import compiled, tiny_model, tiny_params
 
 KEY = jax.random.key(21)
@@ -85,7 +86,7 @@ def test_every_call_reveals_exactly_its_segment(starts):
         )
 
 
-def test_one_program_serves_all_policies():
+def test_one_program_of_each_device_serves_all_policies():
     traces = []
 
     def predict(x, mask, t):
@@ -94,7 +95,7 @@ def test_one_program_serves_all_policies():
 
     for budget in (1, 3, 16):
         run(5, budget=budget, predict=predict, batch=2)
-    assert len(traces) == 1
+    assert 1 <= len(traces) <= len(jax.local_devices())
 
 
 def test_what_is_generated_is_seen_by_the_next_calls():
@@ -205,7 +206,7 @@ def test_what_is_known_is_seen_by_every_call():
     starts = np.array([5, 8])
     complete(predict, keys, x, KNOWN, starts, output=MODEL.output, batch=2)
     jax.effects_barrier()
-    assert [t.tolist() for _, _, t in seen] == [[5, 5], [8, 8]]
+    assert sorted(int(step) for _, _, t in seen for step in t) == [5, 5, 8, 8]
     for values, mask, t in seen:
         assert mask[:, KNOWN].all()
         assert (mask.sum(axis=(1, 2, 3)) == t).all()

@@ -8,7 +8,7 @@ from scipy import stats
 
 from ardm.errors import InputError
 from ardm.model import draws
-from ardm.model.sampling import HIDDEN
+from ardm.model.samples import HIDDEN
 from ardm.model.upscale_sampling import sample, uniform
 from tests.model.tiny import compiled, tiny_model, tiny_params
 
@@ -105,7 +105,7 @@ def test_samples_follow_the_predicted_distribution():
     assert stats.chisquare(counts, images.size * p).pvalue > 1e-3
 
 
-def test_one_program_serves_all_stages_and_policies():
+def test_one_program_of_each_device_serves_all_stages_and_policies():
     traces = []
 
     def predict(x, mask, t):
@@ -114,7 +114,7 @@ def test_one_program_serves_all_stages_and_policies():
 
     for budget in (3, 5, 12):
         run(5, budget, predict=jax.tree_util.Partial(predict), batch=2)
-    assert len(traces) == 1
+    assert 1 <= len(traces) <= len(jax.local_devices())
 
 
 def test_a_uniform_policy_gives_every_stage_its_share():
