@@ -11,7 +11,7 @@ ARDM := $(BIN)/ardm
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/python -m uv)
 
 export ARDM_STORE := $(or $(STORE),$(ARDM_STORE),./runs)
-JOB_FILE := jobs/$(JOB).yaml
+JOB_FILE = jobs/$(JOB).yaml
 RUN_OR_JOB = $(or $(RUN),--job $(JOB))
 SETS := $(foreach item,$(SET),--set $(item))
 

@@ -25,7 +25,7 @@ from ardm.runs.layout import Run
 from ardm.runs.spec import load
 from ardm.runs.store import Store
 
-KILLS, SETTLE, PATIENCE = 5, 35.0, 300.0
+KILLS, SETTLE, PATIENCE = 4, 40.0, 300.0
 """Workers killed of each kind; the seconds that each trains before, so that its spare is ready. The
 first recovery fills the compilation cache and is left out."""
 
