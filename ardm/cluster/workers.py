@@ -35,9 +35,9 @@ _SETTINGS = {
 }
 
 
-RANK_0_PATIENCE = 600.0
-"""Seconds after which a worker that ends as rank 0 does no longer waits for it; rank 0 gives up
-sooner by itself, and Ray notices if it is dead or hangs."""
+RANK_0_PATIENCE = 90.0
+"""Seconds that a worker which ends as rank 0 does waits for it. The last save and last words of
+rank 0 take less (`ardm.runs.leader`), and Ray notices if it is dead or hangs."""
 
 _NOT_NEEDED = (DatasetsCallback, PlacementGroupCleanerCallback)
 

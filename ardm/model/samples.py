@@ -36,8 +36,8 @@ def in_batches(
 ) -> Samples:
     """Generate images on all devices of this process, each of which has one batch after the other.
 
-    XLA computes a network call hardly faster on two cores of a CPU than on one; a process that
-    takes its cores as devices (`ardm.training.lanes`) is as many times faster here.
+    XLA computes a network call hardly faster on two cores of a CPU than on one, so on CPU a process
+    should have taken its cores as devices (`ardm.training.lanes`).
 
     Args:
         num: how many images.
