@@ -19,7 +19,11 @@ class Group(Protocol):
     size: int
 
     def gather(self, tree: Any) -> Any:
-        """Every worker's tree, stacked along a new first axis in the order of the ranks."""
+        """Every worker's tree, stacked along a new first axis in the order of the ranks.
+
+        Raises:
+            jax.errors.JaxRuntimeError: another worker is gone; here, or when the tree is used.
+        """
         ...
 
     def broadcast(self, message: bytes) -> bytes:
@@ -57,7 +61,13 @@ class Processes:
         self._gather: Callable[[Any], Any] = jax.jit(lambda tree: tree, out_shardings=everywhere)
 
     def gather(self, tree: Any) -> Any:
-        whole = self._gather(jax.tree.map(self._join, self._stack(tree)))
+        spread = jax.tree.map(self._join, self._stack(tree))
+        try:
+            whole = self._gather(spread)
+        except ValueError as error:
+            # What JAX (0.10 to 0.12) raises on a CPU if the program fails before its call returns;
+            # if it fails later, waiting for the result raises the other.
+            raise jax.errors.JaxRuntimeError(str(error)) from error
         return jax.tree.map(lambda x: x.addressable_data(0), whole)
 
     def broadcast(self, message: bytes) -> bytes:

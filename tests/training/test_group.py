@@ -1,3 +1,8 @@
+import signal
+import socket
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,3 +37,35 @@ def test_a_message_that_is_too_long_is_refused_before_anybody_waits_for_it():
 def test_the_group_of_threads_that_these_tests_use_stacks_in_the_order_of_the_ranks():
     gathered = together(4, lambda member: member.gather(jnp.int32(member.rank * 10)))
     assert [list(np.asarray(found)) for found in gathered] == [[0, 10, 20, 30]] * 4
+
+
+PEER = """
+import os, signal, sys
+import jax
+from ardm.training.group import Processes
+
+jax.config.update("jax_platforms", "cpu")
+jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]), cluster_detection_method="deactivate")
+group = Processes()
+assert group.gather(jax.numpy.arange(3.0)).shape == (2, 3)
+if group.rank == 1:
+    os.kill(os.getpid(), signal.SIGKILL)
+try:
+    group.gather(jax.numpy.arange(3.0)).block_until_ready()
+except Exception as error:
+    print(type(error).__name__, flush=True)
+os._exit(0)  # the service of jax.distributed would wait for the other
+"""
+
+
+def test_a_worker_whose_peer_is_killed_gets_the_error_of_a_program_and_not_of_its_author():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    peers = [
+        subprocess.Popen([sys.executable, "-c", PEER, address, str(rank)], stdout=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    said = [peer.communicate(timeout=120)[0].decode() for peer in peers]
+    assert [peer.returncode for peer in peers] == [0, -signal.SIGKILL]
+    assert said[0].splitlines()[-1] == "JaxRuntimeError"
