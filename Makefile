@@ -10,6 +10,9 @@ ARDM := $(BIN)/ardm
 # The lock files name no host; `uv` may come from the machine or through pip.
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/python -m uv)
 
+# Where it is set, as in many images, each of a job's dozen processes compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 export ARDM_STORE := $(or $(STORE),$(ARDM_STORE),./runs)
 JOB_FILE = jobs/$(JOB).yaml
 RUN_OR_JOB = $(or $(RUN),--job $(JOB))

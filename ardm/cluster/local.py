@@ -28,6 +28,8 @@ _ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
+    # Python processes for jobs without a runtime environment; each of ours has one.
+    "RAY_prestart_worker_first_driver": "0",
     # `ray job stop` waits so long for the driver, which lets the workers save.
     "RAY_JOB_STOP_WAIT_TIME_S": "25",
 }

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 ENVIRONMENT = {WORKER_PROCESS_SETUP_HOOK_ENV_VAR: "ardm.cluster.spare.warm"}
 """Of the worker processes: Ray calls `warm` in each before it is given anything to do."""
 
-DELAY = 15.0
+DELAY = 30.0
 """Seconds from the start of a worker until it asks for its spare: its own start comes first."""
 
 KEEP = 7 * 24 * 3600

@@ -4,6 +4,8 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,29 @@ def submit(run: Run, address: str, *, local: bool) -> Submission:
             f"store {run.store.uri} is a directory of this machine, which the cluster at {address} "
             "cannot see; give one that both reach, such as --store gs://bucket/runs"
         )
-    client = _client(address)
+    with _server(address) as client:
+        name = _new_id(client, run)
+        python = sys.executable if local else "python"
+        environment = _environment() if local else {}
+        runtime: dict[str, object] = {"env_vars": environment | {"PYTHONUNBUFFERED": "1"}}
+        if not local:
+            # The cluster's image has the libraries; the code is the one that was submitted.
+            runtime["py_modules"] = [str(Path(ardm.__file__).parent)]
+        asked = round(time.time(), 3)
+        _hand_over(
+            client,
+            entrypoint=f"{python} -m ardm.cluster.driver {run.store.uri} {run.name} {name}",
+            submission_id=name,
+            runtime_env=runtime,
+            metadata={"job": run.name, "store": run.store.uri},
+        )
+    made = Submission(address, name, asked)
+    run.store.write(run.submission, json.dumps(asdict(made)).encode())
+    return made
+
+
+def _new_id(client: JobSubmissionClient, run: Run) -> str:
+    """The next free submission id of a run that nobody trains here."""
     names = [job.submission_id for job in client.list_jobs()]
     mine = [name for name in names if name and name.rpartition("-")[0] == run.name]
     for name in mine:
@@ -63,24 +87,7 @@ def submit(run: Run, address: str, *, local: bool) -> Submission:
                 f"run {run.name} is being trained already, as {name}; `ardm stop {run.name}` first"
             )
     number = 1 + max((int(n.rpartition("-")[2]) for n in mine if n[-1].isdigit()), default=0)
-    name = f"{run.name}-{number}"
-    python = sys.executable if local else "python"
-    environment = _environment() if local else {}
-    runtime: dict[str, object] = {"env_vars": environment | {"PYTHONUNBUFFERED": "1"}}
-    if not local:
-        # The cluster's image has the libraries; the code is the one that was submitted.
-        runtime["py_modules"] = [str(Path(ardm.__file__).parent)]
-    asked = round(time.time(), 3)
-    _hand_over(
-        client,
-        entrypoint=f"{python} -m ardm.cluster.driver {run.store.uri} {run.name} {name}",
-        submission_id=name,
-        runtime_env=runtime,
-        metadata={"job": run.name, "store": run.store.uri},
-    )
-    made = Submission(address, name, asked)
-    run.store.write(run.submission, json.dumps(asdict(made)).encode())
-    return made
+    return f"{run.name}-{number}"
 
 
 def newest(run: Run) -> Submission | None:
@@ -92,29 +99,42 @@ def newest(run: Run) -> Submission | None:
 def status(submission: Submission) -> str | None:
     """What the job server says of a submission; None if it cannot be reached or knows nothing."""
     try:
-        return str(_client(submission.address).get_job_status(submission.submission_id).value)
+        with _server(submission.address) as client:
+            return str(client.get_job_status(submission.submission_id).value)
     except (InputError, RuntimeError):
         return None
 
 
 def stop(submission: Submission) -> None:
     """Have the job server end a driver."""
-    _client(submission.address).stop_job(submission.submission_id)
+    with _server(submission.address) as client:
+        client.stop_job(submission.submission_id)
 
 
 def logs(submission: Submission) -> str:
     """The driver's output so far."""
-    return str(_client(submission.address).get_job_logs(submission.submission_id))
+    with _server(submission.address) as client:
+        return str(client.get_job_logs(submission.submission_id))
 
 
-def _client(address: str) -> JobSubmissionClient:
-    try:
-        return JobSubmissionClient(address)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InputError(
+@contextmanager
+def _server(address: str) -> Iterator[JobSubmissionClient]:
+    """A job server, which must answer to the end of what it is asked."""
+
+    def silent(error: Exception) -> InputError:
+        return InputError(
             f"no Ray job server answers at {address} ({error}); give the address of a running one "
             "with ADDRESS=http://host:8265 (--address), or none for a local Ray"
-        ) from error
+        )
+
+    try:
+        client = JobSubmissionClient(address)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise silent(error) from error
+    try:
+        yield client
+    except OSError as error:  # as all errors of `requests` are
+        raise silent(error) from error
 
 
 def _hand_over(client: JobSubmissionClient, **job: Any) -> None:

@@ -32,7 +32,7 @@ def in_batches(
     num: int,
     batch: int,
     predict: Callable[..., Array],
-    make: Callable[[jax.tree_util.Partial, Int[ndarray, " b"]], tuple[Array, Frames]],
+    make: Callable[[jax.tree_util.Partial, Int[ndarray, " b"], jax.Device], tuple[Array, Frames]],
 ) -> Samples:
     """Generate images on all devices of this process, each of which has one batch after the other.
 
@@ -43,8 +43,9 @@ def in_batches(
         num: how many images.
         batch: at most so many together; fewer if that leaves no device idle.
         predict: of the images; the devices get copies of the parameters in it.
-        make: `make(predict, index)` gives the images of these numbers, and their chain or nothing;
-            what it is given beside must not be committed to a device.
+        make: `make(predict, index, device)` gives the images of these numbers, and their chain or
+            nothing; what it is given beside must not be committed to a device. What it begins with
+            should be, or its first network call needs a program of its own.
     """
     devices = jax.local_devices()
     each = min(batch, -(-num // len(devices)))
@@ -56,7 +57,7 @@ def in_batches(
         # The last batch is filled up, so that there is one program only.
         index = np.arange(number * each, (number + 1) * each) % num
         with jax.default_device(device):
-            images, frames = make(jax.device_put(predict, device), index)
+            images, frames = make(jax.device_put(predict, device), index, device)
             return np.asarray(images), np.stack(frames) if frames else None
 
     with ThreadPoolExecutor(len(devices), thread_name_prefix="ardm-samples") as threads:

@@ -129,8 +129,10 @@ def complete(
         raise InputError(f"temperature {temperature}: expected a positive number, such as 0.9")
     segments = policies.segments(policy, known.size, int(known.sum()))
 
-    def make(predict: jax.tree_util.Partial, index: Int[ndarray, " b"]) -> tuple[Array, Frames]:
-        state = _start(keys[index], x[index], known, order, output)
+    def make(
+        predict: jax.tree_util.Partial, index: Int[ndarray, " b"], device: jax.Device
+    ) -> tuple[Array, Frames]:
+        state = jax.device_put(_start(keys[index], x[index], known, order, output), device)
         frames = [_frame(state, int(known.sum()))] if keep_chain else []
         for left, right in segments:
             state = _reveal(predict, output, state, left, right, np.float32(temperature))

@@ -86,9 +86,11 @@ def sample(
         )
     segments = _segments(starts, objective)
 
-    def make(predict: jax.tree_util.Partial, index: Int[ndarray, " b"]) -> tuple[Array, Frames]:
+    def make(
+        predict: jax.tree_util.Partial, index: Int[ndarray, " b"], device: jax.Device
+    ) -> tuple[Array, Frames]:
         numbers = jnp.asarray(index)
-        state = _start(key, numbers, objective)
+        state = jax.device_put(_start(key, numbers, objective), device)
         frames = [_frame(state, 0)] if keep_chain else []
         for left, right in segments:
             if left and left % objective.D == 0:
