@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -69,7 +69,8 @@ def judge(facts: Facts) -> dict[str, Any]:
 
     At most the checkpoint interval, the duration of a save and one step may be lost at a fault; a
     drain loses nothing. While the store fails no save can succeed, so its faults add their seconds;
-    a damaged checkpoint adds the steps to the one before.
+    a damaged checkpoint adds the steps to the one before. What a killed attempt did after it last
+    told of its steps counts as lost, at the speed of the fastest steps.
 
     Returns:
         The object that `ardm chaos --json` prints, but for the names of the run: `faults`, `kinds`
@@ -77,9 +78,10 @@ def judge(facts: Facts) -> dict[str, Any]:
         `submissions`, `attempts`, `steps_lost`, `most_lost`, `goodput`, `digest`, `reference`,
         `equal`, and `broken`: a line for each promise that was not kept.
     """
+    culprits = {record.attempt: _culprit(facts, record) for record in facts.attempts}
+    facts = replace(facts, attempts=[_whole(facts, r, culprits[r.attempt]) for r in facts.attempts])
     attempts = list(facts.attempts)
     costs = {record.attempt: record.steps_lost for record in attempts}
-    culprits = {record.attempt: _culprit(facts, record) for record in attempts}
     unexplained = [
         record.attempt
         for record in attempts[:-1]
@@ -160,6 +162,14 @@ def _broken(facts: Facts, culprits: dict[int, Injected | None]) -> list[str]:
                 "none"
             )
     return broken
+
+
+def _whole(facts: Facts, record: AttemptRecord, culprit: Injected | None) -> AttemptRecord:
+    """An attempt with the steps lost that it had no time to tell of."""
+    if not record.silent or record.trains_from is None or culprit is None:
+        return record
+    untold = math.ceil(max(culprit.time - record.last_seen, 0.0) / facts.step_s)
+    return replace(record, steps_lost=record.steps_lost + untold)
 
 
 def _culprit(facts: Facts, record: AttemptRecord) -> Injected | None:

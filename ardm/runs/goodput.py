@@ -16,7 +16,7 @@ CAUSES = ("queued", "start_up", "restore", "compile", "recomputed", "save_stalls
 """queued: from a submission to the beginning of its first attempt.
 start_up: in an attempt, before its first step, and what that step took beyond an ordinary one.
 restore: finding, reading and verifying the newest checkpoint.
-compile: XLA, or reading its work from the compilation cache, in the first step.
+compile: XLA, or reading its work from the compilation cache, as far as the first step waited.
 recomputed: steps and evaluations that a later attempt had to do again.
 save_stalls: training slowed down by a save beside it, or waiting for the last one.
 down: from the end of an attempt to the beginning of the next one of the same job."""
@@ -75,6 +75,9 @@ class AttemptRecord:
     final_save_s: float = 0.0
     """Seconds that the end of the attempt waited for its last save."""
     last_seen: float = 0.0
+    """When it last told anything."""
+    silent: bool = False
+    """It ended without a word, perhaps some steps after the last one that it told of."""
 
 
 class Account(NamedTuple):
@@ -97,7 +100,7 @@ def records(run: Run) -> list[AttemptRecord]:
     for i, record in enumerate(found[:-1]):
         if record.outcome is None:
             record.outcome, record.reason = "worker_lost", "ended without a word, as when killed"
-            record.ended = record.last_seen
+            record.ended, record.silent = record.last_seen, True
         # An attempt may die before it has restored anything; then the next one tells.
         resumed = next((r.first_step for r in found[i + 1 :] if r.first_step is not None), None)
         if record.last_step is not None and resumed is not None:
@@ -228,6 +231,8 @@ def _record(run: Run, number: int) -> AttemptRecord:
     )
     for event in events:
         _note(record, event)
+    if end is None and record.saves and record.last_step is not None:
+        record.last_step = max(record.last_step, record.saves[-1].step)
     return record
 
 

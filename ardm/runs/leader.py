@@ -86,10 +86,12 @@ class Leader:
         if hopeless := self._in_time(self._hopeless):
             self._tell_others(None, hopeless.reason)
             return hopeless
-        self._data, self._model = assignment.load(self._run, self._spec)
+        compiled = compile_time().seconds
+        assigned = assignment.Assignment(self._run, self._spec, self._place.group)
+        self._data, self._model = assigned.loaded()
         self._past = self._in_time(lambda: history.read(self._run))
-        state = self._restore()
-        self._step = int(state.step)
+        found = self._restore()
+        self._step = int(found.step)
         self._past.rewind(self._step)
         saver = self._saver = self._in_time(
             lambda: Saver(self._run, self.number, self._spec.checkpoint, self._ledger, self._step)
@@ -97,9 +99,8 @@ class Leader:
         gallery = Gallery(
             self._run, self._spec, self._data, self._model, self._recorder, self._ledger, self._past
         )
-        begin, compiled = time.monotonic(), compile_time().seconds
-        flag = NOTHING
-        work = assignment.work(self._spec, self._data, self._model, self._place.group)
+        begin, flag = time.monotonic(), NOTHING
+        work, state = assigned.ready(), bind(found)
         for done in train(work, state, self._raise_flag):
             if self._state_name == "starting":
                 self._state_name = "training"
@@ -163,7 +164,7 @@ class Leader:
         return Outcome("preempted", step, f"{reason}; saved")
 
     def _restore(self) -> TrainState:
-        """The state to begin with, the same on all ranks."""
+        """The state to begin with, the same on all ranks, not bound to the device."""
         begin = time.monotonic()
         like = template(self._model, self._spec.training)
         found = self._in_time(lambda: checkpoints.newest_verified(self._run, like, self._skip))
@@ -174,7 +175,7 @@ class Leader:
             sha256 = self._data.sha256
             log.info("attempt %d starts from scratch", self.number)
             self._ledger.add("started", step=0, seconds=seconds, data_sha256=sha256)
-            return bind(init(self._model, self._spec.training, self._spec.seed))
+            return init(self._model, self._spec.training, self._spec.seed)
         place, host, metadata = found
         log.info("attempt %d goes on from step %d of %s", self.number, place.step, place.uri)
         self._ledger.add(
@@ -184,7 +185,7 @@ class Leader:
             from_attempt=place.attempt,
             seconds=seconds,
         )
-        return bind(host)
+        return host
 
     def _tell_others(self, checkpoint: list[int] | None, end: str | None = None) -> None:
         message = {"attempt": self.number, "checkpoint": checkpoint, "end": end}

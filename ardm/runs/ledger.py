@@ -35,6 +35,8 @@ class Ledger:
         self._prefix = f"rank{rank}-" if rank else ""
         self._pending: list[Event] = []
         self._segment = 0
+        self.news = threading.Event()
+        """Set by every event: one that is killed should have told all but its last second."""
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
 
@@ -43,6 +45,7 @@ class Ledger:
         event = {"event": kind, "time": round(self._clock(), 3), **fields}
         with self._lock:
             self._pending.append(event)
+        self.news.set()
         return event
 
     def flush(self) -> None:

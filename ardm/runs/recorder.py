@@ -1,8 +1,8 @@
 """What rank 0 tells the store while it trains, and what it hears from there, on one thread.
 
-Every few seconds: the ledger, the progress object, the log and the TensorBoard file go out; a stop
-request and a newer claim come in. No fault of the store reaches the training thread, and what one
-of these meets keeps none of the others.
+Every few seconds, and soon after an event: the ledger, the progress object, the log and the
+TensorBoard file go out; a stop request and a newer claim come in. No fault of the store reaches the
+training thread, and what one of these meets keeps none of the others.
 """
 
 import json
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEAT_LOCAL, BEAT_REMOTE = 1.0, 4.0
-"""Seconds between two beats; a cloud store takes one write per second to an object."""
+"""Seconds between two beats without an event."""
+
+BREATH = 1.0
+"""Seconds between any two beats: a cloud store takes one write per second to an object."""
 
 LAST_WORDS = 20.0
 """Seconds that the last beat may take: how an attempt ended is worth some patience."""
@@ -71,6 +74,7 @@ class Recorder:
         """
         self._last = patience or Patience(LAST_WORDS)
         self._ended.set()
+        self._ledger.news.set()
         if self._thread.ident is None:
             self._thread.start()
         # Not for ever: the thread may hang in a call to the store.
@@ -95,7 +99,10 @@ class Recorder:
 
     def _beats(self) -> None:
         pause = BEAT_LOCAL if self._run.store.is_local else BEAT_REMOTE
-        while not self._ended.wait(pause):
+        news = self._ledger.news
+        while not self._ended.wait(min(BREATH, pause)):
+            news.wait(max(pause - BREATH, 0.0))
+            news.clear()
             self._beat()
         pause = BACK_OFF
         while not self._beat() and (left := self._last.left()) > 0:

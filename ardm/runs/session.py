@@ -95,22 +95,21 @@ def _flag(notice: Warned) -> int:
 
 def _follow(run: Run, spec: JobSpec, place: Place) -> Outcome:
     """The attempt of a worker other than rank 0."""
+    assigned = assignment.Assignment(run, spec, place.group)
     message = json.loads(place.group.broadcast(b""))
     if message["end"]:
         return Outcome("failed", 0, message["end"])
     step, flag = 0, NOTHING
     try:
-        data, model = assignment.load(run, spec)
+        _, model = assigned.loaded()
         if message["checkpoint"] is None:
-            state = bind(init(model, spec.training, spec.seed))
+            found = init(model, spec.training, spec.seed)
         else:
-            found = checkpoints.Checkpoint(run, *message["checkpoint"])
-            host, _ = checkpoints.load(found.uri, template(model, spec.training))
-            state = bind(host)
-        step = int(state.step)
-        for done in train(
-            assignment.work(spec, data, model, place.group), state, lambda: _flag(place.notice)
-        ):
+            chosen = checkpoints.Checkpoint(run, *message["checkpoint"])
+            found, _ = checkpoints.load(chosen.uri, template(model, spec.training))
+        step = int(found.step)
+        work, state = assigned.ready(), bind(found)
+        for done in train(work, state, lambda: _flag(place.notice)):
             step, flag = done.step, done.flag
             if flag:
                 break

@@ -11,7 +11,7 @@ from ardm.data.batches import Batches
 from ardm.model.build import Model
 from ardm.training.config import TrainingConfig
 from ardm.training.group import Group
-from ardm.training.state import TrainState
+from ardm.training.state import TrainState, place, template
 from ardm.training.step import Metrics, Step
 
 
@@ -35,6 +35,14 @@ class Done(NamedTuple):
     metrics: Metrics
     flag: int
     """The largest flag that any worker raised; every worker sees the same one at the same step."""
+
+
+def rehearse(work: Work) -> None:
+    """Compile what a step needs, or read it from the compilation cache, before there is a state."""
+    step = Step(work.model, work.config, work.seed, work.group)
+    like = template(work.model, work.config)
+    nothing = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+    step.rehearse(place(nothing), work.batches.slice(0, *step.share))
 
 
 def train(work: Work, state: TrainState, flag: Callable[[], int]) -> Iterator[Done]:

@@ -93,14 +93,28 @@ class Step:
         Returns:
             The state after the step and what it tells; neither is waited for.
         """
+        gathered, flags = self.group.gather((self._share_of(state, images), jnp.int32(flag)))
+        ranks = [jax.tree.map(lambda x, r=rank: x[r], gathered) for rank in range(self.group.size)]
+        state, nelbo_bpd, grad_norm = self._apply(state, self._sum(ranks))
+        return state, Metrics(nelbo_bpd, grad_norm, flags)
+
+    def rehearse(self, state: TrainState, images: UInt8[np.ndarray, "share h w c"]) -> None:
+        """Have the programs of a step compiled, all but those that need the other workers.
+
+        Args:
+            state: of the right shapes; what it holds does not matter.
+            images: as for a step.
+        """
+        mine = self._share_of(state, images)
+        jax.block_until_ready(self._apply(state, self._sum([mine] * self.group.size)))
+
+    def _share_of(self, state: TrainState, images: UInt8[np.ndarray, "share h w c"]) -> Shard:
+        """What this worker contributes to a step."""
         shared = (state.params, self._key, state.step)
         first = np.asarray(self.shards, np.int32) * self.shard_size
         of_shards = images.reshape(len(first), self.shard_size, *images.shape[1:])
         parts = self._lanes.map(self._micro, shared, list(zip(first, of_shards, strict=True)))
-        gathered, flags = self.group.gather((self._sum(parts), jnp.int32(flag)))
-        ranks = [jax.tree.map(lambda x, r=rank: x[r], gathered) for rank in range(self.group.size)]
-        state, nelbo_bpd, grad_norm = self._apply(state, self._sum(ranks))
-        return state, Metrics(nelbo_bpd, grad_norm, flags)
+        return self._sum(parts)
 
     def _sum(self, parts: Sequence[Shard]) -> Shard:
         """Sum neighbours, then neighbouring sums: the order depends on the count alone."""

@@ -68,6 +68,21 @@ def test_one_step_more_breaks_it():
     assert "attempt 1 (node at step 0) lost 14 steps; at most 13 are promised" in line
 
 
+def test_what_a_killed_attempt_had_no_time_to_tell_counts_as_lost():
+    told = facts(fault("node", 1), lost=BOUND - 4)
+    first, second = told.attempts
+    seen = replace(first, silent=True, last_seen=fault("node", 1).time - 3.5)
+    judged = judge(replace(told, attempts=[seen, second]))
+    assert (judged["steps_lost"], judged["broken"]) == (BOUND, [])
+    seen.last_seen -= 1.0
+    judged = judge(replace(told, attempts=[seen, second]))
+    assert judged["most_lost"] == BOUND + 1
+    assert len(judged["broken"]) == 1
+    # One that ended in order has told all.
+    seen.silent = False
+    assert judge(replace(told, attempts=[seen, second]))["steps_lost"] == BOUND - 4
+
+
 def test_a_loss_that_no_fault_explains_counts_as_well():
     told = judge(facts(lost=BOUND + 1))
     assert len(told["broken"]) == 1

@@ -82,6 +82,20 @@ def test_a_kill_costs_the_steps_since_the_save_and_the_time_until_the_next_attem
     assert found["wall_s"] == 70.0
 
 
+def test_a_save_tells_of_its_step_where_the_attempt_was_killed_before_it_could(
+    tmp_path: Path,
+) -> None:
+    run = new_run(tmp_path)
+    save = {"step": 30, "seconds": 1.0, "bytes": 1}
+    add_attempt(run, started(1.0, 0.1), (9.0, "saved", save), began=0.0, progress=(8.0, 20))
+    restored = {"step": 30, "seconds": 0.1}
+    ended = {"outcome": "stopped", "step": 40, "reason": ""}
+    add_attempt(run, (21.0, "restored", restored), (30.0, "ended", ended), began=20.0)
+    first, second = goodput.records(run)
+    assert (first.last_step, first.steps_lost, first.last_seen, first.silent) == (30, 0, 9.0, True)
+    assert not second.silent
+
+
 def test_an_attempt_that_died_before_its_first_step_was_all_start_up(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     add_attempt(run, started(0.0, 0.0), first_step(1.0, 1, 1.0, 0.0), began=0.0, progress=(9.0, 9))

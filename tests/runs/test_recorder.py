@@ -46,6 +46,20 @@ def test_each_beat_sends_the_ledger_and_where_the_attempt_is(run, recording):
     assert [e["event"] for e in events(run, number)] == ["started"]
 
 
+def test_an_event_does_not_wait_for_the_next_beat(run, monkeypatch):
+    monkeypatch.setattr(recorder, "BEAT_LOCAL", 60.0)
+    monkeypatch.setattr(recorder, "BEAT_REMOTE", 60.0)
+    monkeypatch.setattr(recorder, "BREATH", 0.1)
+    number = attempt.claim(run, {})
+    ledger = Ledger(run, number)
+    voice = Recorder(run, number, ledger, dict)
+    voice.start()
+    for kind in ("restored", "first_step"):
+        ledger.add(kind, step=1, seconds=0.0)
+        assert soon(lambda kind=kind: [e for e in events(run, number) if e["event"] == kind])
+    voice.close()
+
+
 def test_a_stop_request_and_a_newer_claim_are_heard(run, recording):
     voice, _, number = recording
     voice.start()

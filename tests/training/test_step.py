@@ -9,7 +9,9 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from ardm.training import state as states
+from ardm.training import step as steps
 from ardm.training.group import Alone
+from ardm.training.loop import rehearse, train
 from ardm.training.step import Step
 from tests.training.setting import (
     SEED,
@@ -167,3 +169,16 @@ def test_training_on_one_image_makes_it_likely(begin):
         nelbo.append(float(metrics.nelbo_bpd))
     assert nelbo[0] == pytest.approx(1.0, abs=0.4)
     assert np.mean(nelbo[-5:]) < 0.2
+
+
+def test_after_a_rehearsal_a_step_compiles_nothing(begin):
+    work = tiny_work(config=tiny_config(clip=0.7))
+    programs = (steps._micro_step, steps._add, steps._apply)
+    before = [program._cache_size() for program in programs]
+    rehearse(work)
+    rehearsed = [program._cache_size() for program in programs]
+    assert rehearsed[0] > before[0]
+    assert rehearsed[2] > before[2]
+    done = next(train(work, begin, lambda: 0))
+    assert int(done.state.step) == 1
+    assert [program._cache_size() for program in programs] == rehearsed
