@@ -1,5 +1,6 @@
 """A model: the network as pure functions of its parameters, with its output and objective."""
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -26,6 +27,21 @@ Objective = OrderAgnostic | Upscale
 
 Params = dict[str, Any]
 """A tree of dictionaries with string keys and float32 arrays."""
+
+
+class _Keys(nnx.Rngs):
+    """The keys that `nnx.Rngs` gives, counted by Python.
+
+    Flax (0.12) counts in an array, of which each reading takes milliseconds while a program is
+    traced: more than a second in all, at every start.
+    """
+
+    def __init__(self, key: Key[Array, ""]) -> None:
+        super().__init__()
+        self._key, self._count = key, itertools.count()
+
+    def params(self) -> Key[Array, ""]:
+        return jax.random.fold_in(self._key, next(self._count))
 
 
 @dataclass(frozen=True)
@@ -71,7 +87,7 @@ class Model:
 
         `jax.eval_shape(model.init, key)` gives their shapes without drawing them.
         """
-        return nnx.to_pure_dict(nnx.state(self._network(nnx.Rngs(key))))
+        return nnx.to_pure_dict(nnx.state(self._network(_Keys(key))))
 
     @cached_property
     def param_count(self) -> int:
@@ -116,9 +132,9 @@ class Model:
 
     @cached_property
     def _graph(self) -> nnx.GraphDef[UNet]:
-        return nnx.split(nnx.eval_shape(lambda: self._network(nnx.Rngs(0))))[0]
+        return nnx.split(nnx.eval_shape(lambda: self._network(_Keys(jax.random.key(0)))))[0]
 
-    def _network(self, rngs: nnx.Rngs) -> UNet:
+    def _network(self, keys: _Keys) -> UNet:
         return UNet(
             self.config.net,
             self.shape,
@@ -129,7 +145,7 @@ class Model:
             self.objective.coarsening if isinstance(self.objective, Upscale) else None,
             augment=self.config.upscale.mode == "augment",
             dtype=jnp.dtype(self.config.dtype),
-            rngs=rngs,
+            rngs=keys,
         )
 
 
