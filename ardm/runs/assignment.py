@@ -47,7 +47,10 @@ class Assignment:
         return self._loaded.result()
 
     def ready(self) -> Work:
-        """Wait until a step can be taken; no state should be on the device before."""
+        """Wait until a step can be taken.
+
+        What getting ready took on the device is free again then: the time to put a state there.
+        """
         return self._ready.result()
 
     def _make_ready(self) -> Work:

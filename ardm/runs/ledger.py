@@ -36,7 +36,7 @@ class Ledger:
         self._pending: list[Event] = []
         self._segment = 0
         self.news = threading.Event()
-        """Set by every event: one that is killed should have told all but its last second."""
+        """Set by every event, so that whoever flushes need not look again and again."""
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
 
