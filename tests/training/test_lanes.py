@@ -1,0 +1,21 @@
+"""What a process asks of XLA before it touches a device."""
+
+import os
+
+import pytest
+
+from ardm.training.lanes import DETERMINISTIC, use_cores
+
+
+def test_xla_is_asked_for_equal_bits_and_the_flags_of_the_user_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=there --xla_gpu_deterministic_ops=false")
+    use_cores(2)
+    use_cores(2)
+    # XLA takes the last of two equal flags: the user's.
+    assert os.environ["XLA_FLAGS"].split() == [
+        DETERMINISTIC,
+        "--xla_dump_to=there",
+        "--xla_gpu_deterministic_ops=false",
+    ]
