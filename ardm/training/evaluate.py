@@ -117,6 +117,7 @@ class Evaluator:
         bounds = None if policy is None else padded(policy, self._model.D)
         nelbo = partial(_nelbo, self._model, batch=n)
         shared = (params, self._key, np.int32(number), bounds)
+        copies = self._lanes.spread(jax.device_put(shared, jax.local_devices()[0]))
         estimates = []
         for first in range(0, n, self._chunk * lanes):
             if not go_on():
@@ -124,5 +125,5 @@ class Evaluator:
             # The last chunks are filled up with repetitions, so that there is one program only.
             index = np.arange(first, first + self._chunk * lanes, dtype=np.int32) % n
             chunks = [(images[some], some) for some in index.reshape(lanes, -1)]
-            estimates += [np.asarray(found) for found in self._lanes.map(nelbo, shared, chunks)]
+            estimates += [np.asarray(found) for found in self._lanes.map(nelbo, copies, chunks)]
         return np.concatenate(estimates)[:n]

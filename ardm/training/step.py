@@ -86,7 +86,7 @@ class Step:
         """Take one step.
 
         Args:
-            state: before the step.
+            state: before the step, bound to the first device (`ardm.training.state.place`).
             images: this worker's share of the batch.
             flag: a number to tell all workers, 0 if there is nothing to tell.
 
@@ -110,10 +110,10 @@ class Step:
 
     def _share_of(self, state: TrainState, images: UInt8[np.ndarray, "share h w c"]) -> Shard:
         """What this worker contributes to a step."""
-        shared = (state.params, self._key, state.step)
+        copies = self._lanes.spread((state.params, self._key, state.step))
         first = np.asarray(self.shards, np.int32) * self.shard_size
         of_shards = images.reshape(len(first), self.shard_size, *images.shape[1:])
-        parts = self._lanes.map(self._micro, shared, list(zip(first, of_shards, strict=True)))
+        parts = self._lanes.map(self._micro, copies, list(zip(first, of_shards, strict=True)))
         return self._sum(parts)
 
     def _sum(self, parts: Sequence[Shard]) -> Shard:
