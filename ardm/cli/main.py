@@ -1,5 +1,9 @@
 """The command `ardm`."""
 
+import os
+import sys
+import threading
+
 import typer
 
 from ardm.cli import (
@@ -43,3 +47,30 @@ MODULES = [
 for module in MODULES:
     for command in module.COMMANDS:
         app.command()(command)
+
+GRACE = 2.0
+"""Seconds from the end of a command to that of its process."""
+
+
+def main() -> None:
+    """The console script: the process ends with its command, whatever a library still waits for.
+
+    At its end Python joins the threads of all executors, and Orbax has some; one that hangs in a
+    call to a silent store would hold the process far beyond the notice of a machine.
+    """
+    code = 1
+    try:
+        app()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+    finally:
+        timer = threading.Timer(GRACE, _leave, [code])
+        timer.daemon = True
+        timer.start()
+
+
+def _leave(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

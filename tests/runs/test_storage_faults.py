@@ -272,7 +272,7 @@ def test_a_notice_while_the_store_is_silent_ends_the_process_in_time(stormy, pro
     proxy.heal()
     assert process.returncode == 3, said
     assert "could not be saved" in said
-    assert took < 27, said
+    assert took < 29, said  # Google gives 30 s
     assert checkpoints.committed(stormy)
 
 

@@ -1,0 +1,31 @@
+"""The console script as a process."""
+
+import subprocess
+import sys
+
+HANGING = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from ardm.cli.main import main
+
+ThreadPoolExecutor(1).submit(threading.Event().wait)
+sys.argv = ["ardm", *sys.argv[1:]]
+main()
+"""
+
+
+def ended(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", HANGING, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_a_thread_that_hangs_in_a_library_does_not_hold_the_process():
+    done = ended("--help")
+    assert done.returncode == 0, done.stderr
+    assert "Exit codes" in done.stdout
+
+
+def test_the_exit_code_is_kept_where_a_thread_hangs(tmp_path):
+    done = ended("validate", str(tmp_path / "none.yaml"))
+    assert done.returncode == 2
+    assert "none.yaml" in done.stderr
