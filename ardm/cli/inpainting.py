@@ -16,7 +16,6 @@ from ardm.cli.subject import (
     calls,
     named,
     opened,
-    require_order_agnostic,
     test_images,
     written,
 )
@@ -65,7 +64,6 @@ def inpaint(
     _require_one("--mask", mask, "--keep", keep)
     _require_one("--image", image, "--images", images)
     subject = opened(target, store, job)
-    require_order_agnostic(subject, "ardm inpaint")
     import numpy as np
 
     from ardm.model.inpainting import inpaint as complete
@@ -86,7 +84,7 @@ def inpaint(
         given,
         made_by.starts,
         completions,
-        output=model.output,
+        objective=model.objective,
         temperature=temperature,
     )
     png = to or Path(f"{subject.name}-{subject.step}-inpaint.png")

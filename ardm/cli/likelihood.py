@@ -7,7 +7,7 @@ from rich.table import Table
 
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
-from ardm.cli.subject import about, calls, named, opened, require_order_agnostic, test_images
+from ardm.cli.subject import about, calls, named, opened, test_images
 from ardm.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ def evaluate(
     if passes and exact:
         raise InputError(f"--passes {passes}: nothing is estimated with --exact; give --orders")
     subject = opened(target, store, job)
-    if exact or policy:
-        require_order_agnostic(subject, "--exact and --policy")
     if not exact:
         told = _nelbo(subject, store, images, passes or 1, policy)
     else:

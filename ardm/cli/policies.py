@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
-from ardm.cli.subject import about, named, opened, require_order_agnostic, test_images, written
+from ardm.cli.subject import about, named, opened, test_images, written
 from ardm.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,14 +39,17 @@ def policy(
     """Find the cheapest way to draw an image in few network calls, and measure what it costs."""
     wanted = None if budgets is None else _numbers(budgets)
     subject = opened(target, store, job)
-    require_order_agnostic(subject, "ardm policy")
     from ardm.runs import policies
     from ardm.training.evaluate import Evaluator
     from ardm.training.policies import measure
     from ardm.training.policy_curve import policy_curve
 
     if wanted is None:
-        wanted = [budget for budget in _USUAL if budget <= subject.model.D]
+        wanted = [
+            budget
+            for budget in _USUAL
+            if subject.model.objective.stages <= budget <= len(subject.L)
+        ]
     evaluator = Evaluator(subject.model, subject.spec.seed)
     chosen = test_images(subject, store, images)
     measured = measure(evaluator, subject.ema, subject.L, chosen, wanted, passes, _tell)
@@ -55,7 +58,7 @@ def policy(
         _print(measured)
     title = f"{subject.name}, step {subject.step}"
     png = to or Path(f"{subject.name}-{subject.step}-policy.png")
-    written(png, policy_curve(measured, title))
+    written(png, policy_curve(measured, title, subject.model.objective.stages))
     place = policies.keep(subject, entries)
     say(f"policies of {named(subject)}: {place}; curve: {png}")
     if json:

@@ -71,18 +71,18 @@ def sample(
     """Draw images from the newest verified checkpoint and write them as a PNG grid."""
     subject = opened(target, store, job)
     from ardm.model import orders
-    from ardm.model.generation import generate
+    from ardm.model.sampling import sample as generate
     from ardm.training import pictures
     from ardm.training.state import seed_key
 
     model, key = subject.model, seed_key(seed)
     made_by = calls(subject, steps, budget)
     made = generate(
-        model,
-        subject.ema,
+        model.bind(subject.ema),
         key,
         num,
         made_by.starts,
+        objective=model.objective,
         order=None if order is None else orders.fixed(order, key, model.objective.shape),
         temperature=temperature,
         keep_chain=chain is not None,

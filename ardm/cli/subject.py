@@ -78,37 +78,19 @@ def calls(subject: "Subject", steps: int | None, budget: int | None, known: int 
     Raises:
         InputError: both are given, or more calls than dimensions to generate.
     """
-    from ardm.model import generation, policy
+    from ardm.model import policy
 
     if steps and budget:
         raise InputError(
             f"--steps {steps} (evenly spread) and --budget {budget} (where they help most) exclude "
             "each other; give one of them"
         )
-    if subject.model.objective.stages > 1:
-        if budget:
-            require_order_agnostic(subject, f"--budget {budget}")
-        number = steps or subject.model.objective.steps
-        kind = "uniform" if steps else "sequential"
-        return Calls(generation.uniform(subject.model, number), kind)
-    left = len(subject.L) - known
+    stages = subject.model.objective.stages
+    left = len(subject.L) - stages * known
     number = steps or budget or left
-    starts = policy.remaining(subject.L, known, number, evenly=budget is None)
+    starts = policy.remaining(subject.L, known, number, stages=stages, evenly=budget is None)
     kind = "sequential" if number == left else "uniform" if steps else "optimal"
     return Calls(starts, kind)
-
-
-def require_order_agnostic(subject: "Subject", what: str) -> None:
-    """Refuse what is there for the order-agnostic objective only.
-
-    Raises:
-        InputError: the model is of another objective.
-    """
-    if subject.model.objective.stages > 1:
-        raise InputError(
-            f"{what}: expected a model of the order-agnostic objective (model.objective: oa), "
-            f"{subject.name} was trained with {subject.spec.model.objective}"
-        )
 
 
 def named(subject: "Subject") -> str:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Integer, Key, UInt8
 from numpy import ndarray
 
 from ardm.errors import InputError
-from ardm.model.output import Output
+from ardm.model.build import Objective
 from ardm.model.sampling import complete, image_keys
 
 KeepName = Literal[
@@ -55,10 +55,10 @@ def inpaint(
     key: Key[Array, ""],
     images: UInt8[ndarray, "n h w c"],
     known: Bool[ndarray, "h w m"],
-    policy: Integer[ndarray, " budget"],
+    starts: Integer[ndarray, " budget"],
     completions: int,
     *,
-    output: Output,
+    objective: Objective,
     batch: int = 16,
     temperature: float = 1.0,
 ) -> UInt8[ndarray, "n completions h w c"]:
@@ -69,10 +69,9 @@ def inpaint(
         key: completion j of image i draws from `fold_in(fold_in(key, i), j)` alone.
         images: values 0 .. K-1; only what is known of them is looked at.
         known: true where a dimension is given, the same for all images.
-        policy: start times of the network calls, ascending, the first the number of dimensions
-            known.
+        starts: start times of the network calls; see `ardm.model.sampling.complete`.
         completions: of each image.
-        output: the distribution that `predict` describes.
+        objective: what the model was trained for.
         batch: images generated together.
         temperature: divides the logits; below 1 gives likelier images.
 
@@ -91,8 +90,8 @@ def inpaint(
         keys.reshape(-1),
         np.repeat(images, completions, axis=0),
         known,
-        policy,
-        output=output,
+        starts,
+        objective=objective,
         batch=batch,
         temperature=temperature,
     )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from ardm.model import draws
+from ardm.model.coarsening import Stage
 from ardm.model.output import Output
 
 Predict = Callable[..., Float[Array, "b h w ..."]]
@@ -92,6 +93,32 @@ class OrderAgnostic:
     ) -> Float[Array, "b h w ..."]:
         """Arrange the network's outputs as parameters of `output`; `x` and `t` do not matter."""
         return self.output.parameters(features)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one image."""
+        return (*self.shape[:2], self.output.channels)
+
+    def split(self, t: Int[Array, " b"]) -> tuple[Int[Array, " b"], Int[Array, " b"]]:
+        """The stage of a step, which is always 0, and the number of dimensions visible at it."""
+        return jnp.zeros_like(t), t
+
+    def stage_keys(self, keys: Key[Array, " b"], stage: Stage) -> Key[Array, " b"]:
+        """The keys from which the images of these keys draw at a stage: the same."""
+        return keys
+
+    def target(self, x: Integer[Array, "b h w c"], stage: Stage) -> Integer[Array, "b h w c"]:
+        """What a stage generates of images: their values."""
+        return x
+
+    def written(
+        self,
+        x: Integer[Array, "b h w c"],
+        drawn: Integer[Array, "b h w c"],
+        stage: Stage,
+    ) -> Integer[Array, "b h w c"]:
+        """The values once a stage has drawn its part of them: what is drawn."""
+        return drawn
 
     def draw(
         self,

@@ -48,7 +48,7 @@ def fixed(name: str, key: Key[Array, ""], shape: tuple[int, int, int]) -> Int32[
 
 
 def known_first(
-    sigma: Int[Array, "b h w m"], known: Bool[ndarray, "h w m"]
+    sigma: Int[Array, "b h w m"], known: Bool[Array | ndarray, "h w m"]
 ) -> Int[Array, "b h w m"]:
     """Move the known dimensions to the front of every order; otherwise the order stays.
 

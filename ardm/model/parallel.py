@@ -9,17 +9,17 @@ from ardm.model.build import Model, Params
 from ardm.model.objective import Terms
 
 
-def padded(policy: Integer[ndarray, " budget"], D: int) -> Int32[ndarray, " bounds"]:
+def padded(policy: Integer[ndarray, " budget"], steps: int) -> Int32[ndarray, " bounds"]:
     """A policy as an array whose length does not tell its budget, so that one program serves all.
 
     Args:
-        policy: start times, ascending, the first 0.
-        D: the number of generation steps.
+        policy: start times, ascending, every stage begins with one.
+        steps: the number of generation steps, of all stages.
 
     Returns:
-        The start times, and D from there on.
+        The start times, and `steps` from there on.
     """
-    bounds = np.full(D + 1, D, np.int32)
+    bounds = np.full(steps + 1, steps, np.int32)
     bounds[: len(policy)] = policy
     return bounds
 
@@ -54,7 +54,7 @@ def evaluate_policy(
     Returns:
         Estimates per image, in nats; `nelbo` is that under the policy.
     """
-    budget = (bounds < model.D).sum()
+    budget = (bounds < model.objective.steps).sum()
     segment = draws.antithetic_times(key, round_, index, batch, budget)
     left, right = bounds[segment], bounds[segment + 1]
     draw = model.objective.draw(key, round_, index, batch, "antithetic")._replace(t=left)

@@ -17,53 +17,59 @@ _BLOCK = 64
 """Ends of segments looked at together: few enough for the processor's cache."""
 
 
-def uniform(D: int, budget: int) -> Int[ndarray, " budget"]:
-    """Divide D generation steps evenly among a number of network calls.
+def uniform(D: int, budget: int, stages: int = 1) -> Int[ndarray, " budget"]:
+    """Divide network calls evenly among the stages, and the steps of a stage among its calls.
 
     Args:
-        D: the number of generation steps.
-        budget: the number of network calls, 1 .. D.
+        D: the number of generation steps of a stage.
+        budget: the number of network calls, S .. S D.
+        stages: S, of Upscale ARDM; else 1.
 
     Returns:
-        Start times, ascending int32, the first is 0; `uniform(D, D)` is one step per call.
+        Start times 0 .. S D - 1, ascending int32; every stage begins with one. `uniform(D, D)` is
+        one step per call.
 
     Raises:
-        InputError: the budget is not within 1 .. D.
+        InputError: the budget is out of bounds.
     """
-    _check([budget], D)
-    return (np.arange(budget, dtype=np.int64) * D // budget).astype(np.int32)
+    _check([budget], D, stages)
+    shares = np.diff(np.arange(stages + 1, dtype=np.int64) * budget // stages)
+    starts = [np.arange(n) * D // n + stage * D for stage, n in enumerate(shares)]
+    return np.concatenate(starts).astype(np.int32)
 
 
-def optimal(L: Float[ndarray, " D"], budgets: Sequence[int]) -> dict[int, Int[ndarray, " budget"]]:
+def optimal(
+    L: Float[ndarray, " steps"], budgets: Sequence[int], stages: int = 1
+) -> dict[int, Int[ndarray, " budget"]]:
     """Find the cheapest policy of each budget: a shortest path through the generation steps.
 
     `cost[k, r] = min over l < r of cost[k-1, l] + (r - l) * L[l]`, for all budgets in one pass
-    (section 4 of arXiv 2110.02037).
+    (section 4 of arXiv 2110.02037). No segment [l, r) reaches from one stage into the next.
 
     Args:
-        L: as tracked in training; it is sorted first, see `sorted_down`.
-        budgets: numbers of network calls, each 1 .. D, in any order.
+        L: as tracked in training, of all stages; it is sorted first, see `sorted_down`.
+        budgets: numbers of network calls, each 1 .. D, with S stages S .. S D; in any order.
+        stages: S, of Upscale ARDM; else 1.
 
     Returns:
         By budget, ascending: start times, ascending int32, the first is 0.
 
     Raises:
-        InputError: a budget is not within 1 .. D, or L is not finite.
+        InputError: a budget is out of bounds, or L is not finite.
     """
-    D = len(L)
-    _check(budgets, D)
+    _check(budgets, len(L) // stages, stages)
     if not np.isfinite(L).all():
         raise InputError(
-            f"L is not finite at {(~np.isfinite(L)).sum()} of {D} steps: no policy can be found "
-            "from a training that diverged"
+            f"L is not finite at {(~np.isfinite(L)).sum()} of {len(L)} steps: no policy can be "
+            "found from a training that diverged"
         )
     wanted = sorted(set(budgets))
-    came_from = _shortest_paths(sorted_down(L), wanted[-1]) if wanted else []
-    return {budget: _trace(came_from[:budget], D) for budget in wanted}
+    came_from = _shortest_paths(sorted_down(L, stages), wanted[-1], stages) if wanted else []
+    return {budget: _trace(came_from[:budget], len(L)) for budget in wanted}
 
 
 def remaining(
-    L: Float[ndarray, " D"], known: int, budget: int, *, evenly: bool = False
+    L: Float[ndarray, " steps"], known: int, budget: int, *, stages: int = 1, evenly: bool = False
 ) -> Int[ndarray, " budget"]:
     """The policy that generates what is not known.
 
@@ -71,104 +77,133 @@ def remaining(
     the upper half of an image, the policy found is a good one, not the best.
 
     Args:
-        L: as tracked in training.
+        L: as tracked in training, of all stages.
         known: how many dimensions are given, below D.
-        budget: the number of network calls, 1 .. D - known.
+        budget: the number of network calls, 1 .. D - known for every stage.
+        stages: S, of Upscale ARDM; else 1.
         evenly: divide the steps evenly, whatever L says.
 
     Returns:
-        Start times, ascending int32, the first is `known`.
+        Start times, ascending int32, the first of every stage is its `known`.
 
     Raises:
-        InputError: the budget is not within 1 .. D - known, or L is not finite.
+        InputError: the budget is out of bounds, or L is not finite.
     """
-    rest = sorted_down(L)[known:]
-    starts = uniform(len(rest), budget) if evenly else optimal(rest, [budget])[budget]
-    return starts + np.int32(known)
+    rest = sorted_down(L, stages).reshape(stages, -1)[:, known:]
+    size = rest.shape[1]
+    if evenly:
+        starts = uniform(size, budget, stages)
+    else:
+        starts = optimal(rest.reshape(-1), [budget], stages)[budget]
+    stage, within = np.divmod(starts, np.int32(size))
+    return stage * np.int32(size + known) + np.int32(known) + within
 
 
-def sorted_down(L: Float[ndarray, " D"]) -> Float[ndarray, " D"]:
-    """L in float64, sorted to be non-increasing.
+def sorted_down(L: Float[ndarray, " steps"], stages: int = 1) -> Float[ndarray, " steps"]:
+    """L in float64, sorted to be non-increasing within every stage.
 
     The true L never increases, for seeing more tells more. A noisy estimate does, and the dynamic
     programme would start its segments at the steps that chance made look cheap.
     """
-    return np.sort(np.asarray(L, np.float64))[::-1]
+    by_stage = np.asarray(L, np.float64).reshape(stages, -1)
+    return np.sort(by_stage, axis=1)[:, ::-1].reshape(-1)
 
 
-def expected_nelbo(policy: Integer[ndarray, " budget"], L: Float[ndarray, " D"]) -> float:
+def expected_nelbo(
+    policy: Integer[ndarray, " budget"], L: Float[ndarray, " steps"], stages: int = 1
+) -> float:
     """The bound that L promises for a policy: the sum of `(r - l) * L[l]` over its segments [l, r).
 
     Args:
-        policy: start times, ascending, the first 0.
-        L: as tracked in training; it is sorted first, as for `optimal`.
+        policy: start times, ascending, every stage begins with one.
+        L: as tracked in training, of all stages; it is sorted first, as for `optimal`.
+        stages: S, of Upscale ARDM; else 1.
 
     Returns:
         Nats per image; with one step per call it is the sum of L.
     """
     lengths = np.diff([*policy, len(L)])
-    return float(lengths @ sorted_down(L)[policy])
+    return float(lengths @ sorted_down(L, stages)[policy])
 
 
 def segments(
-    policy: Integer[ndarray, " budget"], D: int, known: int = 0
+    policy: Integer[ndarray, " budget"],
+    D: int,
+    *,
+    known: int = 0,
+    first: int | None = None,
+    end: int | None = None,
 ) -> list[tuple[np.int32, np.int32]]:
     """The segments [l, r) of a policy, one per network call.
 
     Args:
-        policy: start times, ascending, the first `known`.
-        D: the number of generation steps.
-        known: how many dimensions are given, so that nothing is to be generated before that step.
+        policy: start times, ascending.
+        D: the number of generation steps of a stage.
+        known: how many dimensions are given, so that at every stage nothing is to be generated
+            before that step.
+        first: where the policy begins; default: `known`.
+        end: where it ends; default: D, and S D for a policy of all S stages.
 
     Raises:
         InputError: these are no start times.
     """
-    bounds = [*policy.tolist(), D]
-    pairs = list(pairwise(bounds))
-    if bounds[0] != known or any(left >= right for left, right in pairs):
+    end, first = D if end is None else end, known if first is None else first
+    bounds = [*policy.tolist(), end]
+    begins = [first, *(begin for begin in range(known, end, D) if begin > first)]
+    needed = begins if known < D else []
+    ascending = all(left < right for left, right in pairwise(bounds))
+    given = [left for left in bounds[:-1] if left < first or left % D < known]
+    if given or not ascending or not set(needed) <= set(bounds[:-1]):
         raise InputError(
-            f"a policy must ascend from {known} and stay below {D}, received {bounds[:-1]}"
+            f"a policy must ascend, begin a segment at {needed} and stay below {end}, received "
+            f"{bounds[:-1]}"
         )
-    return [(np.int32(left), np.int32(right)) for left, right in pairs]
+    return [
+        (np.int32(left), np.int32(min(right, left - left % D + D)))
+        for left, right in pairwise(bounds)
+    ]
 
 
-def _check(budgets: Sequence[int], D: int) -> None:
-    wrong = [budget for budget in budgets if not 1 <= budget <= D]
+def _check(budgets: Sequence[int], D: int, stages: int) -> None:
+    wrong = [budget for budget in budgets if not stages <= budget <= stages * D]
     if wrong:
         listed = " and of ".join(str(budget) for budget in wrong)
-        raise InputError(f"a budget of {listed} network calls: choose from 1 to {D}")
+        raise InputError(
+            f"a budget of {listed} network calls: choose from {stages} to {stages * D}"
+        )
 
 
-def _shortest_paths(L: Float[ndarray, " D"], budget: int) -> list[Int[ndarray, " ends"]]:
-    """For 1, 2 .. `budget` calls and each end r = 0 .. D, where the last segment begins."""
-    D = len(L)
-    cost = np.full(D + 1, np.inf)
+def _shortest_paths(
+    L: Float[ndarray, " steps"], budget: int, stages: int
+) -> list[Int[ndarray, " ends"]]:
+    """For 1, 2 .. `budget` calls and each end r = 0 .. S D, where the last segment begins."""
+    cost = np.full(len(L) + 1, np.inf)
     cost[0] = 0.0
-    price = [(ends, begins, prices) for ends, begins, prices in _prices(L)]
+    prices = list(_prices(L, stages))
     came_from = []
     for _ in range(budget):
-        begin = np.zeros(D + 1, np.int32)
-        reached = np.full(D + 1, np.inf)
-        for ends, begins, prices in price:
-            total = cost[begins] + prices
-            begin[ends] = total.argmin(axis=1)
+        begin = np.zeros(len(L) + 1, np.int32)
+        reached = np.full(len(L) + 1, np.inf)
+        for ends, begins, price in prices:
+            total = cost[begins] + price
+            begin[ends] = begins.start + total.argmin(axis=1)
             reached[ends] = total.min(axis=1)
         came_from.append(begin)
         cost = reached
     return came_from
 
 
-def _prices(L: Float[ndarray, " D"]) -> Iterator[tuple[slice, slice, Float[ndarray, "ends l"]]]:
+def _prices(
+    L: Float[ndarray, " steps"], stages: int
+) -> Iterator[tuple[slice, slice, Float[ndarray, "ends l"]]]:
     """`(r - l) * L[l]` for a block of ends r at a time and all l that any of them may have."""
-    D = len(L)
-    for first in range(1, D + 1, _BLOCK):
-        last = min(first + _BLOCK, D + 1)
-        length = np.arange(first, last)[:, None] - np.arange(last - 1)
-        yield (
-            slice(first, last),
-            slice(0, last - 1),
-            np.where(length > 0, length * L[: last - 1], np.inf),
-        )
+    D = len(L) // stages
+    for stage in range(0, len(L), D):
+        for first in range(stage + 1, stage + D + 1, _BLOCK):
+            last = min(first + _BLOCK, stage + D + 1)
+            begins = slice(stage, last - 1)
+            length = np.arange(first, last)[:, None] - np.arange(begins.start, begins.stop)
+            yield slice(first, last), begins, np.where(length > 0, length * L[begins], np.inf)
 
 
 def _trace(came_from: list[Int[ndarray, " ends"]], D: int) -> Int[ndarray, " budget"]:

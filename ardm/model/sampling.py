@@ -1,4 +1,4 @@
-"""Generation of images in any order, several dimensions per network call."""
+"""Generation of images in any order, several dimensions per network call, stage after stage."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,29 +10,35 @@ from jaxtyping import Array, Bool, Float, Int, Int16, Integer, Key, UInt8
 from numpy import ndarray
 
 from ardm.errors import InputError
-from ardm.model import draws
-from ardm.model import policy as policies
+from ardm.model import draws, policy
+from ardm.model.build import Objective
 from ardm.model.orders import known_first
-from ardm.model.output import Output
 from ardm.model.samples import HIDDEN, Frames, Samples, in_batches
 
 
 class _State(NamedTuple):
-    """Images under generation. The noise of a dimension is fixed before the first call."""
+    """Images at a stage. The noise of its dimensions is fixed before its first call."""
 
     x: UInt8[Array, "b h w c"]
     sigma: Int[Array, "b h w m"]
     noise: Float[Array, "b ..."]
 
 
+class _Given(NamedTuple):
+    """What all stages of a batch begin with."""
+
+    keys: Key[Array, " b"]
+    known: Bool[Array | ndarray, "h w m"]
+    order: Int[Array | ndarray, "h w m"] | None
+
+
 def sample(
     predict: Callable[..., Float[Array, "b h w ..."]],
     key: Key[Array, ""],
     num: int,
-    shape: tuple[int, int, int],
-    policy: Integer[ndarray, " budget"],
+    starts: Integer[ndarray, " budget"],
     *,
-    output: Output,
+    objective: Objective,
     order: Int[ndarray, "h w m"] | None = None,
     batch: int = 16,
     temperature: float = 1.0,
@@ -47,33 +53,31 @@ def sample(
         predict: `predict(x, mask, t)`; `model.bind(params)` compiles once for all parameters.
         key: image i draws from `fold_in(key, i)` alone, whatever `num` and `batch`.
         num: how many images.
-        shape: height, width and channels of one image.
-        policy: start times of the network calls, ascending, the first 0.
-        output: the distribution that `predict` describes.
-        order: sigma of all images, such as `ardm.model.orders.fixed` gives; default: each image
-            in a random order of its own.
+        starts: start times of the network calls, such as `ardm.model.policy.uniform` gives:
+            ascending, every stage begins with one.
+        objective: what the model was trained for.
+        order: sigma of all images, such as `ardm.model.orders.fixed` gives, at every stage;
+            default: each image at each stage in a random order of its own.
         batch: images generated together, at most.
         temperature: divides the logits; below 1 gives likelier images.
         keep_chain: whether to keep the images after every call.
 
     Returns:
-        The images, and the chain if asked for.
+        The images, and the chain if asked for; in that of Upscale ARDM values are coarse, and
+        `HIDDEN` where the first stage has not been yet.
 
     Raises:
         InputError: the policy, the number of images or the temperature is not usable.
     """
     if num < 1:
         raise InputError(f"num {num}: expected 1 image or more")
-    keys = image_keys(key, jnp.arange(num))
-    nothing = np.zeros((*shape[:2], output.mask_channels), bool)
-    empty = np.zeros((num, *shape), np.uint8)
     return complete(
         predict,
-        keys,
-        empty,
-        nothing,
-        policy,
-        output=output,
+        image_keys(key, jnp.arange(num)),
+        np.zeros((num, *objective.image_shape), np.uint8),
+        np.zeros(objective.shape, bool),
+        starts,
+        objective=objective,
         order=order,
         batch=batch,
         temperature=temperature,
@@ -91,9 +95,9 @@ def complete(
     keys: Key[Array, " num"],
     x: UInt8[ndarray, "num h w c"],
     known: Bool[ndarray, "h w m"],
-    policy: Integer[ndarray, " budget"],
+    starts: Integer[ndarray, " budget"],
     *,
-    output: Output,
+    objective: Objective,
     order: Int[ndarray, "h w m"] | None = None,
     batch: int = 16,
     temperature: float = 1.0,
@@ -101,17 +105,18 @@ def complete(
 ) -> Samples:
     """Generate what is not known of images.
 
-    The known dimensions come first in every order, so that generation begins at the step that is
-    their number (section 3 of arXiv 2110.02037); they are given back as they are.
+    The known dimensions come first in every order, so that generation begins, at every stage, at
+    the step that is their number (section 3 of arXiv 2110.02037); they are given back as they are.
+    At an early stage of Upscale ARDM the rest is drawn given their coarse values alone.
 
     Args:
         predict: see `sample`.
         keys: of the images; each draws from its own alone.
         x: images, values 0 .. K-1; only what is known of them is looked at.
         known: true where a dimension is given, the same for all images.
-        policy: start times of the network calls, ascending, the first the number of dimensions
-            known.
-        output: see `sample`.
+        starts: start times of the network calls, ascending, the first of every stage its number of
+            dimensions known; `ardm.model.policy.remaining` gives such.
+        objective: see `sample`.
         order: see `sample`.
         batch: images generated together, at most.
         temperature: see `sample`.
@@ -127,15 +132,20 @@ def complete(
         raise InputError(f"batch {batch}: expected 1 image or more")
     if not 0 < temperature < np.inf:
         raise InputError(f"temperature {temperature}: expected a positive number, such as 0.9")
-    segments = policies.segments(policy, known.size, int(known.sum()))
+    count = int(known.sum())
+    segments = policy.segments(starts, objective.D, known=count, end=objective.steps)
 
     def make(
         predict: jax.tree_util.Partial, index: Int[ndarray, " b"], device: jax.Device
     ) -> tuple[Array, Frames]:
-        state = jax.device_put(_start(keys[index], x[index], known, order, output), device)
-        frames = [_frame(state, int(known.sum()))] if keep_chain else []
+        given = _Given(keys[index], known, order)
+        values = jnp.asarray(np.where(known, x[index], 0), jnp.uint8)
+        state = jax.device_put(_stage(given, values, np.int32(0), objective), device)
+        frames = [_frame(state, count)] if keep_chain else []
         for left, right in segments:
-            state = _reveal(predict, output, state, left, right, np.float32(temperature))
+            if left >= objective.D and left % objective.D == count:
+                state = _stage(given, state.x, left // objective.D, objective)
+            state = _reveal(predict, objective, state, left, right, np.float32(temperature))
             if keep_chain:
                 frames.append(_frame(state, int(right)))
         return state.x, frames
@@ -143,31 +153,26 @@ def complete(
     return in_batches(len(x), batch, predict, make)
 
 
-def _start(
-    keys: Key[Array, " b"],
-    x: UInt8[ndarray, "b h w c"],
-    known: Bool[ndarray, "h w m"],
-    order: Int[ndarray, "h w m"] | None,
-    output: Output,
+@jax.jit(static_argnames=("objective",))
+def _stage(
+    given: _Given, x: UInt8[Array, "b h w c"], stage: Integer[Array, ""], objective: Objective
 ) -> _State:
-    height, width, _ = known.shape
-    noise = jax.vmap(lambda k: output.noise(k, height, width))(draws.noise_keys(keys))
+    """Draw the orders and the noise of a stage."""
+    height, width, _ = objective.shape
+    keys = objective.stage_keys(given.keys, stage)
+    noise = jax.vmap(lambda k: objective.output.noise(k, height, width))(draws.noise_keys(keys))
     sigma = (
-        draws.orders(keys, known.shape)
-        if order is None
-        else jnp.broadcast_to(jnp.asarray(order, jnp.int32), (len(x), *known.shape))
+        draws.orders(keys, objective.shape)
+        if given.order is None
+        else jnp.broadcast_to(jnp.asarray(given.order, jnp.int32), (len(x), *objective.shape))
     )
-    return _State(
-        x=jnp.asarray(np.where(known, x, 0), jnp.uint8),
-        sigma=known_first(sigma, known),
-        noise=noise,
-    )
+    return _State(x, known_first(sigma, given.known), noise)
 
 
-@jax.jit(static_argnames=("output",))
+@jax.jit(static_argnames=("objective",))
 def _reveal(
     predict: jax.tree_util.Partial,
-    output: Output,
+    objective: Objective,
     state: _State,
     left: Integer[Array, ""],
     right: Integer[Array, ""],
@@ -175,11 +180,14 @@ def _reveal(
 ) -> _State:
     """Generate the dimensions of the segment [left, right) by one network call."""
     t = jnp.full(state.x.shape[:1], left, jnp.int32)
-    drawn = output.draw(
-        predict(state.x, draws.visible(state.sigma, t), t), state.noise, temperature
-    )
-    segment = (state.sigma >= left) & (state.sigma < right)
-    return state._replace(x=jnp.where(segment, drawn, state.x))
+    stage, within = objective.split(t)
+    parameters = predict(state.x, draws.visible(state.sigma, within), t)
+    drawn = objective.output.draw(parameters, state.noise, temperature)
+    # Hidden dimensions hold their values of the stage before, on which those of this one build.
+    written = objective.written(state.x, drawn, stage).astype(jnp.uint8)
+    begin = within[0]
+    segment = (state.sigma >= begin) & (state.sigma < begin + right - left)
+    return state._replace(x=jnp.where(segment, written, state.x))
 
 
 def _frame(state: _State, generated: int) -> Int16[ndarray, "b h w c"]:

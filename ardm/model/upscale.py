@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Int, Integer, Key
 from ardm.model import draws
 from ardm.model.categorical import Categorical
 from ardm.model.children import Parametrisation
-from ardm.model.coarsening import Coarsening
+from ardm.model.coarsening import Coarsening, Stage
 from ardm.model.objective import (
     Draw,
     Predict,
@@ -73,9 +73,31 @@ class Upscale:
         """How many numbers per pixel the network gives."""
         return self.parametrisation.features
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one image."""
+        return self.shape
+
     def split(self, t: Int[Array, " b"]) -> tuple[Int[Array, " b"], Int[Array, " b"]]:
         """The stage of a step, and the number of dimensions visible at it."""
         return t // self.D, t % self.D
+
+    def stage_keys(self, keys: Key[Array, " b"], stage: Stage) -> Key[Array, " b"]:
+        """The keys from which the images of these keys draw at a stage: every stage has its own."""
+        return draws.stream(keys, stage)
+
+    def target(self, x: Integer[Array, "b h w c"], stage: Stage) -> Integer[Array, "b h w c"]:
+        """What a stage generates of images: one digit of each value."""
+        return self.coarsening.digit(x, stage)
+
+    def written(
+        self,
+        x: Integer[Array, "b h w c"],
+        drawn: Integer[Array, "b h w c"],
+        stage: Stage,
+    ) -> Integer[Array, "b h w c"]:
+        """The values once a stage has drawn their digits, where they hold the previous ones."""
+        return self.coarsening.child(x, drawn, stage)
 
     def parameters(
         self,
@@ -144,7 +166,7 @@ class Upscale:
         stage, t = self.split(draw.t)
         mask = draws.visible(draw.sigma, t)
         parameters = predict(x, mask, draw.t, *([draw.keys] if train else []))
-        log_prob = self.output.log_prob(parameters, self.coarsening.digit(x, stage))
+        log_prob = self.output.log_prob(parameters, self.target(x, stage))
         terms = hidden_terms(log_prob, mask, t)
         return terms._replace(nelbo=self.stages * terms.nelbo)
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from ardm.data.dataset import Dataset
-from ardm.model import generation
+from ardm.model import policy
 from ardm.model.build import Model
+from ardm.model.sampling import sample
 from ardm.runs.history import History
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
@@ -74,13 +75,14 @@ class Gallery:
 
     def _sample(self, state: TrainState, step: int) -> None:
         config, model = self._spec.evaluation, self._model
-        budget = generation.nearest_budget(model, config.sample_steps)
-        made = generation.generate(
-            model,
-            state.ema,
+        objective = model.objective
+        calls = int(np.clip(config.sample_steps, objective.stages, objective.steps))
+        made = sample(
+            model.bind(state.ema),
             seed_key(self._spec.seed),
             config.samples,
-            generation.uniform(model, budget),
+            policy.uniform(objective.D, calls, objective.stages),
+            objective=objective,
             batch=min(config.samples, 16),
         )
         png = pictures.grid(made.images, model.classes)

@@ -67,7 +67,7 @@ class Evaluator:
     """
 
     def __init__(self, model: Model, seed: int, chunk: int | None = None) -> None:
-        self._model = model
+        self.model = model
         self._key = jax.random.fold_in(seed_key(seed), _EVALUATION)
         self._lanes = Lanes(THREADS)
         self._chunk = chunk or chunk_size()
@@ -102,7 +102,7 @@ class Evaluator:
         per_image = per_pass.astype(np.float64).mean(axis=0)
         nats = float(per_image.mean())
         se = float(per_image.std(ddof=1) / np.sqrt(len(images))) if len(images) > 1 else 0.0
-        bits = self._model.objective.values * np.log(2.0)
+        bits = self.model.objective.values * np.log(2.0)
         return Estimate(nats / bits, nats, se / bits, se, len(images), passes)
 
     def _one_pass(
@@ -114,8 +114,8 @@ class Evaluator:
         policy: Integer[np.ndarray, " budget"] | None,
     ) -> np.ndarray:
         n, lanes = len(images), self._lanes.count
-        bounds = None if policy is None else padded(policy, self._model.D)
-        nelbo = partial(_nelbo, self._model, batch=n)
+        bounds = None if policy is None else padded(policy, self.model.objective.steps)
+        nelbo = partial(_nelbo, self.model, batch=n)
         shared = (params, self._key, np.int32(number), bounds)
         copies = self._lanes.spread(jax.device_put(shared, jax.local_devices()[0]))
         estimates = []

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Array, Float, Int, Integer, Key, UInt8
 
 from ardm.model import orders
-from ardm.model.build import Model, Params
+from ardm.model.build import Model, Objective, Params
 from ardm.model.exact import log_likelihood
 from ardm.training.evaluate import chunk_size
 from ardm.training.state import seed_key
@@ -70,20 +70,27 @@ def exact(
     """
     key = jax.random.fold_in(seed_key(seed), _EXACT)
     batch = min(len(images), chunk_size())
-    predict = model.bind(params)
+    predict, objective = model.bind(params), model.objective
     log_p = np.empty((number, len(images)))
     scores = []
     for i in range(number):
-        order = orders.fixed("random", jax.random.fold_in(key, i), model.objective.shape)
-        log_p[i] = log_likelihood(predict, images, order, starts, output=model.output, batch=batch)
-        scores.append(_score(log_p[i], model.D))
+        chosen = _orders(objective, jax.random.fold_in(key, i))
+        log_p[i] = log_likelihood(predict, images, chosen, starts, objective=objective, batch=batch)
+        scores.append(_score(log_p[i], objective.values))
         tell(i + 1, scores[-1])
     together = np.logaddexp.reduce(log_p, axis=0) - np.log(number)
-    mean, ensemble = _score(log_p.mean(axis=0), model.D), _score(together, model.D)
+    mean = _score(log_p.mean(axis=0), objective.values)
+    ensemble = _score(together, objective.values)
     return Exact(scores, mean, ensemble, len(images), len(starts))
 
 
-def _score(log_p: Float[np.ndarray, " n"], D: int) -> Score:
-    nats, bits = float(-log_p.mean()), D * np.log(2.0)
+def _orders(objective: Objective, key: Key[Array, ""]) -> Int[np.ndarray, "stages h w m"]:
+    """A random order for every stage."""
+    keys = [objective.stage_keys(key[None], stage)[0] for stage in range(objective.stages)]
+    return np.stack([orders.fixed("random", own, objective.shape) for own in keys])
+
+
+def _score(log_p: Float[np.ndarray, " n"], values: int) -> Score:
+    nats, bits = float(-log_p.mean()), values * np.log(2.0)
     se = float(log_p.std(ddof=1) / np.sqrt(len(log_p))) if len(log_p) > 1 else 0.0
     return Score(float(nats / bits), nats, float(se / bits), se)

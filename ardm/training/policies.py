@@ -39,7 +39,7 @@ class Measured(NamedTuple):
 def measure(
     evaluator: Evaluator,
     params: Params,
-    L: Float[np.ndarray, " D"],
+    L: Float[np.ndarray, " steps"],
     images: UInt8[np.ndarray, "n h w c"],
     budgets: Sequence[int],
     passes: int = 1,
@@ -60,24 +60,25 @@ def measure(
         Budgets ascending, `optimal` before `uniform`, at the end `sequential`.
 
     Raises:
-        InputError: a budget is not within 1 .. D, or L is not finite.
+        InputError: a budget is out of bounds, or L is not finite.
     """
-    measured = []
-    for kind, starts in list(_candidates(L, budgets)):
-        nats = policy.expected_nelbo(starts, L)
+    measured, objective = [], evaluator.model.objective
+    for kind, starts in list(_candidates(L, budgets, objective.stages)):
+        nats = policy.expected_nelbo(starts, L, objective.stages)
         found = evaluator(params, images, passes, policy=starts)
-        measured.append(Measured(kind, starts, nats, nats / (len(L) * np.log(2.0)), found))
+        bpd = nats / (objective.values * np.log(2.0))
+        measured.append(Measured(kind, starts, nats, bpd, found))
         tell(measured[-1])
     return measured
 
 
 def _candidates(
-    L: Float[np.ndarray, " D"], budgets: Sequence[int]
+    L: Float[np.ndarray, " steps"], budgets: Sequence[int], stages: int
 ) -> Iterator[tuple[Kind, Int[np.ndarray, " budget"]]]:
-    D = len(L)
-    for budget, starts in policy.optimal(L, budgets).items():
+    D = len(L) // stages
+    for budget, starts in policy.optimal(L, budgets, stages).items():
         # With one step per call there is but one policy.
-        if budget < D:
+        if budget < len(L):
             yield "optimal", starts
-            yield "uniform", policy.uniform(D, budget)
-    yield "sequential", policy.uniform(D, D)
+            yield "uniform", policy.uniform(D, budget, stages)
+    yield "sequential", policy.uniform(D, len(L), stages)

@@ -29,12 +29,13 @@ _LOOKS: dict[Kind, dict[str, Any]] = {
 }
 
 
-def policy_curve(measured: Sequence[Measured], title: str) -> bytes:
+def policy_curve(measured: Sequence[Measured], title: str, stages: int = 1) -> bytes:
     """NELBO against the number of network calls, above the start times of the optimal policies.
 
     Args:
         measured: as `ardm.training.policies.measure` gives them.
         title: above the axes.
+        stages: of Upscale ARDM; each has its part of the steps.
 
     Returns:
         A PNG.
@@ -44,7 +45,7 @@ def policy_curve(measured: Sequence[Measured], title: str) -> bytes:
     room = 0.28 * max(len(optimal), 1) + 0.3
     upper, lower = figure.subplots(2, 1, height_ratios=[6.4 - 1.4 - room, room])
     _costs(upper, measured, title)
-    _starts(lower, optimal, len(measured[-1].starts))
+    _starts(lower, optimal, len(measured[-1].starts), stages)
     return render(figure)
 
 
@@ -84,15 +85,18 @@ def _costs(axes: Axes, measured: Sequence[Measured], title: str) -> None:
         axes.legend(handles=shown, frameon=False)
 
 
-def _starts(axes: Axes, optimal: Sequence[Measured], D: int) -> None:
-    dress(axes, "where the optimal policies call the network", "generation step t", "calls")
+def _starts(axes: Axes, optimal: Sequence[Measured], steps: int, stages: int) -> None:
+    heading = "where the optimal policies call the network"
+    dress(axes, heading, "generation step t", "calls")
     axes.grid(visible=False)
     rows = np.arange(len(optimal))[::-1]
     for row, item in zip(rows, optimal, strict=True):
-        axes.hlines(row, 0, D, color=FAINT, lw=0.8, zorder=1)
+        axes.hlines(row, 0, steps, color=FAINT, lw=0.8, zorder=1)
         axes.vlines(item.starts, row - 0.32, row + 0.32, color=ACCENT, lw=0.9)
+    for stage in range(1, stages):
+        axes.axvline(stage * steps / stages - 0.5, color=INK, lw=0.6, ls=":")
     axes.set_yticks(rows, [str(item.budget) for item in optimal])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.set_xlim(-0.005 * D, D)
+    axes.set_xlim(-0.005 * steps, steps)
     axes.set_ylim(-0.7, max(len(optimal), 1) - 0.3)

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import Result
+from PIL import Image
 from typer.testing import CliRunner
 
 from ardm.cli.main import app
@@ -14,6 +16,7 @@ from ardm.runs.layout import Run
 from ardm.runs.place import Notice, Place
 from ardm.runs.pull import pull
 from ardm.runs.session import run_attempt
+from ardm.runs.spec import parse
 from ardm.training.group import Alone
 from tests.runs.setting import opened, tiny_spec
 
@@ -41,6 +44,33 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of the tiny job, completed."""
     run = opened(str(tmp_path_factory.mktemp("cli") / "runs"), "trained")
     assert run_attempt(run, tiny_spec(), Place(Alone(), Notice())).kind == "completed"
+    return run
+
+
+STAGED = """
+job: staged
+model:
+  objective: upscale
+  upscale: {branch: 16}
+  net: {channels: 4, multipliers: [1, 1], blocks: 1, attention: [], groups: 2}
+training: {steps: 4, batch_size: 4, grad_shards: 2, warmup: 2}
+checkpoint: {interval: 0}
+evaluation: {every: 1000, images: 4, final_images: 4, samples: 0}
+"""
+
+
+@pytest.fixture(scope="session")
+def staged(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of Upscale ARDM on noise of 4 x 4 pixels, beside the trained one."""
+    folder = tmp_path_factory.mktemp("grey")
+    random = np.random.default_rng(3)
+    for number in range(60):
+        pixels = random.integers(0, 256, (4, 4), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:03d}.png")
+    data = f"data={{dataset: images, source: files, path: {folder}}}"
+    spec = parse(STAGED, "staged.yaml", [data])
+    run = opened(trained.store.uri, "staged", spec)
+    assert run_attempt(run, spec, Place(Alone(), Notice())).kind == "completed"
     return run
 
 

@@ -61,3 +61,11 @@ def test_what_cannot_be_completed_is_told(here, options, told, tmp_path):
     for words in told:
         assert words in said
     assert not (tmp_path / "trained-24-inpaint.png").exists()
+
+
+def test_a_model_of_stages_completes_images(here, staged):
+    told = here.json("inpaint", staged.name, "--images", "2", "--budget", "6", "--out", "s.png")
+    assert (told["pixels_given"], told["steps"], told["policy"]) == (8, 6, "optimal")
+    assert Image.open("s.png").format == "PNG"
+    done = here("inpaint", staged.name, "--images", "1", "--out", "s.png")
+    assert "in 16 network calls (sequential)" in done.stderr

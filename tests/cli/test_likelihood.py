@@ -40,6 +40,16 @@ def test_the_likelihood_is_computed_exactly(here):
     assert "in 40 network calls" in done.stderr
 
 
+def test_a_model_of_stages_is_evaluated_in_every_way(here, staged):
+    exact = here.json("evaluate", staged.name, "--exact", "--orders", "2", "--images", "3")
+    assert exact["calls"] == 32
+    assert exact["mean"]["nll_nats"] == pytest.approx(exact["mean"]["nll_bpd"] * 16 * math.log(2))
+    # Hardly trained on noise, it knows nothing of eight bits.
+    assert exact["mean"]["nll_bpd"] == pytest.approx(8.0, abs=0.5)
+    under = here.json("evaluate", staged.name, "--policy", "4", "--images", "3")
+    assert (under["policy"], under["images"]) == (4, 3)
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

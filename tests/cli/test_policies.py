@@ -51,3 +51,17 @@ def test_what_are_no_budgets_is_told(here):
     said = here("policy", "trained", "--budgets", "0,10,785", "--images", "4", code=2).stderr
     assert "a budget of 0 and of 785 network calls: choose from 1 to 784" in said
     assert "no run 'nobody'" in here("policy", "nobody", code=4).stderr
+
+
+def test_of_a_model_of_stages_every_stage_begins_with_a_call(here, staged):
+    told = here.json("policy", staged.name, "--budgets", "2,6", "--images", "4")
+    found = {(item["kind"], item["budget"]): item for item in told["policies"]}
+    assert list(found)[-1] == ("sequential", 32)
+    for item in found.values():
+        assert {0, 16} <= set(item["starts"])
+        assert item["nelbo_bpd"] > 0
+    # With one call per stage there is but one policy.
+    assert found["optimal", 2]["starts"] == found["uniform", 2]["starts"] == [0, 16]
+    assert Image.open(told["png"]).format == "PNG"
+    said = here("policy", staged.name, "--budgets", "1", "--images", "4", code=2).stderr
+    assert "a budget of 1 network calls: choose from 2 to 32" in said

@@ -17,7 +17,9 @@ ALL = np.array(list(product((0, 1), repeat=4)), np.uint8).reshape(-1, 2, 2, 1)
 
 
 def run(x=ALL, order=ORDER, starts=(0, 1, 2, 3), **options):
-    return log_likelihood(PREDICT, x, order, np.array(starts), output=MODEL.output, **options)
+    return log_likelihood(
+        PREDICT, x, order[None], np.array(starts), objective=MODEL.objective, **options
+    )
 
 
 def by_hand(image, order):
@@ -96,5 +98,36 @@ def test_fewer_calls_cover_segments_of_independent_dimensions():
 
 @pytest.mark.parametrize("starts", [[0, 2, 2], [0, 4], [2, 1]])
 def test_what_are_no_start_times_is_refused(starts):
-    with pytest.raises(InputError, match="a policy must ascend from"):
+    with pytest.raises(InputError, match="a policy must ascend"):
         run(starts=starts)
+
+
+STAGED = tiny_model(classes=3, objective="upscale", upscale={"branch": 2})
+STAGED_PREDICT = STAGED.bind(tiny_params(STAGED))
+EVERY = np.array(list(product(range(3), repeat=4)), np.uint8).reshape(-1, 2, 2, 1)
+ORDERS = np.stack([ORDER, ORDER.reshape(-1)[::-1].reshape(ORDER.shape)])
+
+
+def staged(starts=tuple(range(8)), **options):
+    return log_likelihood(
+        STAGED_PREDICT, EVERY, ORDERS, np.array(starts), objective=STAGED.objective, **options
+    )
+
+
+@pytest.mark.parametrize("starts", [(0, 4), (0, 2, 4, 7), tuple(range(8))])
+def test_from_coarse_to_fine_the_likelihoods_of_all_images_sum_to_one(starts):
+    assert np.exp(staged(starts)).sum() == pytest.approx(1.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 6])
+def test_segments_add_up_across_stages(cut):
+    whole = staged()
+    np.testing.assert_allclose(
+        staged(np.arange(cut), end=cut) + staged(np.arange(cut, 8)), whole, rtol=1e-12
+    )
+
+
+def test_the_first_stage_is_a_distribution_over_coarse_images():
+    first = np.exp(staged([0, 1, 2, 3], end=4))
+    coarse = [tuple(image.ravel() // 2) for image in EVERY]
+    assert sum(dict(zip(coarse, first, strict=True)).values()) == pytest.approx(1.0, rel=1e-5)

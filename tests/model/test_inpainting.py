@@ -20,7 +20,9 @@ STARTS = policy.uniform(8, 4) + 8
 
 
 def run(images=X, completions=2, known=TOP, starts=STARTS, **options):
-    return inpaint(PREDICT, KEY, images, known, starts, completions, output=MODEL.output, **options)
+    return inpaint(
+        PREDICT, KEY, images, known, starts, completions, objective=MODEL.objective, **options
+    )
 
 
 def shown(name, height=4, width=4):
@@ -73,7 +75,7 @@ def test_a_completion_depends_on_neither_the_number_of_images_nor_of_completions
 
 def test_completions_are_those_of_the_sampler():
     keys = image_keys(jax.random.fold_in(KEY, 1), jnp.arange(2))
-    made = complete(PREDICT, keys, X[[1, 1]], TOP, STARTS, output=MODEL.output)
+    made = complete(PREDICT, keys, X[[1, 1]], TOP, STARTS, objective=MODEL.objective)
     np.testing.assert_array_equal(run()[1], made.images)
 
 
@@ -91,5 +93,5 @@ def test_completions_follow_the_conditional_distribution():
         return 50.0 * jax.nn.one_hot(first, 3)
 
     images = np.arange(3, dtype=np.uint8).repeat(16).reshape(3, 4, 4, 1)
-    made = inpaint(predict, KEY, images, TOP, STARTS, 3, output=model.output)
+    made = inpaint(predict, KEY, images, TOP, STARTS, 3, objective=model.objective)
     np.testing.assert_array_equal(made, np.repeat(images[:, None], 3, axis=1))

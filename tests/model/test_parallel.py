@@ -7,6 +7,7 @@ import pytest
 
 from ardm.model import policy
 from ardm.model.evaluation import evaluate
+from ardm.model.exact import log_likelihood
 from ardm.model.parallel import evaluate_policy, padded
 from tests.model.tiny import compiled, random_images, tiny_model, tiny_params
 
@@ -69,3 +70,26 @@ def test_a_single_call_sees_nothing_and_so_does_not_depend_on_the_order():
     images = jnp.repeat(random_images(MODEL, 1), 8, axis=0)
     one = run(MODEL, PARAMS, images, padded(np.array([0]), 4), KEY, 0, jnp.arange(8), 8)
     np.testing.assert_allclose(one.nelbo, one.nelbo[0], rtol=1e-5)
+
+
+STAGED = tiny_model(classes=4, objective="upscale", upscale={"branch": 2})
+
+
+@pytest.mark.parametrize("starts", [[0, 4], [0, 3, 4, 5]])
+def test_from_coarse_to_fine_the_mean_is_the_mean_of_exact_likelihoods_over_orders(starts):
+    x, n, params = random_images(STAGED, 1), 4096, tiny_params(STAGED)
+    images, bounds = jnp.repeat(x, n, axis=0), padded(np.array(starts), 8)
+    estimates = np.asarray(run(STAGED, params, images, bounds, KEY, 0, jnp.arange(n), n).nelbo)
+    orders = np.array(list(permutations(range(4)))).reshape(-1, 1, 2, 2, 1)
+    predict = STAGED.bind(params)
+    # The stages' orders are independent, so one order for both has the same mean.
+    costs = [
+        -log_likelihood(
+            predict, np.asarray(x), np.repeat(order, 2, axis=0), np.array(starts),
+            objective=STAGED.objective, batch=1,
+        )[0]
+        for order in orders
+    ]  # fmt: skip
+    error = estimates.std() / np.sqrt(n)
+    assert error < 0.05 * np.mean(costs)
+    assert estimates.mean() == pytest.approx(np.mean(costs), rel=1e-5, abs=4 * error)

@@ -103,13 +103,13 @@ def test_a_training_that_diverged_has_no_policy():
 
 @pytest.mark.parametrize("known", [0, 3])
 def test_segments_follow_each_other_from_what_is_known_to_the_end(known):
-    pairs = policy.segments(np.array([0, 2, 5]) + known, 9, known)
+    pairs = policy.segments(np.array([0, 2, 5]) + known, 9, known=known)
     assert pairs == [(known, 2 + known), (2 + known, 5 + known), (5 + known, 9)]
 
 
 @pytest.mark.parametrize("starts", [[], [0, 4], [3, 3], [3, 5, 4], [3, 9]])
 def test_what_are_no_start_times_is_refused(starts):
-    with pytest.raises(InputError, match="must ascend from 3 and stay below 9"):
+    with pytest.raises(InputError, match=r"begin a segment at \[3\] and stay below 9"):
         policy.segments(np.array(starts, int), 9, known=3)
 
 
@@ -126,3 +126,58 @@ def test_what_remains_is_generated_from_the_step_that_the_known_dimensions_leave
     np.testing.assert_array_equal(policy.remaining(L, 0, 6), policy.optimal(L, [6])[6])
     with pytest.raises(InputError, match="a budget of 14 network calls: choose from 1 to 13"):
         policy.remaining(L, 7, 14)
+
+
+STAGES, D = 3, 3
+LIMITS = range(STAGES, STAGES * D + 1)
+
+
+def test_a_uniform_policy_gives_every_stage_its_share():
+    assert policy.uniform(4, 3, stages=3).tolist() == [0, 4, 8]
+    assert policy.uniform(4, 7, stages=3).tolist() == [0, 2, 4, 6, 8, 9, 10]
+    assert policy.uniform(4, 12, stages=3).tolist() == list(range(12))
+    for budget in (2, 13):
+        with pytest.raises(InputError, match="choose from 3 to 12"):
+            policy.uniform(4, budget, stages=3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_with_stages_too_it_finds_what_trying_all_policies_finds(seed):
+    L = np.random.default_rng(seed).exponential(size=STAGES * D)
+    falling = np.concatenate([np.sort(part)[::-1] for part in np.split(L, STAGES)])
+    found = policy.optimal(L, LIMITS, STAGES)
+    begins = set(range(0, len(L), D))
+    for budget, starts in found.items():
+        best = min(
+            float(np.diff([*cut, len(L)]) @ falling[list(cut)])
+            for cut in combinations(range(len(L)), budget)
+            if begins <= set(cut)
+        )
+        assert begins <= set(starts.tolist())
+        assert len(policy.segments(starts, D, end=len(L))) == budget
+        assert policy.expected_nelbo(starts, L, STAGES) == pytest.approx(best, rel=1e-12)
+    with pytest.raises(InputError, match="a budget of 2 network calls: choose from 3 to 9"):
+        policy.optimal(L, [2], STAGES)
+
+
+@pytest.mark.parametrize("evenly", [False, True])
+def test_at_every_stage_what_is_known_is_not_generated(evenly):
+    L, known = losses(STAGES * 5), 2
+    for budget in (3, 5, 9):
+        starts = policy.remaining(L, known, budget, stages=STAGES, evenly=evenly)
+        pairs = policy.segments(starts, 5, known=known, end=len(L))
+        assert len(pairs) == budget
+        covered = [t for left, right in pairs for t in range(left, right)]
+        assert covered == [t for t in range(len(L)) if t % 5 >= known]
+
+
+@pytest.mark.parametrize("starts", [[], [0], [0, 4], [0, 4, 9], [0, 4, 4, 8], [0, 4, 8, 12]])
+def test_a_policy_that_forgets_a_stage_is_refused(starts):
+    with pytest.raises(InputError, match=r"begin a segment at \[0, 4, 8\] and stay below 12"):
+        policy.segments(np.array(starts, int), 4, end=12)
+
+
+@pytest.mark.parametrize("starts", [[1, 4], [1, 2, 4, 5], [0, 1, 5]])
+def test_no_segment_begins_among_what_is_known(starts):
+    with pytest.raises(InputError, match=r"begin a segment at \[1, 5\] and stay below 8"):
+        policy.segments(np.array(starts, int), 4, known=1, end=8)

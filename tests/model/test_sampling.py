@@ -6,6 +6,7 @@ import pytest
 from ardm.errors import InputError
 from ardm.model import draws, orders, policy
 from ardm.model.categorical import Categorical
+from ardm.model.objective import OrderAgnostic
 from ardm.model.samples import HIDDEN
 from ardm.model.sampling import complete, image_keys, sample
 from tests.model.tiny import compiled, tiny_model, tiny_params
@@ -20,7 +21,7 @@ KNOWN = np.isin(np.arange(16), [0, 3, 6, 7, 14]).reshape(MODEL.shape)
 
 def run(num=3, budget=4, *, model=MODEL, predict=PREDICT, key=KEY, starts=None, **options):
     starts = policy.uniform(model.D, budget) if starts is None else starts
-    return sample(predict, key, num, model.shape, starts, output=model.output, **options)
+    return sample(predict, key, num, starts, objective=model.objective, **options)
 
 
 def sequential(num):
@@ -137,7 +138,7 @@ def test_a_low_temperature_takes_the_likeliest_value():
 
 @pytest.mark.parametrize("starts", [[], [1, 2], [0, 2, 2], [0, 3, 1], [0, 16]])
 def test_impossible_policies_are_refused(starts):
-    with pytest.raises(InputError, match="must ascend from 0 and stay below 16"):
+    with pytest.raises(InputError, match=r"begin a segment at \[0\] and stay below 16"):
         run(starts=np.array(starts, int))
 
 
@@ -177,7 +178,7 @@ def finished(num=3, starts=None, known=KNOWN, x=None, **options):
     x = np.random.default_rng(2).integers(0, 3, (num, 4, 4, 1), np.uint8) if x is None else x
     starts = np.arange(int(known.sum()), 16) if starts is None else starts
     keys = image_keys(KEY, jnp.arange(num))
-    return complete(PREDICT, keys, x, known, starts, output=MODEL.output, **options)
+    return complete(PREDICT, keys, x, known, starts, objective=MODEL.objective, **options)
 
 
 def test_with_nothing_known_completion_is_sampling_bit_for_bit():
@@ -204,7 +205,7 @@ def test_what_is_known_is_seen_by_every_call():
     x = np.full((2, 4, 4, 1), 2, np.uint8)
     keys = image_keys(KEY, jnp.arange(2))
     starts = np.array([5, 8])
-    complete(predict, keys, x, KNOWN, starts, output=MODEL.output, batch=2)
+    complete(predict, keys, x, KNOWN, starts, objective=MODEL.objective, batch=2)
     jax.effects_barrier()
     assert sorted(int(step) for _, _, t in seen for step in t) == [5, 5, 8, 8]
     for values, mask, t in seen:
@@ -226,7 +227,7 @@ def test_batch_size_does_not_matter_to_completions(batch):
 
 
 def test_a_policy_must_begin_where_the_known_dimensions_end():
-    with pytest.raises(InputError, match="must ascend from 5 and stay below 16"):
+    with pytest.raises(InputError, match=r"begin a segment at \[5\] and stay below 16"):
         finished(starts=np.array([0, 8]))
 
 
@@ -242,9 +243,29 @@ def test_several_channels_are_generated_one_by_one():
         lambda x, mask, t: jnp.zeros((*x.shape, 2)),
         KEY,
         2,
-        (2, 2, 3),
         policy.uniform(12, 12),
-        output=output,
+        objective=OrderAgnostic(output, (2, 2, 3)),
         keep_chain=True,
     )
     assert [(frame != HIDDEN).sum() for frame in samples.chain[:, 0]] == list(range(13))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"channels": 3, "classes": 4, "output": "logistic_mixture", "components": 2},
+        {"channels": 3, "classes": 4, "output": "rgb_mixture", "components": 2},
+        {"classes": 4, "objective": "upscale", "upscale": {"branch": 2}},
+    ],
+    ids=str,
+)
+def test_a_model_of_any_kind_generates_images_of_its_classes(options):
+    model = tiny_model(**options)
+    stages = model.objective.stages
+    starts = policy.uniform(model.D, stages, stages)
+    predict = model.bind(tiny_params(model))
+    made = run(3, model=model, predict=predict, starts=starts, batch=2, keep_chain=True)
+    assert made.images.shape == (3, *model.shape)
+    assert made.images.max() < model.classes
+    np.testing.assert_array_equal(made.chain[-1], made.images)

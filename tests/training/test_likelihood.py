@@ -25,7 +25,9 @@ def log_p():
     predict = MODEL.bind(PARAMS)
     return np.stack(
         [
-            log_likelihood(predict, IMAGES, order, SEQUENTIAL, output=MODEL.output, batch=6)
+            log_likelihood(
+                predict, IMAGES, order[None], SEQUENTIAL, objective=MODEL.objective, batch=6
+            )
             for order in chosen
         ]
     )
