@@ -17,13 +17,12 @@ from ardm.model.children import DataParametrisation, DirectParametrisation
 from ardm.model.coarsening import Coarsening
 from ardm.model.config import ModelConfig, UpscaleConfig, faults
 from ardm.model.logistic_mixture import LogisticMixture
-from ardm.model.objective import OrderAgnostic
+from ardm.model.objective import Objective
+from ardm.model.order_agnostic import OrderAgnostic
 from ardm.model.output import Output
 from ardm.model.rgb_mixture import RGBMixture
 from ardm.model.unet import UNet
 from ardm.model.upscale import Upscale
-
-Objective = OrderAgnostic | Upscale
 
 Params = dict[str, Any]
 """A tree of dictionaries with string keys and float32 arrays."""
@@ -80,7 +79,7 @@ class Model:
         if self.config.objective == "upscale":
             return _upscale(self.config.upscale, self.shape, self.classes)
         output = _output(self.config, channels, self.classes)
-        return OrderAgnostic(output, (height, width, output.mask_channels))
+        return OrderAgnostic((height, width, output.mask_channels), output)
 
     def init(self, key: Key[Array, ""]) -> Params:
         """Draw initial parameters.
@@ -151,7 +150,7 @@ class Model:
 
 def _upscale(config: UpscaleConfig, shape: tuple[int, int, int], classes: int) -> Upscale:
     kind = DirectParametrisation if config.parametrisation == "direct" else DataParametrisation
-    return Upscale(kind(shape[2], Coarsening(classes, config.branch)), shape)
+    return Upscale(shape, kind(shape[2], Coarsening(classes, config.branch)))
 
 
 def _output(config: ModelConfig, channels: int, classes: int) -> Output:

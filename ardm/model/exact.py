@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Float64, Int, Integer, UInt8
 from numpy import ndarray
 
 from ardm.model import draws, policy
-from ardm.model.build import Objective
+from ardm.model.objective import Objective
 
 
 def log_likelihood(

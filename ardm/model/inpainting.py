@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Integer, Key, UInt8
 from numpy import ndarray
 
 from ardm.errors import InputError
-from ardm.model.build import Objective
+from ardm.model.objective import Objective
 from ardm.model.sampling import complete, image_keys
 
 KeepName = Literal[

@@ -1,5 +1,6 @@
-"""The order-agnostic objective (section 3 of arXiv 2110.02037)."""
+"""What a model learns: to generate an image in any order, in one stage or several."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import log
@@ -40,32 +41,52 @@ class Terms(NamedTuple):
 
 
 @dataclass(frozen=True)
-class OrderAgnostic:
-    """Generation in any order, one dimension per step.
+class Objective(ABC):
+    """Generation in any order, one dimension per step, in S stages of D steps.
+
+    The stages follow upon each other: step t is step t mod D of stage t // D.
 
     Attributes:
-        output: the distribution of one dimension.
         shape: height, width and mask channels.
     """
 
-    output: Output
     shape: tuple[int, int, int]
 
     @property
+    @abstractmethod
+    def output(self) -> Output:
+        """The distribution of what one step generates."""
+
+    @property
+    @abstractmethod
+    def stages(self) -> int:
+        """S: how often every dimension is generated, each time finer."""
+
+    @property
+    @abstractmethod
+    def choices(self) -> int:
+        """How many values a dimension can take at its step."""
+
+    @property
+    @abstractmethod
+    def features(self) -> int:
+        """How many numbers per pixel the network gives."""
+
+    @property
     def D(self) -> int:  # noqa: N802
-        """The number of dimensions generated one by one."""
+        """The number of dimensions generated one by one, at every stage anew."""
         height, width, channels = self.shape
         return height * width * channels
 
     @property
     def steps(self) -> int:
-        """The number of generation steps."""
-        return self.D
+        """The number of generation steps, S D."""
+        return self.stages * self.D
 
     @property
-    def stages(self) -> int:
-        """How often every dimension is generated: once."""
-        return 1
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one image."""
+        return (*self.shape[:2], self.output.channels)
 
     @property
     def values(self) -> int:
@@ -73,52 +94,47 @@ class OrderAgnostic:
 
         More than D if the output generates all channels of a pixel as one dimension.
         """
-        return self.shape[0] * self.shape[1] * self.output.channels
+        height, width, channels = self.image_shape
+        return height * width * channels
 
-    @property
-    def choices(self) -> int:
-        """How many values a dimension can take at its step."""
-        return self.output.classes ** (self.output.channels // self.output.mask_channels)
-
-    @property
-    def features(self) -> int:
-        """How many numbers per pixel the network gives."""
-        return self.output.features
-
+    @abstractmethod
     def parameters(
         self,
         features: Float[Array, "b h w f"],
         x: Integer[Array, "b h w c"],
         t: Int[Array, " b"],
     ) -> Float[Array, "b h w ..."]:
-        """Arrange the network's outputs as parameters of `output`; `x` and `t` do not matter."""
-        return self.output.parameters(features)
+        """Arrange the network's outputs as parameters of `output`.
 
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of one image."""
-        return (*self.shape[:2], self.output.channels)
+        Args:
+            features: the network's outputs.
+            x: values, of which only what earlier stages have generated is looked at.
+            t: generation step of each example.
 
-    def split(self, t: Int[Array, " b"]) -> tuple[Int[Array, " b"], Int[Array, " b"]]:
-        """The stage of a step, which is always 0, and the number of dimensions visible at it."""
-        return jnp.zeros_like(t), t
+        Returns:
+            Parameters, float32; logits are not normalised.
+        """
 
+    @abstractmethod
     def stage_keys(self, keys: Key[Array, " b"], stage: Stage) -> Key[Array, " b"]:
-        """The keys from which the images of these keys draw at a stage: the same."""
-        return keys
+        """The keys from which the images of these keys draw at a stage."""
 
+    @abstractmethod
     def target(self, x: Integer[Array, "b h w c"], stage: Stage) -> Integer[Array, "b h w c"]:
-        """What a stage generates of images: their values."""
-        return x
+        """What a stage generates of whole images."""
 
+    @abstractmethod
     def written(
         self,
         x: Integer[Array, "b h w c"],
         drawn: Integer[Array, "b h w c"],
         stage: Stage,
     ) -> Integer[Array, "b h w c"]:
-        """The values once a stage has drawn its part of them: what is drawn."""
-        return drawn
+        """The values after a stage, from those before it and what it has drawn."""
+
+    def split(self, t: Int[Array, " b"]) -> tuple[Int[Array, " b"], Int[Array, " b"]]:
+        """The stage of a step, and the number of dimensions visible at it."""
+        return t // self.D, t % self.D
 
     def draw(
         self,
@@ -130,6 +146,8 @@ class OrderAgnostic:
     ) -> Draw:
         """Draw the orders and generation steps of a part of the global batch.
 
+        A step uniform over all S D is a stage and a step of it, independent and both uniform.
+
         Args:
             key: of the whole run.
             step: training step.
@@ -140,7 +158,12 @@ class OrderAgnostic:
         Returns:
             The draws, the same bits whichever part they are asked for with.
         """
-        return random_draw(key, step, index, batch, t_sampling, self.steps, self.shape)
+        keys = draws.example_keys(key, step, index)
+        if t_sampling == "uniform":
+            t = draws.uniform_times(keys, self.steps)
+        else:
+            t = draws.antithetic_times(key, step, index, batch, self.steps)
+        return Draw(draws.orders(keys, self.shape), t, draws.dropout_keys(keys))
 
     def terms(
         self,
@@ -161,9 +184,11 @@ class OrderAgnostic:
         Returns:
             Estimates per example, in nats, float32.
         """
-        mask = draws.visible(draw.sigma, draw.t)
+        stage, t = self.split(draw.t)
+        mask = draws.visible(draw.sigma, t)
         parameters = predict(x, mask, draw.t, *([draw.keys] if train else []))
-        return hidden_terms(self.output.log_prob(parameters, x), mask, draw.t)
+        log_prob = self.output.log_prob(parameters, self.target(x, stage))
+        return hidden_terms(log_prob, mask, t, self.stages)
 
     def loss(self, terms: Terms, ce_weight: float) -> Float[Array, " b"]:
         """Give the training loss per example, in bits per dimension.
@@ -172,34 +197,14 @@ class OrderAgnostic:
         the output generates several as one dimension; the second term weighs all generation steps
         alike.
         """
-        return bits_per_value(terms, ce_weight, self.values)
-
-
-def random_draw(
-    key: Key[Array, ""],
-    step: int | Integer[Array, ""],
-    index: Integer[Array, " b"],
-    batch: int,
-    t_sampling: draws.TSampling,
-    steps: int,
-    shape: tuple[int, int, int],
-) -> Draw:
-    """Draw orders of `shape` and generation steps 0 .. steps-1; see `OrderAgnostic.draw`."""
-    keys = draws.example_keys(key, step, index)
-    if t_sampling == "uniform":
-        t = draws.uniform_times(keys, steps)
-    else:
-        t = draws.antithetic_times(key, step, index, batch, steps)
-    return Draw(draws.orders(keys, shape), t, draws.dropout_keys(keys))
-
-
-def bits_per_value(terms: Terms, ce_weight: float, values: int) -> Float[Array, " b"]:
-    """Weigh the terms of a training loss, in bits per number of an image."""
-    return (terms.nelbo - ce_weight * terms.ll) / (values * log(2))
+        return (terms.nelbo - ce_weight * terms.ll) / (self.values * log(2))
 
 
 def hidden_terms(
-    log_prob: Float[Array, "b h w m"], mask: Bool[Array, "b h w m"], t: Int[Array, " b"]
+    log_prob: Float[Array, "b h w m"],
+    mask: Bool[Array, "b h w m"],
+    t: Int[Array, " b"],
+    stages: int = 1,
 ) -> Terms:
     """Sum the log-probabilities of the hidden dimensions and scale to the whole bound.
 
@@ -207,6 +212,7 @@ def hidden_terms(
         log_prob: of every dimension given the visible ones, in nats.
         mask: true where visible.
         t: number of visible dimensions.
+        stages: S, all of which the bound sums up.
 
     Returns:
         Estimates per example, in nats.
@@ -214,4 +220,4 @@ def hidden_terms(
     dims = log_prob[0].size
     ll = jnp.where(mask, 0.0, log_prob).sum(axis=(1, 2, 3))
     nll_per_dim = -ll / (dims - t).astype(jnp.float32)
-    return Terms(ll, nll_per_dim, dims * nll_per_dim)
+    return Terms(ll, nll_per_dim, stages * dims * nll_per_dim)

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from ardm.errors import InputError
 from ardm.model import draws, policy
-from ardm.model.build import Objective
+from ardm.model.objective import Objective
 from ardm.model.orders import known_first
 from ardm.model.samples import HIDDEN, Frames, Samples, in_batches
 

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Integer, Key, UInt8
 
 from ardm.model import orders
-from ardm.model.build import Model, Objective, Params
+from ardm.model.build import Model, Params
 from ardm.model.exact import log_likelihood
+from ardm.model.objective import Objective
 from ardm.training.evaluate import chunk_size
 from ardm.training.state import seed_key
 

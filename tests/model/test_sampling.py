@@ -6,7 +6,7 @@ import pytest
 from ardm.errors import InputError
 from ardm.model import draws, orders, policy
 from ardm.model.categorical import Categorical
-from ardm.model.objective import OrderAgnostic
+from ardm.model.order_agnostic import OrderAgnostic
 from ardm.model.samples import HIDDEN
 from ardm.model.sampling import complete, image_keys, sample
 from tests.model.tiny import compiled, tiny_model, tiny_params
@@ -244,7 +244,7 @@ def test_several_channels_are_generated_one_by_one():
         KEY,
         2,
         policy.uniform(12, 12),
-        objective=OrderAgnostic(output, (2, 2, 3)),
+        objective=OrderAgnostic((2, 2, 3), output),
         keep_chain=True,
     )
     assert [(frame != HIDDEN).sum() for frame in samples.chain[:, 0]] == list(range(13))
