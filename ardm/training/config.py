@@ -17,6 +17,8 @@ class TrainingConfig(Section):
     """Images per step, over all workers."""
     grad_shards: PositiveInt = 4
     """Gradient shards per step, a power of two; any worker count dividing it gives equal bits."""
+    optimizer: Literal["adam", "muon"] = "adam"
+    """Muon orthogonalises the updates of matrices and convolutions: fewer steps, dearer ones."""
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["constant", "cosine"] = "cosine"
     """After the warm-up: hold the learning rate, or let it fall to zero along a cosine."""

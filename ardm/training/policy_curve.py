@@ -76,6 +76,8 @@ def _costs(axes: Axes, measured: Sequence[Measured], title: str) -> None:
             expected = [item.expected_bpd for item in chosen]
             line = axes.plot(calls, expected, label=f"{kind}, expected", **look["line"])
             shown += [bars, *line]
+    # Room below for the words on the lowest line.
+    axes.margins(y=0.12)
     axes.set_xscale("log")
     budgets = sorted({item.budget for item in measured if item.kind == "optimal"})
     axes.xaxis.set_major_locator(FixedLocator(budgets or [sequential.budget]))

@@ -12,12 +12,13 @@ from jaxtyping import Array, Float, Int, Key
 from ardm.model.build import Model, Params
 from ardm.training import kl
 from ardm.training.config import TrainingConfig
+from ardm.training.optimizer import optimizer
 
 
 class TrainState(NamedTuple):
     """Complete state after `step` steps; with the seed it determines all that follows.
 
-    The optimizer's moments are vectors, in the order of the raveled parameters.
+    Adam's moments are vectors, in the order of the raveled parameters.
     """
 
     step: Int[Array, ""]
@@ -44,7 +45,7 @@ def _init(model: Model, config: TrainingConfig, key: Key[Array, ""]) -> TrainSta
         step=jnp.int32(0),
         params=params,
         ema=params,
-        opt_state=optimizer(config).init(ravel_pytree(params)[0]),
+        opt_state=optimizer(config, params).init(ravel_pytree(params)[0]),
         kl=kl.init(model.objective.steps, model.objective.choices),
     )
 
@@ -69,23 +70,6 @@ def template(model: Model, config: TrainingConfig) -> TrainState:
     return jax.eval_shape(partial(_init, model, config), seed_key(0))
 
 
-def schedule(config: TrainingConfig) -> optax.Schedule:
-    """Learning rate as a function of the training step."""
-    if config.schedule == "constant":
-        after: optax.Schedule = optax.constant_schedule(config.learning_rate)
-    else:
-        decay = max(config.steps - config.warmup, 1)
-        after = optax.cosine_decay_schedule(config.learning_rate, decay)
-    warmup = optax.linear_schedule(0.0, config.learning_rate, max(config.warmup, 1))
-    return optax.join_schedules([warmup, after], [config.warmup]) if config.warmup else after
-
-
-def optimizer(config: TrainingConfig) -> optax.GradientTransformation:
-    """Adam behind gradient clipping."""
-    clip = optax.identity() if config.clip is None else optax.clip_by_global_norm(config.clip)
-    return optax.chain(clip, optax.adam(schedule(config)))
-
-
 def ema_decay(config: TrainingConfig, step: Int[Array, ""]) -> Float[Array, ""]:
     """Decay of the parameter average at a step: `min(ema, (1 + step) / (10 + step))`.
 
@@ -105,10 +89,9 @@ def apply_gradients(
         grads: the gradient, raveled as `ravel_pytree` does it.
         tracker: after the step.
     """
-    # As flat vectors: XLA on CPU compiles a program of its own for every leaf otherwise.
     params, unravel = ravel_pytree(state.params)
     ema, _ = ravel_pytree(state.ema)
-    updates, opt_state = optimizer(config).update(grads, state.opt_state, params)
+    updates, opt_state = optimizer(config, state.params).update(grads, state.opt_state, params)
     params = optax.apply_updates(params, updates)
     ema = ema + (1.0 - ema_decay(config, state.step)) * (params - ema)
     return TrainState(state.step + 1, unravel(params), unravel(ema), opt_state, tracker)

@@ -1,4 +1,4 @@
-"""The real command `ardm train`, killed and told to end."""
+"""The real command `ardm train`, killed, frozen and told to end."""
 
 import json
 import signal
@@ -15,7 +15,7 @@ from ardm.runs.place import Notice, Place
 from ardm.runs.session import run_attempt
 from ardm.runs.store import Store
 from ardm.training.group import Alone
-from tests.runs.setting import JOB, events, newest_digest, opened, tiny_spec
+from tests.runs.setting import JOB, events, files_of, newest_digest, opened, tiny_spec
 
 STEPS = 90
 LONGER = f"training.steps={STEPS}"
@@ -101,3 +101,33 @@ def test_a_run_told_to_end_saves_its_step_and_says_how_to_go_on(
     ended = run_attempt(command.run, catalogue.read_spec(command.run), Place(Alone(), Notice()))
     assert ended.kind == "completed"
     assert newest_digest(command.run) == uninterrupted
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_process_that_comes_back_from_the_dead_ends_and_harms_nothing(
+    shared_store, uninterrupted, tmp_path
+):
+    frozen = Command(shared_store, "frozen", tmp_path)
+    try:
+        saved = frozen.wait_for_save_beyond(0)
+        frozen.process.send_signal(signal.SIGSTOP)
+        successor = Command(shared_store, "frozen", tmp_path)
+        code, _ = successor.end()
+        assert code == 0, successor.log.read_text()
+        assert newest_digest(successor.run) == uninterrupted
+        before = of_attempt(successor.run, 2)
+        frozen.process.send_signal(signal.SIGCONT)
+        code, out = frozen.end()
+    finally:
+        frozen.process.kill()
+    assert (code, json.loads(out)["outcome"]) == (3, "superseded"), frozen.log.read_text()
+    assert saved <= json.loads(out)["step"] < STEPS
+    assert "attempt 2 holds the run now. This one ends; nothing is lost." in frozen.log.read_text()
+    assert of_attempt(successor.run, 2) == before
+    assert newest_digest(successor.run) == uninterrupted
+
+
+def of_attempt(run: Run, number: int) -> list[dict[str, bytes]]:
+    """The files of its checkpoints."""
+    return [files_of(place) for place in checkpoints.committed(run) if place.attempt == number]

@@ -84,6 +84,16 @@ def test_a_stopped_run_is_saved_and_goes_on_to_the_same_end(run, finished):
     assert events(run, 2, "restored")[0]["from_attempt"] == 1
 
 
+def test_the_state_of_muon_is_saved_and_restored_whole(local_run):
+    spec = tiny_spec("training.optimizer=muon")
+    whole, stopped = (opened(local_run.store.uri, name, spec) for name in ("whole", "stopped"))
+    assert go(whole, spec=spec).kind == "completed"
+    ended = go(stopped, at(5, lambda: control.request_stop(stopped), slow=0.3), spec=spec)
+    assert ended.kind == "stopped"
+    assert go(stopped, spec=spec).kind == "completed"
+    assert newest_digest(stopped) == newest_digest(whole)
+
+
 def test_a_notice_ends_the_attempt_at_the_next_step_with_everything_saved(run, finished):
     notice = Notice()
     ended = go(run, at(5, lambda: setattr(notice, "reason", "spot")), notice)

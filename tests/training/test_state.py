@@ -6,6 +6,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from ardm.training import kl, state
+from ardm.training.optimizer import optimizer
 from tests.training.setting import SEED, bits, tiny_config, tiny_model
 
 
@@ -17,7 +18,7 @@ def begin():
 def moved(config, norm):
     """A small state before and after a step along a gradient of a given norm."""
     params = {"a": jnp.arange(3.0), "b": jnp.ones((2, 2))}
-    opt_state = state.optimizer(config).init(ravel_pytree(params)[0])
+    opt_state = optimizer(config, params).init(ravel_pytree(params)[0])
     before = state.TrainState(jnp.int32(0), params, params, opt_state, kl.init(2, 2))
     gradient = norm * jnp.array([0.6, 0.0, 0.0, 0.8, 0.0, 0.0, 0.0])
     return before, state.apply_gradients(config, before, gradient, before.kl)
@@ -46,30 +47,6 @@ def test_a_placed_state_is_bound_to_a_device_and_otherwise_the_same(begin):
     placed = state.place(host)
     assert bits(placed) == bits(begin)
     assert all(leaf.committed for leaf in jax.tree.leaves(placed))
-
-
-def test_cosine_schedule_rises_in_a_line_peaks_after_the_warm_up_and_falls_to_zero():
-    config = tiny_config(steps=100, warmup=10, learning_rate=0.5, schedule="cosine")
-    rates = np.array([state.schedule(config)(step) for step in range(101)])
-    np.testing.assert_allclose(rates[:11], 0.5 * np.arange(11) / 10, atol=1e-6)
-    assert rates.argmax() == 10
-    assert (np.diff(rates[10:]) < 0).all()
-    np.testing.assert_allclose(rates[55], 0.25, atol=1e-6)
-    np.testing.assert_allclose(rates[100], 0.0, atol=1e-6)
-
-
-@pytest.mark.parametrize("warmup", [0, 1, 100])
-def test_constant_schedule_holds_after_the_warm_up(warmup):
-    config = tiny_config(steps=100, warmup=warmup, learning_rate=0.5, schedule="constant")
-    rates = np.array([state.schedule(config)(step) for step in range(102)])
-    np.testing.assert_allclose(rates[warmup:], 0.5, rtol=1e-6)
-    assert (rates[:warmup] < 0.5).all()
-
-
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_without_warm_up_the_first_step_takes_the_whole_rate(schedule):
-    config = tiny_config(steps=100, warmup=0, learning_rate=0.5, schedule=schedule)
-    np.testing.assert_allclose(state.schedule(config)(0), 0.5, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
