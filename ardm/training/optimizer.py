@@ -57,7 +57,8 @@ def optimizer(config: TrainingConfig, params: Params) -> optax.GradientTransform
 def _muon(rate: optax.Schedule, params: Params) -> optax.GradientTransformation:
     """Muon for matrices and convolutions, whose updates it orthogonalises; Adam for the rest.
 
-    Keller Jordan, "Muon: an optimizer for hidden layers in neural networks", 2024.
+    That Adam has Nesterov's momentum. Muon: Keller Jordan, "Muon: an optimizer for hidden layers in
+    neural networks", 2024.
     """
     pieces = _pieces(params)
     inner = muon(

@@ -21,7 +21,7 @@ SEED, KINDS = 1, "worker,drain,damage,storage"
 @pytest.mark.timeout(600)
 def test_a_run_among_faults_keeps_every_promise(tmp_path: Path) -> None:
     command = [
-        ARDM, "chaos", str(TINY), "--minutes", "0.6", "--every", "12", "--seed", str(SEED),
+        ARDM, "chaos", str(TINY), "--minutes", "1", "--every", "10", "--seed", str(SEED),
         "--faults", KINDS, "--json", "--keep", str(tmp_path),
     ]  # fmt: skip
     done = subprocess.run(

@@ -107,9 +107,9 @@ def test_muon_is_that_of_optax_one_kernel_at_a_time():
     )
 
 
-def test_muon_moves_matrices_by_the_same_in_all_directions_and_the_rest_as_adam():
+def test_muon_moves_matrices_by_the_same_in_all_directions_and_the_rest_as_adam_with_nesterov():
     config = tiny_config(clip=None, schedule="constant", optimizer="muon")
-    usual = moved(config.model_copy(update={"optimizer": "adam"}))
+    usual = walk(optax.adam(1e-2, nesterov=True), PARAMS, GRADIENTS)
 
     def look(path, after, by_adam):
         assert np.allclose(after, by_adam, rtol=1e-4) != is_matrix(path)
