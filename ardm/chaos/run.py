@@ -32,6 +32,9 @@ BUCKET, NAME = "chaos", "chaos"
 MARK = "ARDM_CHAOS"
 """A variable of every process that is started here, by which all are found and ended."""
 
+PATIENT = "scaling.max_attempts_without_progress=1000"
+"""Kills come so often here that several attempts in a row may save nothing, as in a crash loop."""
+
 SPARE = 1
 """Nodes more than workers, so that a run moves on before a lost node is replaced."""
 
@@ -118,7 +121,7 @@ def _reference(
 ) -> tuple[list[str], str]:
     """The overrides with which the job takes its time, and the digest that it must end with."""
     store, log = str(folder / "reference"), folder / "reference.log"
-    sets = list(plan.overrides)
+    sets = [PATIENT, *plan.overrides]
     if not any(item.startswith("training.steps=") for item in sets):
         tell("measuring the time of a step")
         steps = reference.steps_for(

@@ -17,6 +17,7 @@ from tests.cluster.conftest import ARDM, TINY, Ardm, needs_minutes, wait_until
 SEED, KINDS = 1, "worker,drain,damage,storage"
 
 
+@needs_minutes
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
 def test_a_run_among_faults_keeps_every_promise(tmp_path: Path) -> None:
