@@ -60,7 +60,7 @@ def log_likelihood(
         # The last batch is filled up, so that there is one program only.
         images = jnp.asarray(x[np.arange(first, first + batch) % len(x)])
         terms = [
-            _segment(predict, objective, images, sigma[left // objective.D], left, right)
+            _segment(predict, objective, images, sigma[int(left) // objective.D], left, right)
             for left, right in segments
         ]
         found.append(np.stack([np.asarray(term) for term in terms]).astype(np.float64).sum(axis=0))

@@ -1,6 +1,7 @@
 """The exact likelihood of a set of images, under single orders and under all of them together."""
 
 from collections.abc import Callable
+from functools import reduce
 from typing import NamedTuple
 
 import jax
@@ -79,7 +80,7 @@ def exact(
         log_p[i] = log_likelihood(predict, images, chosen, starts, objective=objective, batch=batch)
         scores.append(_score(log_p[i], objective.values))
         tell(i + 1, scores[-1])
-    together = np.logaddexp.reduce(log_p, axis=0) - np.log(number)
+    together = reduce(np.logaddexp, log_p) - np.log(number)
     mean = _score(log_p.mean(axis=0), objective.values)
     ensemble = _score(together, objective.values)
     return Exact(scores, mean, ensemble, len(images), len(starts))
