@@ -103,3 +103,10 @@ def noise_keys(keys: Key[Array, " b"]) -> Key[Array, " b"]:
 def visible(sigma: Int[Array, "b h w m"], t: Int[Array, " b"]) -> Bool[Array, "b h w m"]:
     """Tell the dimensions that are generated before step `t`: the mask, true where visible."""
     return sigma < t[:, None, None, None]
+
+
+def revealed(
+    sigma: Int[Array, "b h w m"], t: Int[Array, " b"], steps: Integer[Array, ""]
+) -> Bool[Array, "b h w m"]:
+    """Tell the dimensions that are generated at step `t` and the ones after it, `steps` in all."""
+    return visible(sigma, t + steps) & ~visible(sigma, t)

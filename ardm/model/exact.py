@@ -81,6 +81,5 @@ def _segment(
     stage, within = objective.split(t)
     parameters = predict(x, draws.visible(sigma, within), t)
     log_p = objective.output.log_prob(parameters, objective.target(x, stage))
-    begin = within[0]
-    segment = (sigma >= begin) & (sigma < begin + right - left)
+    segment = draws.revealed(sigma, within, right - left)
     return jnp.where(segment, log_p, 0.0).sum(axis=(1, 2, 3))

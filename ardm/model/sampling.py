@@ -185,8 +185,7 @@ def _reveal(
     drawn = objective.output.draw(parameters, state.noise, temperature)
     # Hidden dimensions hold their values of the stage before, on which those of this one build.
     written = objective.written(state.x, drawn, stage).astype(jnp.uint8)
-    begin = within[0]
-    segment = (state.sigma >= begin) & (state.sigma < begin + right - left)
+    segment = draws.revealed(state.sigma, within, right - left)
     return state._replace(x=jnp.where(segment, written, state.x))
 
 
