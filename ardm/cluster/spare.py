@@ -1,9 +1,12 @@
 """A spare process beside each worker: it has imported everything before it is needed.
 
-The successor of a killed worker would first start a Python and import Ray Train, JAX and Orbax.
+The successor of a killed worker would first start a Python and import Ray Train, JAX and Orbax. If
+it is to be the only worker of its run, and on CPU, it has even loaded the programs of a step.
 """
 
+import json
 import logging
+import os
 import threading
 
 import grpc
@@ -12,10 +15,12 @@ from ray._private.grpc_utils import init_grpc_channel
 from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 from ray.core.generated import node_manager_pb2, node_manager_pb2_grpc
 
+from ardm.runs.layout import Run
+
 log = logging.getLogger(__name__)
 
-ENVIRONMENT = {WORKER_PROCESS_SETUP_HOOK_ENV_VAR: "ardm.cluster.spare.warm"}
-"""Of the worker processes: Ray calls `warm` in each before it is given anything to do."""
+RUN = "ARDM_GET_READY_FOR"
+"""Environment variable of the worker processes: the store and the run to get ready for."""
 
 DELAY = 30.0
 """Seconds from the start of a worker until it asks for its spare: its own start comes first."""
@@ -24,10 +29,36 @@ KEEP = 7 * 24 * 3600
 """Seconds that an unused spare lives; it ends with its job in any case."""
 
 
+def environment(alone: Run | None) -> dict[str, str]:
+    """Of the worker processes: Ray calls `warm` in each before it is given anything to do.
+
+    Args:
+        alone: the run whose only worker this will be, on CPU. A worker of several must not touch a
+            device before it has joined them, and a GPU belongs to the worker that is at work.
+    """
+    hook = {WORKER_PROCESS_SETUP_HOOK_ENV_VAR: "ardm.cluster.spare.warm"}
+    return hook | ({RUN: json.dumps([alone.store.uri, alone.name])} if alone else {})
+
+
 def warm() -> None:
-    """Import what a worker needs, and touch no device."""
+    """Import what a worker needs; then, on a thread, get ready for the run if one is named."""
     import ardm.cluster.workers
     import ardm.runs.session  # noqa: F401
+
+    if named := os.environ.get(RUN):
+        threading.Thread(target=_get_ready, args=json.loads(named), daemon=True).start()
+
+
+def _get_ready(store: str, name: str) -> None:
+    from ardm.runs.session import get_ready
+    from ardm.runs.store import Store
+    from ardm.training.lanes import cores_here, use_cpu
+
+    use_cpu(cores_here())
+    try:
+        get_ready(Run(Store(store), name))
+    except Exception as error:  # a worker does it all again, and tells what is wrong
+        log.warning("not ready ahead of time (%s)", error)
 
 
 def keep_one() -> None:

@@ -61,6 +61,7 @@ def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
     resources = {"CPU": 1.0} | ({"GPU": 1.0} if gpu else {})
     scaling = spec.scaling
     fixed = scaling.fewest == scaling.most
+    alone = scaling.most == 1 and not gpu
     trainer = _Trainer(
         _work,
         train_loop_config={"store": run.store.uri, "run": run.name, "submission": submission},
@@ -75,7 +76,7 @@ def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
             name=submission,
             # Ray keeps a little bookkeeping there; our truth is the run directory.
             storage_path=str(Path("~/.cache/ardm/ray-results").expanduser()),
-            worker_runtime_env={"env_vars": spare.ENVIRONMENT},
+            worker_runtime_env={"env_vars": spare.environment(run if alone else None)},
             # A preemption is a failure to Ray. The run's own guards end a crash loop.
             failure_config=FailureConfig(max_failures=-1),
         ),
@@ -150,14 +151,15 @@ def _join(address: str, size: int, rank: int, config: JaxProcesses) -> None:
     """Make this worker's process one JAX process of the group; before JAX touches a device."""
     import jax
 
-    from ardm.training.lanes import cores_here, use_cores
+    from ardm.training.lanes import cores_here, use_cores, use_cpu
 
+    cores = cores_here() // ray.train.get_context().get_local_world_size()
     if config.gpu:
         # Ray shows a worker the GPUs of all workers on its node.
         os.environ["CUDA_VISIBLE_DEVICES"] = str(ray.get_gpu_ids()[0])
+        use_cores(cores)
     else:
-        jax.config.update("jax_platforms", "cpu")
-    use_cores(cores_here() // ray.train.get_context().get_local_world_size())
+        use_cpu(cores)
 
     if size > 1:
         jax.distributed.initialize(

@@ -1,5 +1,6 @@
 """What a run's spec asks for, made ready on a thread: the data, the model and the work to do."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from ardm.data.batches import Batches
@@ -9,7 +10,7 @@ from ardm.model.build import Model, build
 from ardm.runs.layout import Run, shared_cache
 from ardm.runs.spec import JobSpec
 from ardm.training import loop
-from ardm.training.group import Group
+from ardm.training.group import Alone, Group
 from ardm.training.loop import Work
 
 
@@ -32,11 +33,16 @@ class Assignment:
     """
 
     def __init__(self, run: Run, spec: JobSpec, group: Group) -> None:
-        self._spec, self._group = spec, group
+        self._run, self._spec, self._group = run, spec, group
         threads = ThreadPoolExecutor(1, thread_name_prefix="ardm-assignment")
         self._loaded = threads.submit(load, run, spec)
         self._ready = threads.submit(self._make_ready)
         threads.shutdown(wait=False)
+
+    def serves(self, run: Run, spec: JobSpec) -> bool:
+        """Whether this is what a run asks for, and nothing has gone wrong so far."""
+        failed = self._ready.done() and self._ready.exception()
+        return run.uri == self._run.uri and spec == self._spec and not failed
 
     def loaded(self) -> tuple[Dataset, Model]:
         """Wait for the data and the model.
@@ -57,3 +63,23 @@ class Assignment:
         ready = work(self._spec, *self.loaded(), self._group)
         loop.rehearse(ready)
         return ready
+
+
+_ahead: list[Assignment] = []
+_at_work = threading.Event()
+
+
+def begin_ahead(run: Run, spec: JobSpec) -> None:
+    """Begin the assignment of a run's only worker, which this process may become."""
+    if not _at_work.is_set():
+        _ahead.append(Assignment(run, spec, Alone()))
+
+
+def begin(run: Run, spec: JobSpec, group: Group) -> Assignment:
+    """Begin an assignment, or take the one that was begun ahead of time in this process."""
+    _at_work.set()
+    while _ahead:
+        begun = _ahead.pop()
+        if group.size == 1 and begun.serves(run, spec):
+            return begun
+    return Assignment(run, spec, group)

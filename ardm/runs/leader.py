@@ -87,7 +87,7 @@ class Leader:
             self._tell_others(None, hopeless.reason)
             return hopeless
         compiled = compile_time().seconds
-        assigned = assignment.Assignment(self._run, self._spec, self._place.group)
+        assigned = assignment.begin(self._run, self._spec, self._place.group)
         self._data, self._model = assigned.loaded()
         self._past = self._in_time(lambda: history.read(self._run))
         found = self._restore()

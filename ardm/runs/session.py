@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ardm.runs import assignment, attempt, checkpoints, outcome
+from ardm.runs import assignment, attempt, catalogue, checkpoints, outcome
 from ardm.runs.compilation import share_cache
 from ardm.runs.layout import Run
 from ardm.runs.leader import Leader
@@ -43,6 +43,16 @@ ENDS_WITH_RANK_0 = frozenset(_OF_FLAG.values())
 
 TELL_PATIENCE = 10.0
 """Seconds that a worker other than rank 0 takes to leave word of its failure."""
+
+
+def get_ready(run: Run) -> None:
+    """Do ahead of time what an attempt on a run begins with, before there is one; do not wait.
+
+    For a process that may become the run's only worker, and has nothing to do until then.
+    """
+    share_cache(run.store)
+    keep_freed_memory()
+    assignment.begin_ahead(run, catalogue.read_spec(run))
 
 
 def run_attempt(run: Run, spec: JobSpec, place: Place) -> Outcome:
@@ -95,7 +105,7 @@ def _flag(notice: Warned) -> int:
 
 def _follow(run: Run, spec: JobSpec, place: Place) -> Outcome:
     """The attempt of a worker other than rank 0."""
-    assigned = assignment.Assignment(run, spec, place.group)
+    assigned = assignment.begin(run, spec, place.group)
     message = json.loads(place.group.broadcast(b""))
     if message["end"]:
         return Outcome("failed", 0, message["end"])

@@ -67,8 +67,7 @@ class Evaluator:
     """
 
     def __init__(self, model: Model, seed: int, chunk: int | None = None) -> None:
-        self.model = model
-        self._key = jax.random.fold_in(seed_key(seed), _EVALUATION)
+        self.model, self._seed = model, seed
         self._lanes = Lanes(THREADS)
         self._chunk = chunk or chunk_size()
 
@@ -116,7 +115,8 @@ class Evaluator:
         n, lanes = len(images), self._lanes.count
         bounds = None if policy is None else padded(policy, self.model.objective.steps)
         nelbo = partial(_nelbo, self.model, batch=n)
-        shared = (params, self._key, np.int32(number), bounds)
+        key = jax.random.fold_in(seed_key(self._seed), _EVALUATION)
+        shared = (params, key, np.int32(number), bounds)
         copies = self._lanes.spread(jax.device_put(shared, jax.local_devices()[0]))
         estimates = []
         for first in range(0, n, self._chunk * lanes):

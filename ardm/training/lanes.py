@@ -46,6 +46,12 @@ def use_cores(cores: int) -> None:
         jax.config.update("jax_num_cpu_devices", min(_power_of_two(cores), THREADS))
 
 
+def use_cpu(cores: int) -> None:
+    """Compute on the CPU alone, as `use_cores` says."""
+    jax.config.update("jax_platforms", "cpu")
+    use_cores(cores)
+
+
 def cores_here() -> int:
     """The cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):

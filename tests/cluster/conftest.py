@@ -107,6 +107,11 @@ def idle() -> list[psutil.Process]:
     return _called("ray::IDLE")
 
 
+def at_rest(process: psutil.Process) -> bool:
+    """Whether a process does nothing for two seconds."""
+    return process.cpu_percent(2.0) < 5
+
+
 def server() -> psutil.Process:
     """The store of the buckets of these tests."""
     mine = psutil.Process().children(recursive=True)

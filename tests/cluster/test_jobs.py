@@ -16,6 +16,7 @@ from ardm.runs.store import Store
 from tests.cluster.conftest import (
     TINY,
     Ardm,
+    at_rest,
     claim,
     idle,
     kill,
@@ -112,9 +113,13 @@ def test_a_spare_takes_the_place_of_a_killed_worker_and_a_run_taken_over_is_let_
     wait_until(lambda: saved(run, 1))
     (worker,) = train_workers()
     (spare,) = wait_until(lambda: [p for p in idle() if p.create_time() > worker.create_time()])
+    wait_until(lambda: at_rest(spare))
     kill(worker)
     wait_until(lambda: saved(run, 2))
     assert claim(run, 2)["pid"] == spare.pid
+    first = ledger.last(ledger.read(run, 2), "first_step")
+    assert first
+    assert first["compile_s"] == 0
 
     assert attempt.claim(run, {"host": "a notebook"}) == 3
     client = JobSubmissionClient(ray)
