@@ -33,11 +33,11 @@ use_cores(2)
 
 
 class Together(LoadScopeScheduling):
-    """Keeps in one process what shares costly fixtures: a file, and all that needs a cluster."""
+    """Keeps in one process what shares costly fixtures: a file, and all tests of our local Ray."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "cluster" if file.startswith(("tests/cluster/", "tests/chaos/")) else file
+        return "cluster" if file.startswith("tests/cluster/") else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

@@ -17,16 +17,15 @@ from tests.cluster.conftest import ARDM, TINY, Ardm, needs_minutes, wait_until
 SEED, KINDS = 1, "worker,drain,damage,storage"
 
 
-@needs_minutes
 @pytest.mark.cluster
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_run_among_faults_keeps_every_promise(tmp_path: Path) -> None:
     command = [
         ARDM, "chaos", str(TINY), "--minutes", "1", "--every", "10", "--seed", str(SEED),
         "--faults", KINDS, "--json", "--keep", str(tmp_path),
     ]  # fmt: skip
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=560, env=marking(tmp_path)
+        command, capture_output=True, text=True, timeout=840, env=marking(tmp_path)
     )
     assert done.returncode == 0, done.stderr
     print(done.stderr)

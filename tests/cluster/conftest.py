@@ -120,10 +120,13 @@ def server() -> psutil.Process:
 
 
 def _called(name: str) -> list[psutil.Process]:
+    """Processes of a Ray that these tests started, and not those of `ardm chaos` beside them."""
+    mine = os.environ["ARDM_HOME"]
     return [
         process
-        for process in psutil.process_iter(["cmdline"])
+        for process in psutil.process_iter(["cmdline", "environ"])
         if (process.info["cmdline"] or [""])[0].startswith(name)
+        and (process.info["environ"] or {}).get("ARDM_HOME") == mine
     ]
 
 

@@ -39,6 +39,7 @@ def autoscaled() -> Iterator[Autoscaled]:
 @needs_minutes
 @pytest.mark.cluster
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("ray_home")
 def test_a_lost_spot_node_is_replaced_and_the_group_grows_back(
     autoscaled: Autoscaled, reference: str, tmp_path: Path
 ) -> None:
