@@ -3,11 +3,11 @@
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
@@ -82,17 +82,29 @@ class Model:
         return OrderAgnostic((height, width, output.mask_channels), output)
 
     def init(self, key: Key[Array, ""]) -> Params:
-        """Draw initial parameters.
-
-        `jax.eval_shape(model.init, key)` gives their shapes without drawing them.
-        """
+        """Draw initial parameters."""
         return nnx.to_pure_dict(nnx.state(self._network(_Keys(key))))
 
     @cached_property
+    def shapes(self) -> Params:
+        """Shapes and dtypes of the parameters, without drawing them."""
+        return nnx.to_pure_dict(self._abstract[1])
+
+    @property
     def param_count(self) -> int:
         """The number of parameters."""
-        tree = jax.eval_shape(self.init, jax.random.key(0))
-        return sum(prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+        return sum(leaf.size for leaf in jax.tree.leaves(self.shapes))
+
+    def unravel(self, flat: Float[Array, " p"] | Float[np.ndarray, " p"]) -> Params:
+        """The parameters of which `jax.flatten_util.ravel_pytree` makes this vector.
+
+        Of a vector on the host they are views.
+        """
+        leaves, tree = jax.tree.flatten(self.shapes)
+        ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
+        parts = (np if isinstance(flat, np.ndarray) else jnp).split(flat, ends)
+        shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+        return jax.tree.unflatten(tree, shaped)
 
     def predict(
         self,
@@ -116,7 +128,7 @@ class Model:
             Parameters of the output distribution, float32: for a categorical output logits of
             shape b h w c K, for Upscale ARDM logits of digits, b h w c n.
         """
-        features = nnx.merge(self._graph, params)(x, mask, t, keys)
+        features = nnx.merge(self._abstract[0], params)(x, mask, t, keys)
         return self.objective.parameters(features, x, t)
 
     def bind(self, params: Params) -> jax.tree_util.Partial:
@@ -130,8 +142,9 @@ class Model:
     __call__ = predict
 
     @cached_property
-    def _graph(self) -> nnx.GraphDef[UNet]:
-        return nnx.split(nnx.eval_shape(lambda: self._network(_Keys(jax.random.key(0)))))[0]
+    def _abstract(self) -> tuple[Any, Any]:
+        """The structure of the network, and the shapes of its parameters."""
+        return nnx.split(nnx.eval_shape(lambda: self._network(_Keys(jax.random.key(0)))))
 
     def _network(self, keys: _Keys) -> UNet:
         return UNet(

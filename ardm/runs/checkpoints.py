@@ -16,11 +16,15 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint._src.serialization import tensorstore_utils
 
-from ardm.errors import ArdmError
+from ardm.errors import ArdmError, InputError
 from ardm.runs.digest import digest
 from ardm.runs.layout import Run
 
 log = logging.getLogger(__name__)
+
+FORMAT = 2
+"""Of the states that are saved: 1 held parameters as a tree, since 2 they are a vector. A state of
+another format is sound, and must not be taken for damage."""
 
 # Orbax tells what it does at INFO and WARNING in many lines per save; our ledger records saves.
 logging.getLogger("absl").setLevel(logging.ERROR)
@@ -76,7 +80,8 @@ def save(uri: str, state: Any, metadata: dict[str, Any]) -> None:
     """
     with _checkpointer() as checkpointer:
         args = ocp.args.PyTreeSave(state)
-        checkpointer.save(uri, args=args, custom_metadata=metadata, force=True)
+        about = metadata | {"format": FORMAT}
+        checkpointer.save(uri, args=args, custom_metadata=about, force=True)
 
 
 def load(uri: str, template: Any) -> tuple[Any, dict[str, Any]]:
@@ -91,8 +96,15 @@ def load(uri: str, template: Any) -> tuple[Any, dict[str, Any]]:
 
     Raises:
         Damaged: with the reason.
+        InputError: it was written by another version of ardm.
     """
     found = metadata(uri)
+    written = found.get("format", 1)
+    if written != FORMAT:
+        raise InputError(
+            f"checkpoint {uri} is of format {written}, and this ardm reads format {FORMAT}; go on "
+            "with the version of ardm that wrote it. It was left as it is."
+        )
     try:
         with _checkpointer() as checkpointer:
             state = checkpointer.restore(uri, args=_as_numpy(template))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ardm.data.dataset import Dataset
 from ardm.model import policy
-from ardm.model.build import Model
+from ardm.model.build import Model, Params
 from ardm.model.sampling import sample
 from ardm.runs.history import History
 from ardm.runs.layout import Run
@@ -53,8 +53,9 @@ class Gallery:
             Disturbed: it was not to go on.
         """
         begin, step, config = time.monotonic(), int(state.step), self._spec.evaluation
+        ema = self._model.unravel(np.asarray(state.ema))
         images = self._data.test[: config.final_images if final else config.images]
-        found = self._evaluator(state.ema, images, config.passes, go_on)
+        found = self._evaluator(ema, images, config.passes, go_on)
         log.info(
             "step %d: test NELBO %.4f ± %.4f bits/dim on %d images",
             step, found.nelbo_bpd, found.se_bpd, found.images,
@@ -63,7 +64,7 @@ class Gallery:
         if not go_on():
             raise Disturbed
         if config.samples:
-            self._sample(state, step)
+            self._sample(ema, step)
         event = self._ledger.add(
             "evaluated",
             step=step,
@@ -73,12 +74,12 @@ class Gallery:
         self._history.add(event)
         self._draw_curves(state, step)
 
-    def _sample(self, state: TrainState, step: int) -> None:
+    def _sample(self, ema: Params, step: int) -> None:
         config, model = self._spec.evaluation, self._model
         objective = model.objective
         calls = int(np.clip(config.sample_steps, objective.stages, objective.steps))
         made = sample(
-            model.bind(state.ema),
+            model.bind(ema),
             seed_key(self._spec.seed),
             config.samples,
             policy.uniform(objective.D, calls, objective.stages),

@@ -40,27 +40,27 @@ def schedule(config: TrainingConfig) -> optax.Schedule:
     return optax.join_schedules([warmup, after], [config.warmup]) if config.warmup else after
 
 
-def optimizer(config: TrainingConfig, params: Params) -> optax.GradientTransformation:
+def optimizer(config: TrainingConfig, shapes: Params) -> optax.GradientTransformation:
     """The optimiser of a job, on raveled parameters, behind gradient clipping.
 
     Args:
         config: the `training` section.
-        params: of which only the structure and the shapes are looked at.
+        shapes: of the parameters as a tree.
     """
     clip = optax.identity() if config.clip is None else optax.clip_by_global_norm(config.clip)
     rate = schedule(config)
     return optax.chain(
-        clip, _muon(rate, params) if config.optimizer == "muon" else optax.adam(rate)
+        clip, _muon(rate, shapes) if config.optimizer == "muon" else optax.adam(rate)
     )
 
 
-def _muon(rate: optax.Schedule, params: Params) -> optax.GradientTransformation:
+def _muon(rate: optax.Schedule, shapes: Params) -> optax.GradientTransformation:
     """Muon for matrices and convolutions, whose updates it orthogonalises; Adam for the rest.
 
     That Adam has Nesterov's momentum. Muon: Keller Jordan, "Muon: an optimizer for hidden layers in
     neural networks", 2024.
     """
-    pieces = _pieces(params)
+    pieces = _pieces(shapes)
     inner = muon(
         rate,
         ns_steps=_ITERATIONS,
@@ -92,9 +92,9 @@ class _Piece(NamedTuple):
     shape: tuple[int, ...]
 
 
-def _pieces(params: Params) -> list[_Piece]:
+def _pieces(shapes: Params) -> list[_Piece]:
     found = []
-    for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+    for path, leaf in jax.tree_util.tree_flatten_with_path(shapes)[0]:
         names = [key.key for key in path]
         if names[-1] == "kernel" and leaf.ndim > 1 and names[0] not in _ADAMS:
             found.append(_Piece("x".join(map(str, leaf.shape)), leaf.shape))

@@ -18,12 +18,14 @@ from ardm.training.optimizer import optimizer
 class TrainState(NamedTuple):
     """Complete state after `step` steps; with the seed it determines all that follows.
 
-    Adam's moments are vectors, in the order of the raveled parameters.
+    Parameters, their average and Adam's moments are vectors, as `ravel_pytree` makes them of a
+    tree: hundreds of small arrays take their time at every step, save and start. `Model.unravel`
+    gives the tree.
     """
 
     step: Int[Array, ""]
-    params: Params
-    ema: Params
+    params: Float[Array, " p"]
+    ema: Float[Array, " p"]
     opt_state: Any
     kl: kl.KLTracker
 
@@ -40,12 +42,13 @@ def init(model: Model, config: TrainingConfig, seed: int) -> TrainState:
 
 
 def _init(model: Model, config: TrainingConfig, key: Key[Array, ""]) -> TrainState:
-    params = model.init(key)
+    tree = model.init(key)
+    params, _ = ravel_pytree(tree)
     return TrainState(
         step=jnp.int32(0),
         params=params,
         ema=params,
-        opt_state=optimizer(config, params).init(ravel_pytree(params)[0]),
+        opt_state=optimizer(config, tree).init(params),
         kl=kl.init(model.objective.steps, model.objective.choices),
     )
 
@@ -79,19 +82,22 @@ def ema_decay(config: TrainingConfig, step: Int[Array, ""]) -> Float[Array, ""]:
 
 
 def apply_gradients(
-    config: TrainingConfig, state: TrainState, grads: Float[Array, " p"], tracker: kl.KLTracker
+    config: TrainingConfig,
+    shapes: Params,
+    state: TrainState,
+    grads: Float[Array, " p"],
+    tracker: kl.KLTracker,
 ) -> TrainState:
     """The state one step on.
 
     Args:
         config: the `training` section.
+        shapes: of the parameters as a tree.
         state: before the step.
-        grads: the gradient, raveled as `ravel_pytree` does it.
+        grads: the gradient, raveled.
         tracker: after the step.
     """
-    params, unravel = ravel_pytree(state.params)
-    ema, _ = ravel_pytree(state.ema)
-    updates, opt_state = optimizer(config, state.params).update(grads, state.opt_state, params)
-    params = optax.apply_updates(params, updates)
-    ema = ema + (1.0 - ema_decay(config, state.step)) * (params - ema)
-    return TrainState(state.step + 1, unravel(params), unravel(ema), opt_state, tracker)
+    updates, opt_state = optimizer(config, shapes).update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    ema = state.ema + (1.0 - ema_decay(config, state.step)) * (params - state.ema)
+    return TrainState(state.step + 1, params, ema, opt_state, tracker)

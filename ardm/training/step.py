@@ -73,7 +73,7 @@ class Step:
         self._lanes = Lanes(min(mine, lanes or mine))
         self._key = seed_key(seed)
         self._micro = partial(_micro_step, model, config)
-        self._apply = partial(_apply, config)
+        self._apply = partial(_apply, model, config)
 
     @property
     def share(self) -> tuple[int, int]:
@@ -130,7 +130,7 @@ class Step:
 def _micro_step(
     model: Model,
     config: TrainingConfig,
-    params: Any,
+    flat: Float[Array, " p"],
     key: Array,
     step: Int[Array, ""],
     first: Int[Array, ""],
@@ -145,7 +145,7 @@ def _micro_step(
         terms = objective.terms(partial(model.predict, params), images, draw, train=train)
         return objective.loss(terms, config.ce_weight).mean(), terms
 
-    grads, terms = jax.grad(loss, has_aux=True)(params)
+    grads, terms = jax.grad(loss, has_aux=True)(model.unravel(flat))
     bits = objective.values * np.log(2.0)
     return Shard(ravel_pytree(grads)[0], (terms.nelbo / bits).mean(), draw.t, terms.nll_per_dim)
 
@@ -160,12 +160,12 @@ def _add(a: Shard, b: Shard) -> Shard:
     )
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
 def _apply(
-    config: TrainingConfig, state: TrainState, total: Shard
+    model: Model, config: TrainingConfig, state: TrainState, total: Shard
 ) -> tuple[TrainState, Float[Array, ""], Float[Array, ""]]:
     mean = total.grads / config.grad_shards
     tracker = kl.update(state.kl, total.t, total.nll_per_dim)
     norm = jnp.sqrt(jnp.sum(mean * mean))
-    state = apply_gradients(config, state, mean, tracker)
+    state = apply_gradients(config, model.shapes, state, mean, tracker)
     return state, total.nelbo_bpd / config.grad_shards, norm

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from ardm.errors import SpecError
 from ardm.model.build import build
@@ -18,16 +19,23 @@ def test_a_model_that_does_not_fit_is_refused_with_all_faults():
 
 def test_shapes_are_known_without_initialising():
     model = tiny_model(side=4, levels=2)
-    abstract = jax.eval_shape(model.init, jax.random.key(0))
     params = model.init(jax.random.key(0))
-    assert jax.tree.map(lambda a: (a.shape, a.dtype), abstract) == jax.tree.map(
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), model.shapes) == jax.tree.map(
         lambda a: (a.shape, a.dtype), params
     )
     assert model.param_count == sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
+def test_unraveling_undoes_raveling_on_the_device_and_on_the_host():
+    model = tiny_model(side=4, levels=2)
+    params = tiny_params(model)
+    flat, _ = ravel_pytree(params)
+    for found in (model.unravel(flat), model.unravel(np.asarray(flat))):
+        assert jax.tree.structure(found) == jax.tree.structure(params)
+        jax.tree.map(np.testing.assert_array_equal, found, params)
+
+
 def test_parameters_are_a_tree_of_dictionaries_with_names():
-    """Checkpoints and digests name arrays by their path: no positions, no objects."""
     params = tiny_model(side=4, levels=2).init(jax.random.key(0))
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         assert all(isinstance(entry, jax.tree_util.DictKey) for entry in path)

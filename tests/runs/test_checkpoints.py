@@ -5,6 +5,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from ardm.errors import InputError
 from ardm.runs import checkpoints
 from ardm.runs.checkpoints import Checkpoint, Damaged
 from ardm.runs.digest import digest
@@ -30,7 +31,10 @@ def test_a_state_comes_back_bit_by_bit_with_its_types(run):
     state, metadata = checkpoints.load(place.uri, like(small_state(0)))
     assert_same(state, small_state(4))
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(state))
-    assert metadata == {"digest": digest(small_state(4)), "step": 4, "attempt": 1, "time": 1004.0}
+    assert metadata == {
+        "digest": digest(small_state(4)), "step": 4, "attempt": 1, "time": 1004.0,
+        "format": checkpoints.FORMAT,
+    }  # fmt: skip
     assert checkpoints.metadata(place.uri) == metadata
     assert checkpoints.size(place) == sum(map(len, files_of(place).values()))
 
@@ -110,6 +114,15 @@ def test_a_checkpoint_of_another_model_is_damage_and_says_where(run):
     other.params["net"]["kernel"] = jax.ShapeDtypeStruct((3, 5), np.float32)
     with pytest.raises(Damaged, match=r"kernel.*expected float32\[3, 5\], found float32\[3, 4\]"):
         checkpoints.load(place.uri, other)
+
+
+def test_a_checkpoint_of_another_version_is_refused_and_not_taken_for_damage(run, monkeypatch):
+    with monkeypatch.context() as later:
+        later.setattr(checkpoints, "FORMAT", checkpoints.FORMAT + 1)
+        place = save(run, 1, 4)
+    with pytest.raises(InputError, match=r"is of format 3, and this ardm reads format 2"):
+        newest(run)
+    assert checkpoints.verify(place.uri)["step"] == 4
 
 
 def test_a_digest_that_belongs_to_other_arrays_is_damage(run):

@@ -15,7 +15,7 @@ def lively(model):
     random = np.random.default_rng(0)
     return jax.tree.map(
         lambda leaf: jnp.asarray(0.2 * random.standard_normal(leaf.shape), leaf.dtype),
-        jax.eval_shape(model.init, jax.random.key(0)),
+        model.shapes,
     )
 
 
