@@ -105,8 +105,9 @@ bench: setup ## time a training step, in pairs
 	@$(BIN)/python benchmarks/step.py $(JOB_FILE)
 
 bench-recovery: JOB = smoke
-bench-recovery: setup ## time from the kill of a worker to the next step, beside Ray Train's defaults
+bench-recovery: setup ## what kills, notices and saves cost, beside Ray Train's defaults
 	@$(BIN)/python benchmarks/recovery.py $(JOB_FILE)
+	@$(BIN)/python benchmarks/saves.py $(JOB_FILE)
 
 fix: setup ## format and mend what the linter can
 	$(BIN)/ruff check --fix .

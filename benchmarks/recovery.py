@@ -1,4 +1,4 @@
-"""Seconds from SIGKILL of a worker to the first new step, beside Ray Train with its defaults.
+"""What a kill and a notice cost, beside Ray Train with its defaults.
 
     .venv/bin/python benchmarks/recovery.py [jobs/smoke.yaml]
 
@@ -14,51 +14,73 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ardm.chaos.nodes import WORKER, Nodes, nodes, wait_until
-from ardm.cluster import local
+from ardm.cluster import local, raylet
 from ardm.runs import catalogue, control, ledger
 from ardm.runs.layout import Run
 from ardm.runs.spec import load
+from ardm.runs.status import status
 from ardm.runs.store import Store
 
-KILLS, SETTLE, PATIENCE = 4, 40.0, 300.0
+KINDS = ("defaults", "ardm")
+
+KILLS, SETTLE, PATIENCE = 4, 60.0, 300.0
 """Workers killed of each kind; the seconds that each trains before, so that its spare is ready. The
 first recovery fills the compilation cache and is left out."""
 
-STAGES = ("detect", "start", "claim", "restore", "first step", "of it compile", "all")
+DRAINS, NOTICE = 3, 25.0
+"""Nodes drained under each kind, and the seconds until they are gone."""
+
+OF_A_KILL = ("detect", "start", "claim", "restore", "first step", "of it compile", "all")
 """detect: until Ray has a process for the new worker; start: until that process turns to the run
 (Python, imports, joining the group); claim, restore and the first step as in the ledger."""
 
+OF_A_DRAIN = ("until saved", "steps lost")
+
 
 def main() -> None:
-    """Kill workers of both kinds and print the medians and spreads."""
+    """Kill workers and drain nodes under both kinds, and print the medians and spreads."""
     job = Path(sys.argv[1] if len(sys.argv) > 1 else "jobs/smoke.yaml")
     folder = Path(tempfile.mkdtemp(prefix="ardm-recovery-"))
+    kills, drains = {}, {}
     with nodes({"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(folder / "jax")}) as ray:
         ray.add()
         wait_until(lambda: local.answers(ray.jobs), 60, "Ray's job server")
-        found = {
-            kind: list(recoveries(ray, job, folder, kind))[1:] for kind in ("defaults", "ardm")
-        }
+        for kind in KINDS:
+            with training(ray, job, folder, kind) as run:
+                kills[kind] = list(killed(ray, run))[1:]
+                drains[kind] = list(drained(ray, run))
     shutil.rmtree(folder)
-    print(f"{len(found['ardm'])} recoveries each, {os.cpu_count()} CPUs; median (least - most), s")
-    for stage in STAGES:
-        cells = [spread([recovery[stage] for recovery in found[kind]]) for kind in found]
-        print(f"  {stage:14s}" + "".join(f"{cell:>24s}" for cell in cells))
-    print(json.dumps(found))
+    print(f"{os.cpu_count()} CPUs; median (least - most), seconds{'':14s}defaults{'':20s}ardm")
+    print(f"SIGKILL of a worker to the next step, {KILLS - 1} each")
+    show(OF_A_KILL, kills)
+    print(f"a node's drain with a notice of {NOTICE:.0f} s, {DRAINS} each")
+    show(OF_A_DRAIN, drains)
+    print(json.dumps({"kills": kills, "drains": drains}))
+
+
+def show(rows: tuple[str, ...], found: dict[str, list[dict[str, float]]]) -> None:
+    """Print a table with a column for each kind."""
+    for row in rows:
+        cells = [spread([one[row] for one in found[kind] if row in one]) for kind in KINDS]
+        print(f"  {row:26s}" + "".join(f"{cell:>24s}" for cell in cells))
 
 
 def spread(seconds: list[float]) -> str:
     """Median, least and most."""
+    if not seconds:
+        return "never"
     return f"{statistics.median(seconds):.1f} ({min(seconds):.1f} - {max(seconds):.1f})"
 
 
-def recoveries(ray: Nodes, job: Path, folder: Path, kind: str) -> Iterator[dict[str, float]]:
-    """Train until killed, again and again; the stages of each recovery, in seconds."""
+@contextmanager
+def training(ray: Nodes, job: Path, folder: Path, kind: str) -> Iterator[Run]:
+    """A run without end."""
     run = Run(Store(str(folder / "runs")), kind)
     spec = load(
         job, ["training.steps=10000000", "evaluation.every=10000000", "evaluation.first=null"]
@@ -70,6 +92,16 @@ def recoveries(ray: Nodes, job: Path, folder: Path, kind: str) -> Iterator[dict[
     jobs = JobSubmissionClient(ray.jobs)
     entry = " ".join([sys.executable, *client, run.store.uri, run.name, kind])
     jobs.submit_job(entrypoint=entry, submission_id=kind)
+    yield run
+    number = control.request_stop(run)
+    assert number
+    control.wait_for_end(run, number, PATIENCE)
+    jobs.stop_job(kind)
+    wait_until(lambda: not ray.processes(WORKER), PATIENCE, "the end of the job")
+
+
+def killed(ray: Nodes, run: Run) -> Iterator[dict[str, float]]:
+    """Kill the worker, again and again; the stages of each recovery, in seconds."""
     for attempt in range(1, KILLS + 1):
         wait_until(lambda n=attempt: event(run, n, "saved"), PATIENCE, "a checkpoint")
         time.sleep(SETTLE)
@@ -94,15 +126,29 @@ def recoveries(ray: Nodes, job: Path, folder: Path, kind: str) -> Iterator[dict[
             "of it compile": first["compile_s"],
             "all": first["time"] - begin,
         }
-    number = control.request_stop(run)
-    assert number
-    control.wait_for_end(run, number, PATIENCE)
-    jobs.stop_job(kind)
-    wait_until(lambda: not ray.processes(WORKER), PATIENCE, "the end of the job")
+
+
+def drained(ray: Nodes, run: Run) -> Iterator[dict[str, float]]:
+    """Drain the worker's node when there is another one, again and again."""
+    for _ in range(DRAINS):
+        attempt = max(run.attempts())
+        wait_until(lambda n=attempt: event(run, n, "saved"), PATIENCE, "a checkpoint")
+        ray.add()
+        home = (run.store.read_json(run.claim(attempt)) or {})["node"]
+        (node,) = [node for node in ray.nodes if node.node_id == home]
+        begin = time.time()
+        raylet.drain(node, "benchmark", NOTICE)
+        wait_until(lambda n=attempt + 1: event(run, n, "first_step"), PATIENCE, "a step")
+        ray.kill(node)
+        found = {"steps lost": float(status(run, {})["attempts"][attempt - 1]["steps_lost"])}
+        # Without word of the drain a worker saves at its usual times, and none is a last save.
+        if event(run, attempt, "final_save"):
+            found["until saved"] = (event(run, attempt, "saved") or {})["time"] - begin
+        yield found
 
 
 def event(run: Run, attempt: int, kind: str) -> dict[str, Any] | None:
-    """An event of an attempt, once it is in the store."""
+    """The last event of a kind of an attempt, once it is in the store."""
     return ledger.last(ledger.read(run, attempt), kind)
 
 
