@@ -1,0 +1,80 @@
+"""Throughput of a training that saves every 30 s, against one that does not.
+
+    .venv/bin/python benchmarks/saves.py [jobs/binmnist.yaml]
+
+One process trains in blocks of 30 s: without a save, with one beside the training as ardm does it,
+and with one that the training waits for. Each block is compared with the one without of its round.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROUNDS, BLOCK = 8, 30.0
+"""Rounds of the three kinds of blocks, and seconds of a block without a save."""
+
+KINDS = ("none", "beside", "waited for")
+
+
+def main() -> None:
+    """Print each round, and the medians and spreads."""
+    from ardm.runs import assignment, attempt, catalogue
+    from ardm.runs.compilation import share_cache
+    from ardm.runs.layout import Run
+    from ardm.runs.ledger import Ledger
+    from ardm.runs.patience import Patience
+    from ardm.runs.saver import Saver
+    from ardm.runs.spec import load
+    from ardm.runs.store import Store
+    from ardm.training.group import Alone
+    from ardm.training.lanes import cores_here, use_cores
+    from ardm.training.loop import train
+    from ardm.training.memory import keep_freed_memory
+    from ardm.training.state import init, place
+
+    use_cores(cores_here())
+    keep_freed_memory()
+    job = Path(sys.argv[1] if len(sys.argv) > 1 else "jobs/binmnist.yaml")
+    spec = load(job, ["training.steps=10000000", "checkpoint.interval=0"])
+    with tempfile.TemporaryDirectory(prefix="ardm-saves-") as folder:
+        run = Run(Store(folder), "saves")
+        share_cache(run.store)
+        catalogue.open_run(run, spec, datetime.now(UTC))
+        number = attempt.claim(run, {})
+        saver = Saver(run, number, spec.checkpoint, Ledger(run, number), 0)
+        work = assignment.work(spec, *assignment.load(run, spec), Alone())
+        steps = train(work, place(init(work.model, work.config, spec.seed)), lambda: 0)
+
+        def block(kind: str, length: int) -> float:
+            """Seconds of so many steps, a save at the first of them."""
+            begin = time.perf_counter()
+            for left in reversed(range(length)):
+                done = next(steps)
+                if left == length - 1 and kind == "beside":
+                    saver.offer(done.step, done.state)
+                elif left == length - 1 and kind == "waited for":
+                    saver.finish(done.step, done.state, Patience(60.0))
+            seconds = time.perf_counter() - begin
+            saver.wait(60.0)
+            return seconds
+
+        block("none", 3)
+        length = round(BLOCK / (block("none", 20) / 20))
+        kept: dict[str, list[float]] = {kind: [] for kind in KINDS[1:]}
+        for number in range(ROUNDS):
+            took = {kind: block(kind, length) for kind in KINDS}
+            print(f"round {number}: " + ", ".join(f"{k} {s:.2f} s" for k, s in took.items()))
+            for kind, shares in kept.items():
+                shares.append(100.0 * took["none"] / took[kind])
+    print(f"{os.cpu_count()} CPUs, {length} steps a block; throughput against no saves, percent")
+    for kind, shares in kept.items():
+        median = statistics.median(shares)
+        print(f"  a save {kind:11s} {median:.1f} ({min(shares):.1f} - {max(shares):.1f})")
+
+
+if __name__ == "__main__":
+    main()
