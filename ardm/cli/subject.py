@@ -60,10 +60,10 @@ def about(subject: "Subject") -> dict[str, Any]:
 
 
 def test_images(subject: "Subject", store: str, count: int | None) -> "Images":
-    """The first images of the test split that the run never trained on; None: all of them."""
-    from ardm.data.dataset import load
+    """Images of the test split, which the run never trained on; None: all of them."""
+    from ardm.data.dataset import load, spread
 
-    return load(subject.spec.data, shared_cache(Store(store), "data")).test[:count]
+    return spread(load(subject.spec.data, shared_cache(Store(store), "data")).test, count)
 
 
 def calls(subject: "Subject", steps: int | None, budget: int | None, known: int = 0) -> Calls:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ardm.data.dataset import Dataset
+from ardm.data.dataset import Dataset, spread
 from ardm.model import policy
 from ardm.model.build import Model, Params
 from ardm.model.sampling import sample
@@ -54,7 +54,7 @@ class Gallery:
         """
         begin, step, config = time.monotonic(), int(state.step), self._spec.evaluation
         ema = self._model.unravel(np.asarray(state.ema))
-        images = self._data.test[: config.final_images if final else config.images]
+        images = spread(self._data.test, config.final_images if final else config.images)
         found = self._evaluator(ema, images, config.passes, go_on)
         log.info(
             "step %d: test NELBO %.4f ± %.4f bits/dim on %d images",

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ardm.data.dataset import SPLITS, Dataset
+from ardm.data.dataset import SPLITS, Dataset, spread
 from ardm.errors import InputError
 
 
@@ -40,3 +40,11 @@ def test_arrays_that_do_not_fit_are_refused(test_split, received):
     splits = splits_of(np.zeros((3, 4, 5, 1), np.uint8)) | {"test": test_split}
     with pytest.raises(InputError, match=rf"split test.*{received}"):
         Dataset.of("a", 2, splits)
+
+
+def test_some_images_are_spread_over_all():
+    images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
+    assert list(spread(images, 3).ravel()) == [0, 3, 6]
+    assert list(spread(images, 7).ravel()) == [0, 1, 2, 4, 5, 7, 8]
+    for count in (None, 10, 11):
+        assert spread(images, count) is images
