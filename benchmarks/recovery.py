@@ -134,7 +134,7 @@ def drained(ray: Nodes, run: Run) -> Iterator[dict[str, float]]:
         attempt = max(run.attempts())
         wait_until(lambda n=attempt: event(run, n, "saved"), PATIENCE, "a checkpoint")
         ray.add()
-        home = (run.store.read_json(run.claim(attempt)) or {})["node"]
+        (home,) = (run.store.read_json(run.claim(attempt)) or {})["nodes"]
         (node,) = [node for node in ray.nodes if node.node_id == home]
         begin = time.time()
         raylet.drain(node, "benchmark", NOTICE)

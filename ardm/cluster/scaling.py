@@ -6,7 +6,6 @@ save and end by themselves, and the next group begins where they left.
 """
 
 import logging
-import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from ray.train.v2._internal.execution.scaling_policy import (
     ScalingPolicy,
 )
 
+from ardm.cluster.machines import answers
 from ardm.runs.place import Notice
 
 log = logging.getLogger(__name__)
@@ -107,16 +107,6 @@ class Elastic(ElasticScalingPolicy):
             log.info("%s", reason)
             tell(workers, make_room, reason)
         return NoopDecision()
-
-
-def answers(node: dict[str, Any]) -> bool:
-    """Whether a node is there; for some seconds after its end Ray counts it among the living."""
-    address = node["NodeManagerAddress"], node["NodeManagerPort"]
-    try:
-        socket.create_connection(address, timeout=1.0).close()
-    except OSError:
-        return False
-    return bool(node["Alive"])
 
 
 def tell_of_drains(workers: Sequence[Any]) -> None:

@@ -17,7 +17,7 @@ from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.placement_group import PlacementGroup
 
-from ardm.cluster import spare
+from ardm.cluster import machines, spare
 from ardm.cluster.scaling import DRAIN, LOOK, RESIZE, policy
 from ardm.runs.layout import Run
 from ardm.runs.spec import JobSpec
@@ -40,6 +40,10 @@ RANK_0_PATIENCE = 90.0
 rank 0 take less (`ardm.runs.leader`), and Ray notices if it is dead or hangs."""
 
 _NOT_NEEDED = (DatasetsCallback, PlacementGroupCleanerCallback)
+
+
+NODES: list[str] = []
+"""The nodes of this worker's group, by rank. Set where a group joins."""
 
 
 class Restart(Exception):
@@ -137,22 +141,23 @@ class JaxProcesses(BackendConfig):
 class _JaxBackend(Backend):
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
         address, port = worker_group.execute_single(0, get_address_and_port)
-        size = len(worker_group)
+        nodes = [worker.metadata.node_id for worker in worker_group.get_workers()]
         joining = [
             worker_group.execute_single_async(
-                rank, _join, f"{address}:{port}", size, rank, backend_config
+                rank, _join, f"{address}:{port}", nodes, rank, backend_config
             )
-            for rank in range(size)
+            for rank in range(len(nodes))
         ]
         ray.get(joining)
 
 
-def _join(address: str, size: int, rank: int, config: JaxProcesses) -> None:
+def _join(address: str, nodes: list[str], rank: int, config: JaxProcesses) -> None:
     """Make this worker's process one JAX process of the group; before JAX touches a device."""
     import jax
 
     from ardm.training.lanes import cores_here, use_cores, use_cpu
 
+    NODES[:] = nodes
     cores = cores_here() // ray.train.get_context().get_local_world_size()
     if config.gpu:
         # Ray shows a worker the GPUs of all workers on its node.
@@ -161,10 +166,10 @@ def _join(address: str, size: int, rank: int, config: JaxProcesses) -> None:
     else:
         use_cpu(cores)
 
-    if size > 1:
+    if len(nodes) > 1:
         jax.distributed.initialize(
             address,
-            size,
+            len(nodes),
             rank,
             cluster_detection_method="deactivate",
             heartbeat_timeout_seconds=config.heartbeat_s,
@@ -191,8 +196,8 @@ def _work(config: dict[str, Any]) -> None:
         write_from_every_process()
     else:
         group = Alone()
-    about = {"submission": config["submission"], "node": ray.get_runtime_context().get_node_id()}
-    place = Place(group, DRAIN, about, RESIZE)
+    about = {"submission": config["submission"], "nodes": NODES}
+    place = Place(group, DRAIN, about, RESIZE, machines.gone)
     ended = run_attempt(run, catalogue.read_spec(run), place)
     if ended.kind in ENDS_THE_JOB:
         return

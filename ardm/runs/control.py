@@ -1,7 +1,7 @@
 """Requests to a running attempt, and its end, through the store: works wherever it runs."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,19 +47,22 @@ class CrashLoop:
     last_reason: str
 
 
-def crash_loop(run: Run, number: int, limit: int) -> CrashLoop | None:
+def crash_loop(
+    run: Run, number: int, limit: int, gone: Callable[[Collection[str]], bool]
+) -> CrashLoop | None:
     """Tell a crash loop from preemptions.
 
     Only attempts of the same submission as attempt `number` count, so that submitting again gives
-    a new budget; and only those that ended without notice and left no checkpoint of a step beyond
-    the one they began with. What the ledger tells of saves is not enough: a checkpoint that is
-    gone, or was put aside as damaged, is no progress.
+    a new budget; and only those that ended without notice on machines that are still there, and
+    left no checkpoint of a step beyond the one they began with. What the ledger tells of saves is
+    not enough: a checkpoint that is gone, or was put aside as damaged, is no progress.
     Without a submission each attempt was started by hand, which is guard enough.
 
     Args:
         run: the run.
         number: the attempt that is about to begin.
         limit: attempts without progress that are one too many.
+        gone: whether any of some machines is no longer there.
 
     Returns:
         The loop, or None if there is none.
@@ -77,6 +80,8 @@ def crash_loop(run: Run, number: int, limit: int) -> CrashLoop | None:
         orderly = end and end["outcome"] in _ORDERLY
         # A machine that goes away while the store is down cannot save; that is nobody's failure.
         if orderly or ledger.last(events, "notice") or _came_further(run, earlier, events):
+            break
+        if gone(_claim(run, earlier).get("nodes", ())):
             break
         reason = reason or (end["reason"] if end else "ended without a word, as when killed")
         futile.append(earlier)
@@ -119,5 +124,8 @@ def taken_over(run: Run, submission: str) -> bool:
 
 
 def _submission(run: Run, number: int) -> Any:
-    claim = run.store.read_json(run.claim(number)) or {}
-    return claim.get("submission")
+    return _claim(run, number).get("submission")
+
+
+def _claim(run: Run, number: int) -> dict[str, Any]:
+    return run.store.read_json(run.claim(number)) or {}

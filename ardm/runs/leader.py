@@ -197,7 +197,7 @@ class Leader:
             reason = f"rank {event['rank']}: {event['reason']}"
             return Outcome(event["outcome"], event["step"], reason, event["detail"])
         limit = self._spec.scaling.max_attempts_without_progress
-        if loop := control.crash_loop(self._run, self.number, limit):
+        if loop := control.crash_loop(self._run, self.number, limit, self._place.gone):
             reason = (
                 f"attempts {loop.attempts} saved nothing new; the last one: {loop.last_reason}. "
                 "Look at `ardm logs`, then submit the run again."

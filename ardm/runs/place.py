@@ -1,6 +1,6 @@
 """Where an attempt runs, and what can make it end before its work is done."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,9 +36,11 @@ class Place:
         notice: that the machine goes away; looked at once per step.
         about: put into the claim, beside what every claim holds.
         resize: that the group is to go on with another number of workers.
+        gone: whether any of some machines, which a claim names as `nodes`, is no longer there.
     """
 
     group: "Group"
     notice: Warned
     about: Mapping[str, Any] = field(default_factory=dict)
     resize: Notice = field(default_factory=Notice)
+    gone: Callable[[Collection[str]], bool] = lambda nodes: False

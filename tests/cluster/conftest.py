@@ -2,12 +2,11 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +46,14 @@ class Ardm:
         )
         assert done.returncode == code, f"{args} ended with {done.returncode}:\n{done.stderr}"
         return done
+
+    @contextmanager
+    def begun(self, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A command that is told to end when that is over, if it has not ended by itself."""
+        environment = os.environ | {"ARDM_STORE": self.store}
+        with subprocess.Popen([ARDM, *args], env=environment, stderr=subprocess.DEVNULL) as process:
+            yield process
+            process.terminate()
 
     def json(self, *args: str) -> Any:
         """Run a command with --json; its result."""
@@ -131,7 +138,9 @@ def _called(name: str) -> list[psutil.Process]:
 
 
 def kill(process: psutil.Process) -> None:
-    os.kill(process.pid, signal.SIGKILL)
+    """End a process without notice, if it has not ended meanwhile."""
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
 
 
 @pytest.fixture(scope="session")

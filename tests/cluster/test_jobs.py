@@ -10,7 +10,7 @@ from ray.job_submission import JobSubmissionClient
 
 from ardm.chaos.nodes import WORKER, Nodes
 from ardm.cluster import local, raylet
-from ardm.runs import attempt, ledger
+from ardm.runs import ledger
 from ardm.runs.layout import Run
 from ardm.runs.store import Store
 from tests.cluster.conftest import (
@@ -51,7 +51,7 @@ def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_gives_digits(
     kill(cluster.processes(WORKER)[0])
 
     wait_until(lambda: saved(run, 2))
-    drained = both[claim(run, 2)["node"]]
+    drained = both[claim(run, 2)["nodes"][0]]
     begin = time.time()
     with stopped(server()):  # the save takes longer than a worker that has none needs to end
         raylet.drain(drained, "spot", 25)
@@ -59,7 +59,7 @@ def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_gives_digits(
 
     wait_until(lambda: saved(run, 3))
     (left,) = [node for node in cluster.nodes if node != drained]
-    assert claim(run, 3)["node"] == left.node_id
+    assert claim(run, 3)["nodes"] == [left.node_id]
     (worker,) = cluster.processes(WORKER, left)
     with stopped(worker):
         cluster.add()
@@ -102,7 +102,7 @@ def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_gives_digits(
     assert run.store.names(f"{run.name}/tensorboard/000004")[0].startswith("events.out.tfevents")
 
 
-def test_a_spare_takes_the_place_of_a_killed_worker_and_a_run_taken_over_is_let_go(
+def test_a_spare_takes_the_place_of_a_killed_worker_and_a_run_taken_over_meanwhile_is_let_go(
     ray: str, tmp_path: Path
 ) -> None:
     ardm = Ardm(str(tmp_path))
@@ -121,13 +121,35 @@ def test_a_spare_takes_the_place_of_a_killed_worker_and_a_run_taken_over_is_let_
     assert first
     assert first["compile_s"] == 0
 
-    assert attempt.claim(run, {"host": "a notebook"}) == 3
     client = JobSubmissionClient(ray)
-    wait_until(lambda: client.get_job_status(made["submission_id"]).is_terminal())
+    with ardm.begun("train", str(TINY), "--run", run.name, "--no-progress", *endless, *warm) as one:
+        with stopped(spare):
+            wait_until(lambda: saved(run, 3))
+        wait_until(lambda: client.get_job_status(made["submission_id"]).is_terminal())
+    assert one.returncode == 75
     assert "attempt 3 holds the run" in client.get_job_logs(made["submission_id"])
-    assert [a["outcome"] for a in ardm.status(run.name)["attempts"]] == [
-        "worker_lost", "superseded", None,
-    ]  # fmt: skip
+    found = ardm.status(run.name)
+    assert [a["outcome"] for a in found["attempts"]] == ["worker_lost", "superseded", "preempted"]
+    assert found["checkpoint"]["step"] == found["attempts"][2]["last_step"]
+    assert found["digest"]
+
+
+def test_a_machine_that_goes_before_the_first_save_uses_up_no_attempt(
+    cluster: Nodes, tmp_path: Path, reference: str
+) -> None:
+    ardm = Ardm(str(tmp_path))
+    run = Run(Store(ardm.store), "early")
+    node = cluster.add()
+    options = ("--set", "scaling.max_attempts_without_progress=1", "--address", cluster.jobs)
+    ardm.json("submit", str(TINY), "--run", run.name, *options)
+    wait_until(lambda: claim(run, 1))
+    assert claim(run, 1)["nodes"] == [node.node_id]
+    cluster.kill(node)
+    assert not saved(run, 1)
+    cluster.add()
+    found = ardm.await_end(run.name)
+    assert [a["outcome"] for a in found["attempts"]] == ["worker_lost", "completed"]
+    assert found["digest"] == reference
 
 
 def test_a_run_goes_on_with_other_workers_and_when_the_whole_cluster_is_gone(
