@@ -22,10 +22,6 @@ from ardm.runs.layout import Run
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
-"""Of the states that are saved: 1 held parameters as a tree, since 2 they are a vector. A state of
-another format is sound, and must not be taken for damage."""
-
 # Orbax tells what it does at INFO and WARNING in many lines per save; our ledger records saves.
 logging.getLogger("absl").setLevel(logging.ERROR)
 
@@ -80,8 +76,7 @@ def save(uri: str, state: Any, metadata: dict[str, Any]) -> None:
     """
     with _checkpointer() as checkpointer:
         args = ocp.args.PyTreeSave(state)
-        about = metadata | {"format": FORMAT}
-        checkpointer.save(uri, args=args, custom_metadata=about, force=True)
+        checkpointer.save(uri, args=args, custom_metadata=metadata, force=True)
 
 
 def load(uri: str, template: Any) -> tuple[Any, dict[str, Any]]:
@@ -96,39 +91,16 @@ def load(uri: str, template: Any) -> tuple[Any, dict[str, Any]]:
 
     Raises:
         Damaged: with the reason.
-        InputError: it was written by another version of ardm.
+        InputError: it is whole, and no such state: another model's, or another version's of ardm.
     """
-    found = metadata(uri)
-    written = found.get("format", 1)
-    if written != FORMAT:
+    found, shapes = _about(uri)
+    if difference := _difference(shapes, template):
+        _restore(uri, shapes, found["digest"])
         raise InputError(
-            f"checkpoint {uri} is of format {written}, and this ardm reads format {FORMAT}; go on "
-            "with the version of ardm that wrote it. It was left as it is."
+            f"checkpoint {uri} is whole, but not of this model or not of this version of ardm "
+            f"({difference}); go on with what wrote it. It was left as it is."
         )
-    try:
-        with _checkpointer() as checkpointer:
-            state = checkpointer.restore(uri, args=_as_numpy(template))
-    except Exception as error:  # damage surfaces as errors of every library below Orbax
-        raise Damaged(f"cannot be read: {_first_line(error)}") from error
-    _require_shapes(state, template)
-    _require_digest(state, found["digest"])
-    return state, found
-
-
-def metadata(uri: str) -> dict[str, Any]:
-    """What was committed together with the arrays, which are not looked at.
-
-    Raises:
-        Damaged: it cannot be read, or holds no digest.
-    """
-    try:
-        with _checkpointer() as checkpointer:
-            found = dict(checkpointer.metadata(uri).custom_metadata or {})
-    except Exception as error:  # damage surfaces as errors of every library below Orbax
-        raise Damaged(f"cannot be read: {_first_line(error)}") from error
-    if "digest" not in found:
-        raise Damaged("carries no digest")
-    return found
+    return _restore(uri, template, found["digest"]), found
 
 
 def verify(uri: str) -> dict[str, Any]:
@@ -137,16 +109,44 @@ def verify(uri: str) -> dict[str, Any]:
     Raises:
         Damaged: with the reason.
     """
-    found = metadata(uri)
+    found, shapes = _about(uri)
+    _restore(uri, shapes, found["digest"])
+    return found
+
+
+def metadata(uri: str) -> dict[str, Any]:
+    """What was committed together with the arrays, which are not looked at.
+
+    Raises:
+        Damaged: it cannot be read, or holds no digest.
+    """
+    return _about(uri)[0]
+
+
+def _about(uri: str) -> tuple[dict[str, Any], Any]:
+    """The metadata, and a pytree of the shapes of the arrays."""
     try:
         with _checkpointer() as checkpointer:
-            tree = checkpointer.metadata(uri).item_metadata.tree
-            like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+            about = checkpointer.metadata(uri)
+            found = dict(about.custom_metadata or {})
+            shapes = jax.tree.map(_shape, about.item_metadata.tree)
+    except Exception as error:  # damage surfaces as errors of every library below Orbax
+        raise Damaged(f"cannot be read: {_first_line(error)}") from error
+    if "digest" not in found:
+        raise Damaged("carries no digest")
+    return found, shapes
+
+
+def _restore(uri: str, like: Any, expected: str) -> Any:
+    """A state whose digest is the expected one."""
+    try:
+        with _checkpointer() as checkpointer:
             state = checkpointer.restore(uri, args=_as_numpy(like))
     except Exception as error:  # damage surfaces as errors of every library below Orbax
         raise Damaged(f"cannot be read: {_first_line(error)}") from error
-    _require_digest(state, found["digest"])
-    return found
+    if (found := digest(state)) != expected:
+        raise Damaged(f"digest differs: expected {expected[:12]}, found {found[:12]}")
+    return state
 
 
 def is_committed(place: Checkpoint) -> bool:
@@ -250,23 +250,26 @@ def _as_numpy(template: Any) -> ocp.args.PyTreeRestore:
     return ocp.args.PyTreeRestore(item=template, restore_args=each)
 
 
-def _require_digest(state: Any, expected: str) -> None:
-    found = digest(state)
-    if found != expected:
-        raise Damaged(f"digest differs: expected {expected[:12]}, found {found[:12]}")
+def _shape(array: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype)
 
 
-def _require_shapes(state: Any, template: Any) -> None:
-    """Orbax pads or truncates quietly where shapes differ; a state of another model is damage."""
+def _difference(shapes: Any, template: Any) -> str | None:
+    """Where two trees of shapes differ first; Orbax pads or truncates quietly where shapes do."""
+    found, expected = _named(shapes), _named(template)
+    for name in sorted(found.keys() | expected.keys()):
+        one, other = expected.get(name, "nothing"), found.get(name, "nothing")
+        if one != other:
+            return f"{name}: expected {one}, found {other}"
+    return None
 
-    def compare(path: Any, leaf: Any, like: Any) -> None:
-        if (leaf.shape, leaf.dtype) != (like.shape, like.dtype):
-            raise Damaged(
-                f"{jax.tree_util.keystr(path)}: expected {like.dtype}{list(like.shape)}, "
-                f"found {leaf.dtype}{list(leaf.shape)}"
-            )
 
-    jax.tree_util.tree_map_with_path(compare, state, template)
+def _named(shapes: Any) -> dict[str, str]:
+    """Type and shape of every array, by its name in the tree whatever makes up the tree."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}"
+        for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
+    }
 
 
 def _first_line(error: Exception) -> str:

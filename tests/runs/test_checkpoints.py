@@ -33,7 +33,6 @@ def test_a_state_comes_back_bit_by_bit_with_its_types(run):
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(state))
     assert metadata == {
         "digest": digest(small_state(4)), "step": 4, "attempt": 1, "time": 1004.0,
-        "format": checkpoints.FORMAT,
     }  # fmt: skip
     assert checkpoints.metadata(place.uri) == metadata
     assert checkpoints.size(place) == sum(map(len, files_of(place).values()))
@@ -108,19 +107,24 @@ def test_damage_to_the_arrays_is_found_without_knowing_the_state(run):
         checkpoints.verify(place.uri)
 
 
-def test_a_checkpoint_of_another_model_is_damage_and_says_where(run):
+def test_a_checkpoint_of_another_model_is_refused_and_not_taken_for_damage(run):
     place = save(run, 1, 2)
     other = like(small_state(0))
     other.params["net"]["kernel"] = jax.ShapeDtypeStruct((3, 5), np.float32)
-    with pytest.raises(Damaged, match=r"kernel.*expected float32\[3, 5\], found float32\[3, 4\]"):
-        checkpoints.load(place.uri, other)
+    where = r"whole, but not of this model.*kernel.*expected float32\[3, 5\], found float32\[3, 4\]"
+    with pytest.raises(InputError, match=where):
+        checkpoints.newest_verified(run, other, lambda *skipped: None)
+    assert checkpoints.verify(place.uri)["step"] == 2
 
 
-def test_a_checkpoint_of_another_version_is_refused_and_not_taken_for_damage(run, monkeypatch):
-    with monkeypatch.context() as later:
-        later.setattr(checkpoints, "FORMAT", checkpoints.FORMAT + 1)
-        place = save(run, 1, 4)
-    with pytest.raises(InputError, match=r"is of format 3, and this ardm reads format 2"):
+# Orbax (0.12.8) leaves an event loop behind where a restore fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_checkpoint_of_another_version_is_refused_and_not_taken_for_damage(run):
+    """As those are that hold the parameters as a tree, where they are a vector now."""
+    state = small_state(4)._replace(params=np.zeros(3, np.float32))
+    place = Checkpoint(run, 1, 4)
+    checkpoints.save(place.uri, state, {"digest": digest(state), "step": 4})
+    with pytest.raises(InputError, match="not of this version"):
         newest(run)
     assert checkpoints.verify(place.uri)["step"] == 4
 
