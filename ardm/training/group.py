@@ -11,6 +11,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 MESSAGE_BYTES = 4096
 
 
+@jax.jit
+def _stack(tree: Any) -> Any:
+    return jax.tree.map(lambda x: x[None], tree)
+
+
 @runtime_checkable
 class Group(Protocol):
     """What a training step needs to know of the other workers."""
@@ -37,11 +42,8 @@ class Alone:
     rank = 0
     size = 1
 
-    def __init__(self) -> None:
-        self._stack = jax.jit(lambda tree: jax.tree.map(lambda x: x[None], tree))
-
     def gather(self, tree: Any) -> Any:
-        return self._stack(tree)
+        return _stack(tree)
 
     def broadcast(self, message: bytes) -> bytes:
         return message
@@ -57,11 +59,10 @@ class Processes:
         mesh = Mesh(np.array(one_each), ("worker",))
         self._spread = NamedSharding(mesh, PartitionSpec("worker"))
         everywhere = NamedSharding(mesh, PartitionSpec())
-        self._stack = jax.jit(lambda tree: jax.tree.map(lambda x: x[None], tree))
         self._gather: Callable[[Any], Any] = jax.jit(lambda tree: tree, out_shardings=everywhere)
 
     def gather(self, tree: Any) -> Any:
-        spread = jax.tree.map(self._join, self._stack(tree))
+        spread = jax.tree.map(self._join, _stack(tree))
         try:
             whole = self._gather(spread)
         except ValueError as error:

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from ardm.model.build import Model
 from ardm.training import kl
 from ardm.training.config import TrainingConfig
-from ardm.training.group import Group
+from ardm.training.group import Alone, Group
 from ardm.training.lanes import Lanes
 from ardm.training.state import TrainState, apply_gradients, seed_key
 
@@ -93,8 +93,13 @@ class Step:
         Returns:
             The state after the step and what it tells; neither is waited for.
         """
-        gathered, flags = self.group.gather((self._share_of(state, images), jnp.int32(flag)))
-        ranks = [jax.tree.map(lambda x, r=rank: x[r], gathered) for rank in range(self.group.size)]
+        return self._take(self.group, state, images, flag)
+
+    def _take(
+        self, group: Group, state: TrainState, images: UInt8[np.ndarray, "share h w c"], flag: int
+    ) -> tuple[TrainState, Metrics]:
+        gathered, flags = group.gather((self._share_of(state, images), jnp.int32(flag)))
+        ranks = [jax.tree.map(lambda x, r=rank: x[r], gathered) for rank in range(group.size)]
         state, nelbo_bpd, grad_norm = self._apply(state, self._sum(ranks))
         return state, Metrics(nelbo_bpd, grad_norm, flags)
 
@@ -106,7 +111,7 @@ class Step:
             images: as for a step.
         """
         if self.group.size == 1:
-            jax.block_until_ready(self(state, images, 0))
+            jax.block_until_ready(self._take(Alone(), state, images, 0))
             return
         mine = self._share_of(state, images)
         jax.block_until_ready(self._apply(state, self._sum([mine] * self.group.size)))

@@ -105,7 +105,6 @@ class Acting(Alone):
     """
 
     def __init__(self, act: Callable[[int], None]) -> None:
-        super().__init__()
         self._act, self._step = act, 0
 
     def gather(self, tree):
