@@ -10,8 +10,6 @@ import argparse
 import http.client
 import json
 import random
-import socket
-import struct
 import sys
 import threading
 import time
@@ -20,8 +18,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
+
+from ardm.chaos.http_server import Handler, Server
 
 KINDS = {
     "429": "answered with 429, and not passed on",
@@ -80,8 +79,8 @@ class Proxy:
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._healed = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _Passing, self)
-        self._control = _Server(("127.0.0.1", 0), _Control, self)
+        self._server = Server(self, _Passing)
+        self._control = Server(self, _Control)
         self.address = f"http://127.0.0.1:{self._server.server_port}"
         self.control = f"http://127.0.0.1:{self._control.server_port}"
         for server in (self._server, self._control):
@@ -144,69 +143,11 @@ def order(control: str, fault: Fault | None) -> dict[str, int]:
         return dict(json.load(answer))
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, place: tuple[str, int], handler: type, proxy: Proxy) -> None:
-        self.proxy = proxy
-        super().__init__(place, handler)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away is no error here."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Server
-    _headers_buffer: list[bytes]
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def body(self) -> bytes:
-        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        parts = []
-        while size := int(self.rfile.readline().partition(b";")[0], 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass
-        return b"".join(parts)
-
-    def answer(self, status: int, headers: list[tuple[str, str]], body: bytes, cut: bool) -> None:
-        self.send_response_only(status)
-        for name, value in headers:
-            self.send_header(name, value)
-        if self.command == "HEAD" or status in (204, 304):
-            whole = b""
-        else:
-            self.send_header("Content-Length", str(len(body)))
-            whole = body
-        self.end_headers_and_write(whole[: len(whole) // 2] if cut else whole)
-        if cut:
-            self.reset()
-
-    def end_headers_and_write(self, body: bytes) -> None:
-        head = b"".join([*self._headers_buffer, b"\r\n"])
-        self._headers_buffer = []
-        self.wfile.write(head + body)
-
-    def reset(self) -> None:
-        """Close the connection the hard way, as when a machine or a cable is gone."""
-        linger = struct.pack("ii", 1, 0)
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        self.close_connection = True
-        self.connection.close()
-
-
-class _Passing(_Handler):
+class _Passing(Handler[Proxy]):
     def setup(self) -> None:
         super().setup()
         self.behind = http.client.HTTPConnection(
-            urlsplit(self.server.proxy.target).netloc, timeout=60
+            urlsplit(self.server.owner.target).netloc, timeout=60
         )
 
     def finish(self) -> None:
@@ -218,7 +159,7 @@ class _Passing(_Handler):
 
     def pass_on(self) -> None:
         body = self.body()
-        fault, healed, left = self.server.proxy.fate(self.command, self.path, body)
+        fault, healed, left = self.server.owner.fate(self.command, self.path, body)
         kind = fault.kind if fault else ""
         if fault and kind == "slow":
             time.sleep(fault.delay)
@@ -245,7 +186,7 @@ class _Passing(_Handler):
         headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP_BY_HOP}
         self.behind.request(self.command, self.path, body, headers)
         response = self.behind.getresponse()
-        target, mine = self.server.proxy.target, self.server.proxy.address
+        target, mine = self.server.owner.target, self.server.owner.address
         content = response.read()
         kept = [
             (name, value.replace(target, mine))
@@ -257,24 +198,24 @@ class _Passing(_Handler):
         return response.status, kept, content
 
 
-class _Control(_Handler):
-    def do_GET(self) -> None:
+class _Control(Handler[Proxy]):
+    def do_GET(self) -> None:  # noqa: N802
         self.tell()
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802
         try:
-            self.server.proxy.inject(Fault(**json.loads(self.body())))
+            self.server.owner.inject(Fault(**json.loads(self.body())))
         except (TypeError, ValueError) as error:
             self.answer(400, [], str(error).encode(), cut=False)
         else:
             self.tell()
 
-    def do_DELETE(self) -> None:
-        self.server.proxy.heal()
+    def do_DELETE(self) -> None:  # noqa: N802
+        self.server.owner.heal()
         self.tell()
 
     def tell(self) -> None:
-        body = json.dumps(dict(self.server.proxy.counts)).encode()
+        body = json.dumps(dict(self.server.owner.counts)).encode()
         self.answer(200, [("Content-Type", "application/json")], body, cut=False)
 
 

@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from ardm.chaos import emulator as gcs_emulator
+from ardm.chaos import storage_faults
+from ardm.chaos.storage_faults import Fault
+from ardm.runs.store import AT_THE_DOOR
 from tests.cli.conftest import Here
 from tests.cluster.conftest import TINY, Ardm
 
@@ -41,6 +45,22 @@ def test_a_missing_bucket_is_told(emulator: str) -> None:
     said = Ardm("gs://no-such-bucket/runs")("submit", str(TINY), code=2).stderr
     assert "gs://no-such-bucket/runs" in said
     assert "Create the bucket" in said
+
+
+@pytest.mark.parametrize("kind", ["silent", "closed"])
+def test_a_store_that_cannot_be_reached_is_told_at_submit(
+    emulator: str, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    assert AT_THE_DOOR <= 5
+    with storage_faults.serve(emulator) as proxy:
+        proxy.inject(Fault("silence"))
+        closed = f"http://127.0.0.1:{gcs_emulator.free_port()}"
+        address = proxy.address if kind == "silent" else closed
+        for name, value in gcs_emulator.settings(address).items():
+            monkeypatch.setenv(name, value)
+        said = Ardm("gs://any/runs")("submit", str(TINY), code=2).stderr
+    assert "cannot be reached" in said
+    assert address in said
 
 
 def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:

@@ -276,53 +276,6 @@ def test_a_notice_while_the_store_is_silent_ends_the_process_in_time(stormy, pro
     assert checkpoints.committed(stormy)
 
 
-@pytest.mark.parametrize("kind", ["silence", "closed"])
-def test_a_store_that_cannot_be_reached_is_told_at_submit(proxy, bucket, tmp_path, kind):
-    job = tmp_path / "job.yaml"
-    job.write_text(JOB)
-    address = proxy.address
-    if kind == "closed":
-        address = f"http://127.0.0.1:{gcs_emulator.free_port()}"
-    proxy.inject(Fault("silence"))
-    assert store_module.AT_THE_DOOR <= 5
-    done = subprocess.run(
-        [Path(sys.executable).with_name("ardm"), "submit", job, "--store", f"{bucket}/runs"],
-        env=dict(os.environ) | gcs_emulator.settings(address),
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    proxy.heal()
-    assert done.returncode == 2, done.stderr
-    assert "cannot be reached" in done.stderr
-    assert address in done.stderr
-
-
-def test_the_proxy_takes_orders_from_another_process(emulator):
-    command = [sys.executable, "-m", "ardm.chaos.storage_faults", emulator]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        told = json.loads(process.stdout.readline())
-        names = gcsfs.GCSFileSystem(
-            endpoint_url=told["address"], token="anon", skip_instance_cache=True
-        )
-        names.ls("")
-        assert storage_faults.order(told["control"], Fault("500", share=0.5, seconds=60)) == {
-            "passed": 1
-        }
-        for _ in range(5):
-            names.invalidate_cache()
-            names.ls("")
-        counts = storage_faults.order(told["control"], None)
-        assert counts["passed"] == 6
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def test_a_fault_of_another_kind_is_refused():
-    with pytest.raises(ValueError, match="expected one of 429"):
-        Fault("404")
-
-
 def wait_for(ask, seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not ask():
