@@ -12,7 +12,7 @@ from ardm.model.sampling import complete, image_keys
 from tests.model.tiny import random_images, tiny_model, tiny_params
 
 KEY = jax.random.key(8)
-MODEL = tiny_model(side=4, levels=2, classes=3)
+MODEL = tiny_model(side=4, classes=3)
 PREDICT = MODEL.bind(tiny_params(MODEL))
 X = np.asarray(random_images(MODEL, 3))
 TOP = keep("top-half", 4, 4)[..., None]
