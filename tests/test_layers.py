@@ -86,7 +86,7 @@ def test_two_files_alone_import_ray_train():
 
 
 def test_one_file_alone_imports_orbax():
-    assert files_importing("orbax") == {"runs/checkpoints.py"}
+    assert files_importing("orbax") == {"runs/state_files.py"}
 
 
 def test_ray_is_known_to_the_cluster_and_the_layers_above_alone():

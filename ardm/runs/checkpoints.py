@@ -1,43 +1,16 @@
-"""Checkpoints of a run: written, found and verified. The only file that imports Orbax.
-
-One process writes the complete state, which every worker holds alike; so no barrier among workers
-stands between a notice and a committed checkpoint, and a dead worker cannot hang a save.
-"""
+"""The checkpoints of a run: where they lie, and the newest that can be trusted."""
 
 import logging
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import numpy as np
-import orbax.checkpoint as ocp
-from orbax.checkpoint._src.serialization import tensorstore_utils
-
-from ardm.errors import ArdmError, InputError
-from ardm.runs.digest import digest
+from ardm.runs import state_files
 from ardm.runs.layout import Run
+from ardm.runs.state_files import Damaged
 
 log = logging.getLogger(__name__)
-
-# Orbax tells what it does at INFO and WARNING in many lines per save; our ledger records saves.
-logging.getLogger("absl").setLevel(logging.ERROR)
-
-# TensorStore (0.1.86), which writes the arrays, waits for ever for a server that is silent.
-for _name, _value in {"CONNECT_TIMEOUT": "5", "LOW_SPEED_TIME": "15"}.items():
-    os.environ.setdefault(f"TENSORSTORE_CURL_{_name}_SECONDS", _value)
-os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_LIMIT_BYTES", "1")
-
-# It also tries 32 times, for a quarter of an hour, before it says that a store is down; the saver
-# has a back-off of its own and a newer state to save. Orbax (0.12.8) lets nobody choose that.
-_RETRIES = {"max_retries": 6, "initial_delay": "500ms", "max_delay": "4s"}
-for _context in (
-    tensorstore_utils._BASE_TS_CONTEXT,
-    tensorstore_utils._DEFAULT_OCDBT_TS_CONTEXT,
-):
-    _context["gcs_request_retries"] = _RETRIES
 
 
 @dataclass(frozen=True)
@@ -58,105 +31,13 @@ class Checkpoint:
         return self.run.store.url(self.name)
 
 
-class Damaged(ArdmError):
-    """A checkpoint whose content cannot be read or is not what was written."""
-
-
 class Unfinished(Damaged):
     """A checkpoint whose save was never finished."""
 
 
-def save(uri: str, state: Any, metadata: dict[str, Any]) -> None:
-    """Write a checkpoint and commit it.
-
-    Args:
-        uri: the checkpoint's own directory; what a cut-off save left there is replaced.
-        state: a pytree of host arrays.
-        metadata: JSON values committed together with the arrays; `digest` is among them.
-    """
-    with _checkpointer() as checkpointer:
-        args = ocp.args.PyTreeSave(state)
-        checkpointer.save(uri, args=args, custom_metadata=metadata, force=True)
-
-
-def load(uri: str, template: Any) -> tuple[Any, dict[str, Any]]:
-    """Read a checkpoint and verify its digest.
-
-    Args:
-        uri: the checkpoint's own directory.
-        template: a pytree of `jax.ShapeDtypeStruct` like the state.
-
-    Returns:
-        The state as host arrays, and the metadata.
-
-    Raises:
-        Damaged: with the reason.
-        InputError: it is whole, and no such state: another model's, or another version's of ardm.
-    """
-    found, shapes = _about(uri)
-    if difference := _difference(shapes, template):
-        _restore(uri, shapes, found["digest"])
-        raise InputError(
-            f"checkpoint {uri} is whole, but not of this model or not of this version of ardm "
-            f"({difference}); go on with what wrote it. It was left as it is."
-        )
-    return _restore(uri, template, found["digest"]), found
-
-
-def verify(uri: str) -> dict[str, Any]:
-    """Check the digest of a checkpoint whose shapes are not known; returns its metadata.
-
-    Raises:
-        Damaged: with the reason.
-    """
-    found, shapes = _about(uri)
-    _restore(uri, shapes, found["digest"])
-    return found
-
-
-def metadata(uri: str) -> dict[str, Any]:
-    """What was committed together with the arrays, which are not looked at.
-
-    Raises:
-        Damaged: it cannot be read, or holds no digest.
-    """
-    return _about(uri)[0]
-
-
-def _about(uri: str) -> tuple[dict[str, Any], Any]:
-    """The metadata, and a pytree of the shapes of the arrays."""
-    try:
-        with _checkpointer() as checkpointer:
-            about = checkpointer.metadata(uri)
-            found = dict(about.custom_metadata or {})
-            shapes = jax.tree.map(_shape, about.item_metadata.tree)
-    except Exception as error:  # damage surfaces as errors of every library below Orbax
-        raise Damaged(f"cannot be read: {_first_line(error)}") from error
-    if "digest" not in found:
-        raise Damaged("carries no digest")
-    return found, shapes
-
-
-def _restore(uri: str, like: Any, expected: str) -> Any:
-    """A state whose digest is the expected one."""
-    try:
-        with _checkpointer() as checkpointer:
-            state = checkpointer.restore(uri, args=_as_numpy(like))
-    except Exception as error:  # damage surfaces as errors of every library below Orbax
-        raise Damaged(f"cannot be read: {_first_line(error)}") from error
-    if (found := digest(state)) != expected:
-        raise Damaged(f"digest differs: expected {expected[:12]}, found {found[:12]}")
-    return state
-
-
-def is_committed(place: Checkpoint) -> bool:
-    """Whether the save of a checkpoint was finished."""
-    return bool(ocp.path.step.is_path_finalized(place.uri))
-
-
 def committed(run: Run) -> list[Checkpoint]:
     """All checkpoints whose save was finished, the newest first (by step, then attempt)."""
-    found = [place for place in places(run) if is_committed(place)]
+    found = [place for place in places(run) if state_files.is_committed(place.uri)]
     return sorted(found, key=lambda place: (place.step, place.attempt), reverse=True)
 
 
@@ -167,7 +48,7 @@ def newest_verified(
 
     Args:
         run: the run, all of whose attempts are looked at.
-        template: see `load`.
+        template: see `state_files.load`.
         skipped: told of each newer checkpoint that was passed over, and why.
 
     Returns:
@@ -178,7 +59,7 @@ def newest_verified(
             about the checkpoints.
     """
     for place in sorted(places(run), key=lambda p: (p.step, p.attempt), reverse=True):
-        if not is_committed(place):
+        if not state_files.is_committed(place.uri):
             skipped(place, Unfinished("unfinished"))
             continue
         try:
@@ -193,12 +74,12 @@ def newest_verified(
 def _load_twice(place: Checkpoint, template: Any) -> tuple[Any, dict[str, Any]]:
     """A hiccup of the store looks like damage; true damage is there while the store answers."""
     try:
-        return load(place.uri, template)
+        return state_files.load(place.uri, template)
     except Damaged as error:
         log.warning("checkpoint %s %s; it is read once more", place.uri, error)
     require_answers(place)
     try:
-        return load(place.uri, template)
+        return state_files.load(place.uri, template)
     except Damaged:
         require_answers(place)
         raise
@@ -234,43 +115,3 @@ def places(run: Run) -> list[Checkpoint]:
 def size(place: Checkpoint) -> int:
     """Bytes that a checkpoint takes in the store."""
     return place.run.store.size(place.name)
-
-
-def _checkpointer() -> ocp.Checkpointer:
-    me = jax.process_index()
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"ardm-{me}"
-    )
-    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
-    return ocp.Checkpointer(handler, multiprocessing_options=alone)
-
-
-def _as_numpy(template: Any) -> ocp.args.PyTreeRestore:
-    each = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), template)
-    return ocp.args.PyTreeRestore(item=template, restore_args=each)
-
-
-def _shape(array: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(array.shape, array.dtype)
-
-
-def _difference(shapes: Any, template: Any) -> str | None:
-    """Where two trees of shapes differ first; Orbax pads or truncates quietly where shapes do."""
-    found, expected = _named(shapes), _named(template)
-    for name in sorted(found.keys() | expected.keys()):
-        one, other = expected.get(name, "nothing"), found.get(name, "nothing")
-        if one != other:
-            return f"{name}: expected {one}, found {other}"
-    return None
-
-
-def _named(shapes: Any) -> dict[str, str]:
-    """Type and shape of every array, by its name in the tree whatever makes up the tree."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}"
-        for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
-    }
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ardm.errors import SaveFailed
-from ardm.runs import assignment, checkpoints, control, history, outcome, retention
+from ardm.runs import assignment, checkpoints, control, history, outcome, retention, state_files
 from ardm.runs.compile_time import compile_time
 from ardm.runs.gallery import Gallery
 from ardm.runs.layout import Run
@@ -205,7 +205,7 @@ class Leader:
             return Outcome("failed", self._step, reason)
         return None
 
-    def _skip(self, place: checkpoints.Checkpoint, reason: checkpoints.Damaged) -> None:
+    def _skip(self, place: checkpoints.Checkpoint, reason: state_files.Damaged) -> None:
         """A checkpoint that cannot be trusted: told, and kept where nobody restores from it."""
         if isinstance(reason, checkpoints.Unfinished):
             log.warning("checkpoint %s is unfinished and is passed over", place.uri)

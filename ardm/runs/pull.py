@@ -12,7 +12,7 @@ from typing import Any
 
 from ardm.data.config import describe
 from ardm.errors import InputError, NotFound
-from ardm.runs import catalogue, checkpoints
+from ardm.runs import catalogue, checkpoints, state_files
 from ardm.runs.layout import Run
 
 NOTE = "pulled.json"
@@ -44,8 +44,8 @@ def pull(run: Run, to: Path) -> dict[str, Any]:
         try:
             run.store.fetch_tree(place.name, aside / "checkpoint")
             # What counts is the copy: it is the one that is verified.
-            found = checkpoints.verify(str(aside.resolve() / "checkpoint"))
-        except (checkpoints.Damaged, FileNotFoundError) as error:
+            found = state_files.verify(str(aside.resolve() / "checkpoint"))
+        except (state_files.Damaged, FileNotFoundError) as error:
             skipped.append({"step": place.step, "reason": str(error)})
             continue
         shape, classes = describe(spec.data)

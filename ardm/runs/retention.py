@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from ardm.runs import checkpoints
+from ardm.runs import checkpoints, state_files
 from ardm.runs.checkpoints import Checkpoint
 from ardm.runs.layout import Run
 
@@ -50,7 +50,7 @@ def sweep(run: Run, number: int) -> list[str]:
     earlier = [n for n in checkpoints.attempts(run) if n < number]
     gone = [name for n in earlier for _, name in _unfinished_locally(run, n)]
     older = [place for place in checkpoints.places(run) if place.attempt < number]
-    gone += [place.name for place in older if not checkpoints.is_committed(place)]
+    gone += [place.name for place in older if not state_files.is_committed(place.uri)]
     for name in gone:
         run.store.remove_tree(name)
     return gone
@@ -61,7 +61,7 @@ def discard(place: Checkpoint) -> None:
     for step, name in _unfinished_locally(place.run, place.attempt):
         if step == place.step:
             place.run.store.remove_tree(name)
-    if place in checkpoints.places(place.run) and not checkpoints.is_committed(place):
+    if place in checkpoints.places(place.run) and not state_files.is_committed(place.uri):
         place.run.store.remove_tree(place.name)
 
 
@@ -71,11 +71,11 @@ def is_good(place: Checkpoint, digest: str) -> bool:
     Raises:
         OSError: or another error of the file system: nobody knows, for the store does not answer.
     """
-    if place not in checkpoints.places(place.run) or not checkpoints.is_committed(place):
+    if place not in checkpoints.places(place.run) or not state_files.is_committed(place.uri):
         return False
     try:
-        return bool(checkpoints.verify(place.uri)["digest"] == digest)
-    except checkpoints.Damaged:
+        return bool(state_files.verify(place.uri)["digest"] == digest)
+    except state_files.Damaged:
         checkpoints.require_answers(place)
         return False
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from ardm.errors import SaveFailed, Superseded
-from ardm.runs import attempt, checkpoints, retention
+from ardm.runs import attempt, checkpoints, retention, state_files
 from ardm.runs.config import CheckpointConfig
 from ardm.runs.digest import digest
 from ardm.runs.interval import interval_of
@@ -210,7 +210,7 @@ class Saver:
             # remove the newest good checkpoint first.
             self._left_over.discard(step)
         else:
-            checkpoints.save(place.uri, host, metadata)
+            state_files.save(place.uri, host, metadata)
         self.saved_step, self.saved_time = max(step, self.saved_step), time.time()
         self._error, self._failures = None, 0
         seconds = self._clock() - begin

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ardm.runs import assignment, attempt, catalogue, checkpoints, outcome
+from ardm.runs import assignment, attempt, catalogue, checkpoints, outcome, state_files
 from ardm.runs.compilation import share_cache
 from ardm.runs.layout import Run
 from ardm.runs.leader import Leader
@@ -116,7 +116,7 @@ def _follow(run: Run, spec: JobSpec, place: Place) -> Outcome:
             found = init(model, spec.training, spec.seed)
         else:
             chosen = checkpoints.Checkpoint(run, *message["checkpoint"])
-            found, _ = checkpoints.load(chosen.uri, template(model, spec.training))
+            found, _ = state_files.load(chosen.uri, template(model, spec.training))
         step = int(found.step)
         work, state = assigned.ready(), bind(found)
         for done in train(work, state, lambda: _flag(place.notice)):

@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from ardm.runs import catalogue, checkpoints, goodput, ledger
+from ardm.runs import catalogue, checkpoints, goodput, ledger, state_files
 from ardm.runs.layout import Run
 from ardm.runs.outcome import ENDS_THE_JOB
 
@@ -104,8 +104,8 @@ def _checkpoint(
     skipped: list[dict[str, Any]] = []
     for place in checkpoints.committed(run):
         try:
-            metadata = checkpoints.verify(place.uri) if verify else checkpoints.metadata(place.uri)
-        except checkpoints.Damaged as error:
+            metadata = state_files.verify(place.uri) if verify else state_files.metadata(place.uri)
+        except state_files.Damaged as error:
             skipped.append({"step": place.step, "attempt": place.attempt, "reason": str(error)})
             continue
         shown = {

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from ardm.data.config import describe
 from ardm.errors import NotFound
 from ardm.model.build import Model, Params, build
-from ardm.runs import catalogue, checkpoints
+from ardm.runs import catalogue, checkpoints, state_files
 from ardm.runs.layout import Run
 from ardm.runs.pull import NOTE
 from ardm.runs.spec import JobSpec
@@ -65,7 +65,7 @@ def open_subject(target: str, store: Store, warn: Callable[[str], None]) -> Subj
     spec = catalogue.read_spec(run)
     model = build(spec.model, *describe(spec.data))
 
-    def skipped(place: checkpoints.Checkpoint, reason: checkpoints.Damaged) -> None:
+    def skipped(place: checkpoints.Checkpoint, reason: state_files.Damaged) -> None:
         warn(f"checkpoint of step {place.step} is passed over: {reason}")
 
     found = checkpoints.newest_verified(run, template(model, spec.training), skipped)
@@ -91,8 +91,8 @@ def _pulled(folder: Path) -> Subject:
     model = build(spec.model, tuple(note["shape"]), note["classes"])
     like = template(model, spec.training)
     try:
-        state, metadata = checkpoints.load(str(folder.resolve() / "checkpoint"), like)
-    except checkpoints.Damaged as error:
+        state, metadata = state_files.load(str(folder.resolve() / "checkpoint"), like)
+    except state_files.Damaged as error:
         raise NotFound(f"the checkpoint in {folder} {error}; pull it again") from error
     return Subject(
         note["run"],

@@ -6,7 +6,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from ardm.errors import InputError
-from ardm.runs import checkpoints
+from ardm.runs import checkpoints, state_files
 from ardm.runs.checkpoints import Checkpoint, Damaged
 from ardm.runs.digest import digest
 from tests.runs.setting import cut_off, files_of, like, save, small_state
@@ -28,19 +28,19 @@ def assert_same(one, other):
 
 def test_a_state_comes_back_bit_by_bit_with_its_types(run):
     place = save(run, 1, 4)
-    state, metadata = checkpoints.load(place.uri, like(small_state(0)))
+    state, metadata = state_files.load(place.uri, like(small_state(0)))
     assert_same(state, small_state(4))
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(state))
     assert metadata == {
         "digest": digest(small_state(4)), "step": 4, "attempt": 1, "time": 1004.0,
     }  # fmt: skip
-    assert checkpoints.metadata(place.uri) == metadata
+    assert state_files.metadata(place.uri) == metadata
     assert checkpoints.size(place) == sum(map(len, files_of(place).values()))
 
 
 def test_the_digest_can_be_checked_without_knowing_the_state(run):
     place = save(run, 1, 4)
-    assert checkpoints.verify(place.uri)["digest"] == digest(small_state(4))
+    assert state_files.verify(place.uri)["digest"] == digest(small_state(4))
 
 
 def test_the_newest_is_the_largest_step_over_all_attempts(run):
@@ -58,7 +58,7 @@ def test_the_newest_is_the_largest_step_over_all_attempts(run):
 def test_a_second_save_of_a_step_replaces_the_first(run):
     save(run, 1, 4)
     place = save(run, 1, 4)
-    assert checkpoints.verify(place.uri)["digest"] == digest(small_state(4))
+    assert state_files.verify(place.uri)["digest"] == digest(small_state(4))
 
 
 # Orbax (0.12.8) leaves an event loop behind where a restore fails.
@@ -104,7 +104,7 @@ def test_damage_to_the_arrays_is_found_without_knowing_the_state(run):
     name, data = max(files_of(place).items(), key=lambda item: len(item[1]))
     run.store.fs.pipe_file(run.store.path(name), data[: len(data) // 2] + b"\0" * (len(data) // 2))
     with pytest.raises(Damaged):
-        checkpoints.verify(place.uri)
+        state_files.verify(place.uri)
 
 
 def test_a_checkpoint_of_another_model_is_refused_and_not_taken_for_damage(run):
@@ -114,7 +114,7 @@ def test_a_checkpoint_of_another_model_is_refused_and_not_taken_for_damage(run):
     where = r"whole, but not of this model.*kernel.*expected float32\[3, 5\], found float32\[3, 4\]"
     with pytest.raises(InputError, match=where):
         checkpoints.newest_verified(run, other, lambda *skipped: None)
-    assert checkpoints.verify(place.uri)["step"] == 2
+    assert state_files.verify(place.uri)["step"] == 2
 
 
 # Orbax (0.12.8) leaves an event loop behind where a restore fails.
@@ -123,31 +123,31 @@ def test_a_checkpoint_of_another_version_is_refused_and_not_taken_for_damage(run
     """As those are that hold the parameters as a tree, where they are a vector now."""
     state = small_state(4)._replace(params=np.zeros(3, np.float32))
     place = Checkpoint(run, 1, 4)
-    checkpoints.save(place.uri, state, {"digest": digest(state), "step": 4})
+    state_files.save(place.uri, state, {"digest": digest(state), "step": 4})
     with pytest.raises(InputError, match="not of this version"):
         newest(run)
-    assert checkpoints.verify(place.uri)["step"] == 4
+    assert state_files.verify(place.uri)["step"] == 4
 
 
 def test_a_digest_that_belongs_to_other_arrays_is_damage(run):
     place = Checkpoint(run, 1, 2)
-    checkpoints.save(place.uri, small_state(2), {"digest": digest(small_state(3)), "step": 2})
+    state_files.save(place.uri, small_state(2), {"digest": digest(small_state(3)), "step": 2})
     with pytest.raises(Damaged, match="digest differs"):
-        checkpoints.load(place.uri, like(small_state(0)))
+        state_files.load(place.uri, like(small_state(0)))
     with pytest.raises(Damaged, match="digest differs"):
-        checkpoints.verify(place.uri)
+        state_files.verify(place.uri)
 
 
 def test_a_checkpoint_without_a_digest_is_damage(run):
     place = Checkpoint(run, 1, 2)
-    checkpoints.save(place.uri, small_state(2), {"step": 2})
+    state_files.save(place.uri, small_state(2), {"step": 2})
     with pytest.raises(Damaged, match="no digest"):
-        checkpoints.load(place.uri, like(small_state(0)))
+        state_files.load(place.uri, like(small_state(0)))
 
 
 def test_nothing_at_all_is_damage(run):
     with pytest.raises(Damaged):
-        checkpoints.load(Checkpoint(run, 1, 2).uri, like(small_state(0)))
+        state_files.load(Checkpoint(run, 1, 2).uri, like(small_state(0)))
 
 
 def test_an_unfinished_save_is_passed_over(run):
@@ -177,5 +177,5 @@ def test_leaves_that_are_views_of_one_array_are_saved_each(run):
     shared = np.arange(4.0, dtype=np.float32)
     place = Checkpoint(run, 1, 1)
     state = {"params": shared, "ema": shared}
-    checkpoints.save(place.uri, state, {"digest": digest(state)})
-    assert checkpoints.verify(place.uri)["digest"] == digest(state)
+    state_files.save(place.uri, state, {"digest": digest(state)})
+    assert state_files.verify(place.uri)["digest"] == digest(state)

@@ -20,7 +20,7 @@ from ardm.chaos import emulator as gcs_emulator
 from ardm.chaos import storage_faults
 from ardm.chaos.storage_faults import Fault
 from ardm.cli.main import app
-from ardm.runs import checkpoints, outcome, recorder, saver, session
+from ardm.runs import checkpoints, outcome, recorder, saver, session, state_files
 from ardm.runs import store as store_module
 from ardm.runs.digest import digest
 from ardm.runs.layout import Run
@@ -231,7 +231,7 @@ def test_a_store_that_does_not_answer_is_never_taken_for_a_damaged_checkpoint(
 ):
     """Else a good checkpoint would be moved aside, and the steps since the one before be lost."""
     place = save(stormy, 1, 4)
-    monkeypatch.setitem(checkpoints._RETRIES, "max_retries", 1)
+    monkeypatch.setitem(state_files._RETRIES, "max_retries", 1)
     monkeypatch.setattr(store_module, "LARGE", 1.0)
     passed = []
 
