@@ -72,3 +72,26 @@ def test_a_lost_spot_node_is_replaced_and_the_group_grows_back(
     assert found["attempts"][struck - 1]["outcome"] == "worker_lost"
     assert before[0] not in autoscaled.spots()
     assert found["digest"] == reference
+
+
+@needs_minutes
+@pytest.mark.cluster
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("ray_home")
+def test_a_group_of_fixed_size_is_given_its_nodes_and_another_one_for_a_lost_one(
+    autoscaled: Autoscaled, reference: str, tmp_path: Path
+) -> None:
+    ardm = Ardm(str(tmp_path / "runs"))
+    run = Run(Store(ardm.store), "fixed")
+    wait_until(lambda: local.answers(autoscaled.jobs))
+    options = ("--workers", "2", "--address", autoscaled.jobs)
+    ardm("submit", str(TINY), "--run", run.name, *options)
+    wait_until(lambda: saved(run, 1))
+    before = autoscaled.spots()
+    for process in family(before[0].pid):
+        kill(process)
+    found = ardm.await_end(run.name)
+    assert [a["workers"] for a in found["attempts"]] == [2, 2]
+    assert [a["outcome"] for a in found["attempts"]] == ["worker_lost", "completed"]
+    assert before[0] not in autoscaled.spots()
+    assert found["digest"] == reference
