@@ -33,8 +33,9 @@ KILLS, SETTLE, PATIENCE = 4, 60.0, 300.0
 """Workers killed of each kind; the seconds that each trains before, so that its spare is ready. The
 first recovery fills the compilation cache and is left out."""
 
-DRAINS, NOTICE = 3, 25.0
-"""Nodes drained under each kind, and the seconds until they are gone."""
+DRAINS, AFTER, NOTICE = 3, 15.0, 25.0
+"""Nodes drained under each kind; seconds from a save to the drain, so that the node's end does not
+fall together with the next save; and the seconds until they are gone."""
 
 OF_A_KILL = ("detect", "start", "claim", "restore", "first step", "of it compile", "all")
 """detect: until Ray has a process for the new worker; start: until that process turns to the run
@@ -140,6 +141,7 @@ def drained(ray: Nodes, run: Run) -> Iterator[dict[str, float]]:
     for _ in range(DRAINS):
         attempt = max(run.attempts())
         wait_until(lambda n=attempt: event(run, n, "saved"), PATIENCE, "a checkpoint")
+        time.sleep(AFTER)
         (node,) = [node for node in ray.nodes if ray.processes(WORKER, node)]
         ray.add()
         begin = time.time()
