@@ -67,13 +67,13 @@ class Nodes:
             raise
 
     def _start_head(self) -> None:
-        port, dashboard = local.free_port(0), local.free_port(0)
+        port, dashboard, client, agent = local.free_ports(0, 0, 0, 0)
         self.jobs = f"http://127.0.0.1:{dashboard}"
         """The address of the job server."""
         self.head = self._start(
             "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=true",
-            f"--dashboard-port={dashboard}",
-            f"--ray-client-server-port={local.free_port(0)}",
+            f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}",
+            agent=agent,
         )  # fmt: skip
         self.address = self.head.address
         self._state = GlobalState()
@@ -93,7 +93,8 @@ class Nodes:
 
     def add(self) -> raylet.Raylet:
         """Start a node with one CPU."""
-        node = self._start(f"--address={self.address}", "--num-cpus=1")
+        (agent,) = local.free_ports(0)
+        node = self._start(f"--address={self.address}", "--num-cpus=1", agent=agent)
         self.nodes.append(node)
         return node
 
@@ -142,7 +143,7 @@ class Nodes:
         roots = [process.pid for process in self._processes if process.poll() is None]
         _kill([member for root in roots for member in family(root)])
 
-    def _start(self, *options: str) -> raylet.Raylet:
+    def _start(self, *options: str, agent: int) -> raylet.Raylet:
         number = len(self._processes)
         log = self._folder / f"{number}.log"
         # A folder of its own for each node, short enough for the path of a Unix socket.
@@ -151,7 +152,7 @@ class Nodes:
             "--num-gpus=0",
             f"--temp-dir={self._folder / str(number)}", "--object-store-memory=100000000",
             # Its usual port may belong to another Ray, and then no job would start.
-            f"--dashboard-agent-listen-port={local.free_port(0)}", "--disable-usage-stats",
+            f"--dashboard-agent-listen-port={agent}", "--disable-usage-stats",
         ]  # fmt: skip
         with log.open("w") as out:
             process = subprocess.Popen(

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -79,13 +80,13 @@ def start(cpus: int | None = None) -> str:
         JobFailed: it does not come up; the message has the end of its log.
     """
     home().mkdir(parents=True, exist_ok=True)
-    port, head = free_port(PORT), free_port(6379)
+    port, head, agent = free_ports(PORT, 6379, 52365)
     log = home() / "ray.log"
     command = [
         _script("ray"), "start", "--head", "--block",
         f"--port={head}", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}",
         # The agent takes jobs; beside another Ray its usual port is taken, and no job starts.
-        f"--dashboard-agent-listen-port={free_port(52365)}",
+        f"--dashboard-agent-listen-port={agent}",
         f"--num-cpus={cpus or max(os.cpu_count() or 1, 2)}", "--disable-usage-stats",
     ]  # fmt: skip
     with log.open("w") as out:
@@ -176,13 +177,19 @@ def _state_file() -> Path:
     return home() / "ray.json"
 
 
-def free_port(wanted: int) -> int:
-    """The port wanted, or any other free one."""
+def free_ports(*wanted: int) -> list[int]:
+    """The ports wanted, or any other free ones; no two of them the same."""
+    with ExitStack() as held:
+        return [int(held.enter_context(_bound(port)).getsockname()[1]) for port in wanted]
+
+
+def _bound(wanted: int) -> socket.socket:
     for port in (wanted, 0):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+        probe = socket.socket()
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            probe.close()
+            continue
+        return probe
     raise JobFailed("no free port on this machine")

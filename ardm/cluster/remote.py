@@ -29,7 +29,7 @@ def tunnel(cluster: Path) -> Iterator[str]:
     Raises:
         JobFailed: the cluster cannot be reached; the message has Ray's own words.
     """
-    port = local.free_port(0)
+    (port,) = local.free_ports(0)
     address = f"http://127.0.0.1:{port}"
     ray = str(Path(sys.executable).with_name("ray"))
     command = [ray, "dashboard", str(cluster), f"--port={port}", "--remote-port=8265"]

@@ -65,7 +65,7 @@ def load(uri: str, template: Any) -> tuple[Any, dict[str, Any]]:
         Damaged: with the reason.
         InputError: it is whole, and no such state: another model's, or another version's of ardm.
     """
-    found, shapes = _about(uri)
+    found, shapes = _described(uri)
     if difference := _difference(shapes, template):
         _restore(uri, shapes, found["digest"])
         raise InputError(
@@ -81,7 +81,7 @@ def verify(uri: str) -> dict[str, Any]:
     Raises:
         Damaged: with the reason.
     """
-    found, shapes = _about(uri)
+    found, shapes = _described(uri)
     _restore(uri, shapes, found["digest"])
     return found
 
@@ -96,17 +96,25 @@ def metadata(uri: str) -> dict[str, Any]:
 
 
 def _about(uri: str) -> tuple[dict[str, Any], Any]:
-    """The metadata, and a pytree of the shapes of the arrays."""
+    """The metadata, and what Orbax knows of the arrays."""
     try:
         with _checkpointer() as checkpointer:
             about = checkpointer.metadata(uri)
             found = dict(about.custom_metadata or {})
-            shapes = jax.tree.map(_shape, about.item_metadata.tree)
     except Exception as error:  # damage surfaces as errors of every library below Orbax
         raise Damaged(f"cannot be read: {_first_line(error)}") from error
     if "digest" not in found:
         raise Damaged("carries no digest")
-    return found, shapes
+    return found, about.item_metadata
+
+
+def _described(uri: str) -> tuple[dict[str, Any], Any]:
+    """The metadata, and a pytree of the shapes of the arrays."""
+    found, items = _about(uri)
+    try:
+        return found, jax.tree.map(_shape, items.tree)
+    except Exception as error:  # damage surfaces as errors of every library below Orbax
+        raise Damaged(f"cannot be read: {_first_line(error)}") from error
 
 
 def _restore(uri: str, like: Any, expected: str) -> Any:

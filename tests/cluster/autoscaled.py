@@ -47,7 +47,7 @@ class Autoscaled(Nodes):
             if node.address == self.address and node.node_id != self.head.node_id
         ]
 
-    def _start(self, *options: str) -> raylet.Raylet:
+    def _start(self, *options: str, agent: int) -> raylet.Raylet:
         (port,) = (word.partition("=")[2] for word in options if word.startswith("--port="))
         config = self._folder / "autoscaling.json"
         config.write_text(json.dumps(_config(port)))
@@ -55,7 +55,7 @@ class Autoscaled(Nodes):
             "RAY_CLOUD_INSTANCE_ID": HEAD,
             "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD,
         }
-        return super()._start(*options, f"--autoscaling-config={config}")
+        return super()._start(*options, f"--autoscaling-config={config}", agent=agent)
 
 
 def _config(port: str) -> dict[str, Any]:

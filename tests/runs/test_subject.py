@@ -2,12 +2,12 @@ import jax
 import numpy as np
 import pytest
 
-from ardm.errors import NotFound
+from ardm.errors import InputError, NotFound
 from ardm.runs.digest import digest
 from ardm.runs.layout import Run
 from ardm.runs.pull import pull
 from ardm.runs.subject import open_subject
-from tests.runs.setting import newest_digest, opened, save
+from tests.runs.setting import files_of, newest_digest, opened, save
 
 
 def no_warning(text):
@@ -44,12 +44,21 @@ def test_a_damaged_pulled_checkpoint_is_told(finished, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_is_passed_over_is_told_and_nothing_left_is_not_found(local_run):
-    save(local_run, 1, 4)  # a state of another model
+    place = save(local_run, 1, 4)
+    for name in files_of(place):
+        if "/d/" in name:
+            local_run.store.write(name, b"rot")
     warnings = []
     with pytest.raises(NotFound, match="no checkpoint that can be used"):
         open_subject(local_run.name, local_run.store, warnings.append)
     assert len(warnings) == 1
     assert "checkpoint of step 4 is passed over" in warnings[0]
+
+
+def test_a_checkpoint_of_another_model_is_told(local_run):
+    save(local_run, 1, 4)
+    with pytest.raises(InputError, match="whole, but not of this model"):
+        open_subject(local_run.name, local_run.store, no_warning)
 
 
 def test_an_unknown_run_is_told(tmp_path):
