@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import threading
+import time
 
 import grpc
 import ray
@@ -24,6 +25,9 @@ RUN = "ARDM_GET_READY_FOR"
 
 DELAY = 30.0
 """Seconds from the start of a worker until it asks for its spare: its own start comes first."""
+
+LOOK = 2.0
+"""Seconds between two looks whether the worker trains."""
 
 KEEP = 7 * 24 * 3600
 """Seconds that an unused spare lives; it ends with its job in any case."""
@@ -50,13 +54,18 @@ def warm() -> None:
 
 
 def _get_ready(store: str, name: str) -> None:
+    """Load the programs of a step, but not while the worker compiles them on the same cores."""
+    from ardm.runs import control
     from ardm.runs.session import get_ready
     from ardm.runs.store import Store
     from ardm.training.lanes import cores_here, use_cpu
 
     use_cpu(cores_here())
+    run = Run(Store(store), name)
     try:
-        get_ready(Run(Store(store), name))
+        while not control.trains(run):
+            time.sleep(LOOK)
+        get_ready(run)
     except Exception as error:  # a worker does it all again, and tells what is wrong
         log.warning("not ready ahead of time (%s)", error)
 

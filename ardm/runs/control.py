@@ -29,6 +29,12 @@ def ended(run: Run, number: int) -> ledger.Event | None:
     return ledger.last(ledger.read(run, number), "ended")
 
 
+def trains(run: Run) -> bool:
+    """Whether the newest attempt has taken a step."""
+    events = ledger.read(run, max(run.attempts(), default=0))
+    return ledger.last(events, "first_step") is not None
+
+
 def wait_for_end(
     run: Run, number: int, patience: float, sleep: Callable[[float], None] = time.sleep
 ) -> ledger.Event | None:

@@ -34,6 +34,14 @@ def test_a_stop_is_asked_of_the_newest_attempt_unless_it_has_ended(run):
     assert run.store.read(run.stop_request(1)) is None
 
 
+def test_a_run_trains_from_the_first_step_of_its_newest_attempt(run):
+    assert not control.trains(run)
+    lived(run, first_step={"step": 1})
+    assert control.trains(run)
+    lived(run)
+    assert not control.trains(run)
+
+
 def test_the_end_is_waited_for(local_run):
     number = lived(local_run)
     naps = []
