@@ -59,7 +59,8 @@ class ScalingConfig(Section):
     price_per_worker_hour: NonNegativeFloat | None = None
     warm_spares: bool = True
     """Keep a process beside each worker of a Ray cluster that has imported everything, to take its
-    place; it costs some hundred MB of memory."""
+    place; it costs some hundred MB of memory, and some more where it has loaded a step's programs,
+    as the spare of a run's only worker does on CPU."""
 
     @property
     def fewest(self) -> int:
