@@ -9,6 +9,7 @@ ArdmError (1)
 │   ├── SaveFailed            the final checkpoint could not be written
 │   └── Superseded            a newer attempt holds the run
 ├── NotFound (4)              no such run, checkpoint or store
+│   └── Unreadable            there are checkpoints, and none can be read
 └── Interrupted (75)          stopped from outside; state saved, run again to go on
 """
 
@@ -67,6 +68,10 @@ class NotFound(ArdmError):
     """No such run, checkpoint or store."""
 
     exit_code = 4
+
+
+class Unreadable(NotFound):
+    """There are checkpoints, and the store gives the bytes of none; they may be sound."""
 
 
 class Interrupted(ArdmError):

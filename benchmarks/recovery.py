@@ -122,7 +122,7 @@ def killed(ray: Nodes, run: Run) -> Iterator[dict[str, float]]:
         )  # fmt: skip
         detected = time.time()
         first = wait_until(lambda n=attempt + 1: event(run, n, "first_step"), PATIENCE, "a step")
-        claim: dict[str, Any] = run.store.read_json(run.claim(attempt + 1)) or {}
+        claim: dict[str, Any] = run.store.read_record(run.claim(attempt + 1)) or {}
         restored = event(run, attempt + 1, "restored") or {}
         claimed = event(run, attempt + 1, "claimed") or {}
         yield {

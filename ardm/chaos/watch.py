@@ -57,7 +57,7 @@ class Watch:
     def progress(self) -> dict[str, Any]:
         """What the newest attempt last told of itself; empty before it has."""
         number = max(self._run.attempts(), default=None)
-        return (self._run.store.read_json(self._run.progress(number)) or {}) if number else {}
+        return (self._run.store.read_record(self._run.progress(number)) or {}) if number else {}
 
     def _look(self) -> None:
         while not self._over.wait(BEAT):

@@ -67,7 +67,7 @@ class ProgressBar:
 def latest(run: Run) -> dict[str, Any]:
     """The progress object of the newest attempt; empty before there is one."""
     number = max(run.attempts(), default=0)
-    found: dict[str, Any] = run.store.read_json(run.progress(number)) or {} if number else {}
+    found: dict[str, Any] = run.store.read_record(run.progress(number)) or {} if number else {}
     return found
 
 

@@ -73,7 +73,7 @@ def describe(run: Run, *, verify: bool) -> dict[str, Any]:
     from ardm.runs.status import status as read_status
 
     catalogue.read_spec(run)
-    noted = run.store.read_json(run.submission)
+    noted = run.store.read_record(run.submission)
     ray: dict[str, Any] = {}
     if noted:
         from ardm.cluster import submission

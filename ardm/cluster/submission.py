@@ -92,7 +92,7 @@ def _new_id(client: JobSubmissionClient, run: Run) -> str:
 
 def newest(run: Run) -> Submission | None:
     """The last submission of a run, as it is noted there."""
-    noted = run.store.read_json(run.submission)
+    noted = run.store.read_record(run.submission)
     return Submission(**noted) if noted else None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+from ardm.runs import checkpoints
 from ardm.runs.layout import Run
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -31,7 +32,8 @@ def claim(run: Run, about: Mapping[str, Any]) -> int:
         number holds the run.
     """
     data = json.dumps(dict(about), indent=1).encode()
-    number = max(run.attempts(), default=0) + 1
+    # The claim of an attempt may be lost while its checkpoints are not, which nobody may mix with.
+    number = max([*run.attempts(), *checkpoints.attempts(run)], default=0) + 1
     if number > 1 and _is_mine(run, number - 1, about):
         return number - 1
     while True:
@@ -47,11 +49,17 @@ def claim(run: Run, about: Mapping[str, Any]) -> int:
 def _is_mine(run: Run, number: int, about: Mapping[str, Any]) -> bool:
     if "token" not in about:
         return False
-    return (run.store.read_json(run.claim(number)) or {}).get("token") == about["token"]
+    return (run.store.read_record(run.claim(number)) or {}).get("token") == about["token"]
 
 
 def newer(run: Run, number: int) -> int | None:
-    """The number of a newer attempt on the run, if there is one."""
+    """The number of a newer attempt on the run, if there is one.
+
+    Claims follow each other without a gap, so where listings cost money the next number is looked
+    for first.
+    """
+    if not run.store.is_local and not run.store.exists(run.claim(number + 1)):
+        return None
     newest = max(run.attempts(), default=number)
     return newest if newest > number else None
 

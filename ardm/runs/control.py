@@ -134,4 +134,4 @@ def _submission(run: Run, number: int) -> Any:
 
 
 def _claim(run: Run, number: int) -> dict[str, Any]:
-    return run.store.read_json(run.claim(number)) or {}
+    return run.store.read_record(run.claim(number)) or {}

@@ -207,8 +207,8 @@ def _inside(record: AttemptRecord, alive: float) -> tuple[dict[str, float], floa
 
 
 def _record(run: Run, number: int) -> AttemptRecord:
-    claim = run.store.read_json(run.claim(number)) or {}
-    progress = run.store.read_json(run.progress(number)) or {}
+    claim = run.store.read_record(run.claim(number)) or {}
+    progress = run.store.read_record(run.progress(number)) or {}
     events = ledger.read(run, number)
     began = ledger.last(events, "restored") or ledger.last(events, "started")
     end = ledger.last(events, "ended")

@@ -2,13 +2,15 @@
 
 <store>/<run>/
   job.yaml                     the frozen spec; job-000001.yaml ... what --override replaced
+  overrides/000001.json        when --override was given, and what it changed
   submission.json              where Ray trains it, if Ray does; overwritten by each submission
   attempts/000003.json         the claim of attempt 3, created exclusively
   attempts/000003.stop         a request that attempt 3 save and end
   progress/000003.json         where attempt 3 is now, overwritten every few seconds
   events/000003/000000.jsonl   its ledger, in segments
   checkpoints/000003/<step>/   its checkpoints (Orbax)
-  damaged/000003/<step>/       checkpoints that did not verify, kept for inspection
+  damaged/000003/<step>/       the last checkpoints that did not verify, kept for inspection
+  leases/000003-<step>         written again and again by whoever reads that checkpoint
   policies/000003-<step>.json  policies found for the checkpoint of that attempt and step
   logs/ tensorboard/ samples/ plots/
 """
@@ -71,7 +73,21 @@ class Run:
         return f"{self.name}/submission.json"
 
     def damaged(self, attempt: int, step: int) -> str:
-        return f"{self.name}/damaged/{attempt:06d}/{step}"
+        return f"{self.damaged_dir}/{attempt:06d}/{step}"
+
+    @property
+    def damaged_dir(self) -> str:
+        return f"{self.name}/damaged"
+
+    def lease(self, attempt: int, step: int) -> str:
+        return f"{self.name}/leases/{attempt:06d}-{step}"
+
+    @property
+    def overrides_dir(self) -> str:
+        return f"{self.name}/overrides"
+
+    def override(self, n: int) -> str:
+        return f"{self.overrides_dir}/{n:06d}.json"
 
     def policies(self, attempt: int, step: int) -> str:
         return f"{self.name}/policies/{attempt:06d}-{step}.json"
@@ -86,7 +102,8 @@ class Run:
     def attempts(self) -> list[int]:
         """Numbers of all claimed attempts, ascending."""
         names = self.store.names(self.attempts_dir)
-        return sorted(int(name[:6]) for name in names if re.fullmatch(r"\d{6}\.json", name))
+        found = (re.fullmatch(r"(\d{6,9})\.json", name) for name in names)
+        return sorted(int(match.group(1)) for match in found if match)
 
 
 def shared_cache(store: Store, kind: str) -> str:

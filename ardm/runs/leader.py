@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from ardm.errors import SaveFailed
-from ardm.runs import assignment, checkpoints, control, history, outcome, retention, state_files
+from ardm.errors import SaveFailed, Superseded
+from ardm.runs import assignment, catalogue, control, history, outcome, restore, retention
+from ardm.runs.checkpoints import Checkpoint, Unfinished
 from ardm.runs.compile_time import compile_time
 from ardm.runs.gallery import Gallery
 from ardm.runs.layout import Run
@@ -20,6 +21,7 @@ from ardm.runs.place import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Place
 from ardm.runs.recorder import LAST_WORDS, Recorder
 from ardm.runs.saver import Saver
 from ardm.runs.spec import JobSpec
+from ardm.runs.state_files import Damaged
 from ardm.training.evaluate import Disturbed
 from ardm.training.loop import Done, train
 from ardm.training.state import TrainState, init, template
@@ -86,6 +88,7 @@ class Leader:
         if hopeless := self._in_time(self._hopeless):
             self._tell_others(None, hopeless.reason)
             return hopeless
+        self._in_time(self._require_spec)
         compiled = compile_time().seconds
         assigned = assignment.begin(self._run, self._spec, self._place.group)
         self._data, self._model = assigned.loaded()
@@ -94,7 +97,14 @@ class Leader:
         self._step = int(found.step)
         self._past.rewind(self._step)
         saver = self._saver = self._in_time(
-            lambda: Saver(self._run, self.number, self._spec.checkpoint, self._ledger, self._step)
+            lambda: Saver(
+                self._run,
+                self.number,
+                self._spec.checkpoint,
+                self._ledger,
+                self._step,
+                about={"spec": self._spec.model_dump(mode="json")},
+            )
         )
         gallery = Gallery(
             self._run, self._spec, self._data, self._model, self._recorder, self._ledger, self._past
@@ -167,7 +177,7 @@ class Leader:
         """The state to begin with, the same on all ranks, not bound to the device."""
         begin = time.monotonic()
         like = template(self._model, self._spec.training)
-        found = self._in_time(lambda: checkpoints.newest_verified(self._run, like, self._skip))
+        found = self._newest(like)
         chosen = [found[0].attempt, found[0].step] if found else None
         self._tell_others(chosen)
         seconds = round(time.monotonic() - begin, 3)
@@ -205,14 +215,41 @@ class Leader:
             return Outcome("failed", self._step, reason)
         return None
 
-    def _skip(self, place: checkpoints.Checkpoint, reason: state_files.Damaged) -> None:
-        """A checkpoint that cannot be trusted: told, and kept where nobody restores from it."""
-        if isinstance(reason, checkpoints.Unfinished):
-            log.warning("checkpoint %s is unfinished and is passed over", place.uri)
+    def _newest(self, like: Any) -> tuple[Checkpoint, Any, dict[str, Any]] | None:
+        """The newest sound checkpoint; one that cannot be read is waited for, then passed over."""
+        try:
+            return self._in_time(
+                lambda: restore.newest_verified(self._run, like, self._skip, fall_back=False)
+            )
+        except Exception as error:  # which ones may pass is for the outcome to say
+            if not outcome.of_the_store(error):
+                raise
+            log.warning("the newest checkpoint cannot be read (%s)", error)
+        return restore.newest_verified(self._run, like, self._skip)
+
+    def _skip(self, checkpoint: Checkpoint, reason: Exception) -> None:
+        """Record that a checkpoint is passed over; what is damaged is quarantined."""
+        if isinstance(reason, Unfinished):
+            log.warning("checkpoint %s is unfinished and is passed over", checkpoint.uri)
+        elif isinstance(reason, Damaged):
+            moved = retention.quarantine(checkpoint)
+            log.warning("checkpoint %s is damaged (%s); kept at %s", checkpoint.uri, reason, moved)
         else:
-            moved = retention.set_aside(place)
-            log.warning("checkpoint %s is damaged (%s); kept at %s", place.uri, reason, moved)
-        self._ledger.add("skipped", step=place.step, from_attempt=place.attempt, reason=str(reason))
+            log.warning("checkpoint %s cannot be read (%s); left there", checkpoint.uri, reason)
+        self._ledger.add(
+            "skipped",
+            step=checkpoint.step,
+            from_attempt=checkpoint.attempt,
+            reason=f"{type(reason).__name__}: {reason}",
+        )
+
+    def _require_spec(self) -> None:
+        """Refuse to train a spec that was replaced between its reading and the claim."""
+        if catalogue.conflicts(catalogue.read_spec(self._run), self._spec):
+            raise Superseded(
+                f"the spec of run {self._run.name} was replaced while attempt {self.number} began; "
+                "run the same command again"
+            )
 
     def _raise_flag(self) -> int:
         if self._recorder.superseded_by or (self._saver and self._saver.superseded_by):

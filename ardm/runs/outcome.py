@@ -4,7 +4,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Literal
 
-from ardm.errors import ArdmError, InputError, JobFailed, SaveFailed, Superseded
+from ardm.errors import ArdmError, InputError, JobFailed, SaveFailed, Superseded, Unreadable
 
 Kind = Literal[
     "completed",  # the last step is done and saved
@@ -53,6 +53,8 @@ def of_error(error: BaseException, step: int, group_size: int) -> Outcome:
         return Outcome("superseded", step, str(error))
     if isinstance(error, InputError):
         return Outcome("bad_input", step, str(error))
+    if isinstance(error, Unreadable):
+        return Outcome("storage_fault", step, str(error))
     if isinstance(error, SaveFailed):
         return Outcome("save_failed", step, str(error))
     if isinstance(error, jax.errors.JaxRuntimeError):

@@ -55,7 +55,7 @@ def read(subject: Subject) -> list[dict[str, Any]]:
         place = home / PULLED
         found = json.loads(place.read_text()) if place.is_file() else None
     else:
-        found = home.store.read_json(home.policies(subject.attempt, subject.step))
+        found = home.store.read_record(home.policies(subject.attempt, subject.step))
     return found["policies"] if found and found["digest"] == subject.digest else []
 
 

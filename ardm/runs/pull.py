@@ -5,14 +5,19 @@
 <to>/checkpoint/         the checkpoint (Orbax)
 """
 
+import errno
 import json
 import shutil
+import tempfile
+import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ardm.data.config import describe
 from ardm.errors import InputError, NotFound
-from ardm.runs import catalogue, checkpoints, state_files
+from ardm.runs import catalogue, checkpoints, durable, restore, state_files
+from ardm.runs.checkpoints import Checkpoint
 from ardm.runs.layout import Run
 
 NOTE = "pulled.json"
@@ -36,36 +41,54 @@ def pull(run: Run, to: Path) -> dict[str, Any]:
     to = to.resolve()
     if to.is_file() or (to.is_dir() and any(to.iterdir()) and not (to / NOTE).exists()):
         raise InputError(f"{to} exists and is no pulled checkpoint; name another directory")
-    aside = to.with_name(f".{to.name}.part")
+    to.parent.mkdir(parents=True, exist_ok=True)
     skipped: list[dict[str, Any]] = []
-    for place in checkpoints.committed(run):
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        try:
-            run.store.fetch_tree(place.name, aside / "checkpoint")
+
+    def skip(checkpoint: Checkpoint, reason: Exception) -> None:
+        skipped.append({"step": checkpoint.step, "reason": str(reason)})
+
+    with tempfile.TemporaryDirectory(prefix=f".{to.name}.part-", dir=to.parent) as aside:
+
+        def copy(checkpoint: Checkpoint) -> tuple[Path, dict[str, Any]]:
+            target = Path(aside) / uuid.uuid4().hex / "checkpoint"
+            with checkpoints.fetched(checkpoint) as folder:
+                shutil.copytree(folder, target)
             # What counts is the copy: it is the one that is verified.
-            found = state_files.verify(str(aside.resolve() / "checkpoint"))
-        except (state_files.Damaged, FileNotFoundError) as error:
-            skipped.append({"step": place.step, "reason": str(error)})
-            continue
+            return target.parent, state_files.verify(target)
+
+        found = restore.newest_usable(run, lambda item: checkpoints.guarded(item, copy), skip)
+        if found is None:
+            reasons = "; ".join(f"step {item['step']}: {item['reason']}" for item in skipped)
+            raise NotFound(
+                f"run {run.name} has no checkpoint that can be used yet "
+                f"({reasons or 'none saved'}); `ardm status {run.name}` tells what it is doing"
+            )
+        checkpoint, folder, metadata = found
         shape, classes = describe(spec.data)
         note = {
             "run": run.name,
-            "step": place.step,
-            "attempt": place.attempt,
-            "digest": found["digest"],
+            "step": checkpoint.step,
+            "attempt": checkpoint.attempt,
+            "digest": metadata["digest"],
             "shape": list(shape),
             "classes": classes,
         }
-        (aside / NOTE).write_text(json.dumps(note, indent=1) + "\n")
-        (aside / "job.yaml").write_text(spec.to_yaml())
-        shutil.rmtree(to, ignore_errors=True)
-        aside.rename(to)
-        told = {"run": run.name, "step": place.step, "digest": found["digest"]}
-        return told | {"to": str(to), "skipped": skipped}
-    shutil.rmtree(aside, ignore_errors=True)
-    reasons = "; ".join(f"step {skip['step']}: {skip['reason']}" for skip in skipped)
-    raise NotFound(
-        f"run {run.name} has no checkpoint that can be used yet ({reasons or 'none saved'}); "
-        f"`ardm status {run.name}` tells what it is doing"
-    )
+        (folder / NOTE).write_text(json.dumps(note, indent=1) + "\n")
+        (folder / "job.yaml").write_text(spec.to_yaml())
+        _put_in_place(folder, to, Path(aside))
+    result = {"run": run.name, "step": checkpoint.step, "digest": metadata["digest"]}
+    return result | {"to": str(to), "skipped": skipped}
+
+
+def _put_in_place(folder: Path, to: Path, aside: Path) -> None:
+    """Replace an earlier pull; of several pulls at once the last one stays."""
+    while True:
+        if to.exists():
+            with suppress(FileNotFoundError):
+                to.rename(aside / uuid.uuid4().hex)
+        try:
+            durable.rename_tree(folder, to, to.parent)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise

@@ -1,40 +1,57 @@
-"""Which checkpoints stay: old ones are pruned, failed saves swept up, damaged ones put aside."""
+"""Which checkpoints stay: old ones are pruned, failed saves swept up, damaged ones quarantined."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from ardm.runs import checkpoints, state_files
-from ardm.runs.checkpoints import Checkpoint
+from ardm.runs import checkpoints, overrides
+from ardm.runs.checkpoints import UNFINISHED_LOCALLY, Checkpoint, Entry
 from ardm.runs.layout import Run
+from ardm.runs.state_files import COMPLETE, Damaged
 
-_UNFINISHED_LOCALLY = r"(\d+)\.orbax-checkpoint-tmp.*"
-"""What Orbax calls a local save until it is renamed into place."""
+KEEP_DAMAGED = 3
+"""Damaged checkpoints of a run that are kept for inspection."""
 
 
-def prune(newest: Checkpoint, keep_last: int, keep_every: int | None) -> list[int]:
+def prune(
+    newest: Checkpoint,
+    keep_last: int,
+    keep_every: int | None,
+    *,
+    boundaries: Sequence[int] | None = None,
+    held: Callable[[int, int], bool] = lambda attempt, step: False,
+) -> list[int]:
     """Remove checkpoints that are older than the newest ones; only the newest attempt may.
 
     Args:
-        newest: just committed by the caller; later steps, which only a damaged checkpoint of an
-            earlier attempt can have, are neither counted nor touched, and nothing is that a
+        newest: just committed by the caller; newer ones, which only a damaged checkpoint of an
+            earlier attempt can be, are neither counted nor touched, and nothing is that a
             newer attempt wrote.
         keep_last: how many steps are kept, `newest` included.
         keep_every: steps divisible by it are kept as well.
+        boundaries: of `overrides.boundaries`, if they are known.
+        held: whether somebody reads the checkpoint of an attempt and step; then it stays.
 
     Returns:
         The steps that were removed.
     """
-    places = [
-        place
-        for place in checkpoints.committed(newest.run)
-        if place.step <= newest.step and place.attempt <= newest.attempt
+    if boundaries is None:
+        boundaries = overrides.boundaries(newest.run)
+    mine = checkpoints.rank(newest, boundaries)
+    found = [
+        entry
+        for entry in checkpoints.entries(newest.run, boundaries)
+        if entry.committed
+        and checkpoints.rank(entry.checkpoint, boundaries) <= mine
+        and entry.checkpoint.attempt <= newest.attempt
     ]
-    steps = sorted({place.step for place in places}, reverse=True)
-    kept = set(steps[:keep_last]) | {s for s in steps if keep_every and s % keep_every == 0}
-    gone = [place for place in places if place.step not in kept]
-    for place in gone:
-        newest.run.store.remove_tree(place.name)
-    return [place.step for place in gone]
+    # A step that two attempts have saved counts once, unless they trained something else.
+    steps = list(dict.fromkeys(_rank(entry, boundaries) for entry in found))
+    kept = set(steps[:keep_last]) | {s for s in steps if keep_every and s[1] % keep_every == 0}
+    old = [entry for entry in found if _rank(entry, boundaries) not in kept]
+    gone = [entry for entry in old if not held(entry.checkpoint.attempt, entry.checkpoint.step)]
+    for entry in gone:
+        _remove(entry)
+    return [entry.checkpoint.step for entry in gone]
 
 
 def sweep(run: Run, number: int) -> list[str]:
@@ -49,53 +66,81 @@ def sweep(run: Run, number: int) -> list[str]:
     """
     earlier = [n for n in checkpoints.attempts(run) if n < number]
     gone = [name for n in earlier for _, name in _unfinished_locally(run, n)]
-    older = [place for place in checkpoints.places(run) if place.attempt < number]
-    gone += [place.name for place in older if not state_files.is_committed(place.uri)]
+    gone += [
+        entry.checkpoint.name
+        for entry in checkpoints.entries(run)
+        if entry.checkpoint.attempt < number and not entry.committed
+    ]
     for name in gone:
         run.store.remove_tree(name)
     return gone
 
 
-def discard(place: Checkpoint) -> None:
+def discard(checkpoint: Checkpoint) -> None:
     """Remove what a save that failed has left behind; a finished checkpoint is not touched."""
-    for step, name in _unfinished_locally(place.run, place.attempt):
-        if step == place.step:
-            place.run.store.remove_tree(name)
-    if place in checkpoints.places(place.run) and not state_files.is_committed(place.uri):
-        place.run.store.remove_tree(place.name)
+    run = checkpoint.run
+    for step, name in _unfinished_locally(run, checkpoint.attempt):
+        if step == checkpoint.step:
+            run.store.remove_tree(name)
+    for entry in checkpoints.entries(run):
+        if entry.checkpoint == checkpoint and not entry.committed:
+            run.store.remove_tree(checkpoint.name)
 
 
-def is_good(place: Checkpoint, digest: str) -> bool:
+def is_good(checkpoint: Checkpoint, digest: str) -> bool:
     """Whether a finished checkpoint lies there whose content has this digest.
 
     Raises:
         OSError: or another error of the file system: nobody knows, for the store does not answer.
     """
-    if place not in checkpoints.places(place.run) or not state_files.is_committed(place.uri):
+    if checkpoint not in checkpoints.committed(checkpoint.run):
         return False
     try:
-        return bool(state_files.verify(place.uri)["digest"] == digest)
-    except state_files.Damaged:
-        checkpoints.require_answers(place)
+        return bool(checkpoints.verify(checkpoint)["digest"] == digest)
+    except (Damaged, checkpoints.Gone):
         return False
 
 
-def set_aside(place: Checkpoint) -> str:
+def quarantine(checkpoint: Checkpoint) -> str:
     """Move a damaged checkpoint out of the way, where it can be inspected.
+
+    Of those moved before, the last ones stay.
 
     Returns:
         Its new name in the store.
     """
-    store = place.run.store
-    name = place.run.damaged(place.attempt, place.step)
+    run, store = checkpoint.run, checkpoint.run.store
+    name = run.damaged(checkpoint.attempt, checkpoint.step)
     store.remove_tree(name)
-    store.move_tree(place.name, name)
+    store.move_tree(checkpoint.name, name)
+    before = [
+        (int(attempt), int(step))
+        for attempt in store.names(run.damaged_dir)
+        for step in store.names(f"{run.damaged_dir}/{attempt}")
+        if attempt.isdigit() and step.isdigit()
+    ]
+    others = sorted(set(before) - {(checkpoint.attempt, checkpoint.step)}, reverse=True)
+    for old in others[KEEP_DAMAGED - 1 :]:
+        store.remove_tree(run.damaged(*old))
     return name
+
+
+def _rank(entry: Entry, boundaries: Sequence[int]) -> tuple[int, int]:
+    return checkpoints.rank(entry.checkpoint, boundaries)[:2]
+
+
+def _remove(entry: Entry) -> None:
+    """Remove a checkpoint; from the first moment on nobody takes what is left for a whole one."""
+    store, name = entry.checkpoint.run.store, entry.checkpoint.name
+    store.remove([f"{name}/{COMPLETE}"])
+    store.remove([f"{name}/{file}" for file in entry.files if file != COMPLETE])
+    if store.is_local:
+        store.remove_tree(name)
 
 
 def _unfinished_locally(run: Run, attempt: int) -> Iterator[tuple[int, str]]:
     """Step and name of every local save that was not renamed into place."""
     folder = f"{run.checkpoints_dir}/{attempt:06d}"
     for name in run.store.names(folder):
-        if found := re.fullmatch(_UNFINISHED_LOCALLY, name):
+        if found := re.fullmatch(rf"(\d+){re.escape(UNFINISHED_LOCALLY)}.*", name):
             yield int(found.group(1)), f"{folder}/{name}"

@@ -2,18 +2,20 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import Any
 
 import jax
 
 from ardm.errors import SaveFailed, Superseded
-from ardm.runs import attempt, checkpoints, retention, state_files
+from ardm.runs import attempt, checkpoints, overrides, retention
 from ardm.runs.config import CheckpointConfig
 from ardm.runs.digest import digest
 from ardm.runs.interval import interval_of
 from ardm.runs.layout import Run
+from ardm.runs.leases import Leases
 from ardm.runs.ledger import Ledger
 from ardm.runs.patience import BACK_OFF, LONGEST_BACK_OFF, Patience, in_background
 from ardm.runs.stalls import Stalls
@@ -38,6 +40,7 @@ class Saver:
         restored: the step that the attempt began with, which need not be saved again.
         clock: monotonic seconds.
         sleep: for so many seconds.
+        about: put into the metadata of every checkpoint, beside what each of them holds.
     """
 
     def __init__(
@@ -49,16 +52,20 @@ class Saver:
         restored: int,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        about: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self._run, self._number, self._config, self._ledger = run, number, config, ledger
-        self._clock, self._sleep = clock, sleep
+        self._about, self._clock, self._sleep = dict(about), clock, sleep
         self._busy: Future[None] | None = None
         self._busy_step = restored
         self._failures = 0
         self._error: str | None = None
         self._left_over: set[int] = set()
+        self._bytes = 0
         self._longest = 0.0
         self._swept = False
+        self._boundaries = overrides.boundaries(run)
+        self._leases = Leases(run, clock)
         self._interval = interval_of(run, number, config, clock)
         self._stalls = Stalls()
         self._began = clock()
@@ -198,19 +205,19 @@ class Saver:
         self._clear_away(but=step)
         host = jax.device_get(state)
         content = digest(host)
-        metadata = {
+        metadata = self._about | {
             "digest": content,
             "step": step,
             "attempt": self._number,
             "time": round(time.time(), 3),
         }
-        place = checkpoints.Checkpoint(self._run, self._number, step)
-        if step in self._left_over and retention.is_good(place, content):
-            # The store committed it and only its answer was lost: to write it again would mean to
-            # remove the newest good checkpoint first.
-            self._left_over.discard(step)
-        else:
-            state_files.save(place.uri, host, metadata)
+        checkpoint = checkpoints.Checkpoint(self._run, self._number, step)
+        again = step in self._left_over
+        # Where the store committed it and only its answer was lost, to write it again would mean to
+        # remove the newest good checkpoint first.
+        if not again or not retention.is_good(checkpoint, content):
+            self._bytes = checkpoints.save(checkpoint, host, metadata, replace=again)
+        self._left_over.discard(step)
         self.saved_step, self.saved_time = max(step, self.saved_step), time.time()
         self._error, self._failures = None, 0
         seconds = self._clock() - begin
@@ -222,10 +229,10 @@ class Saver:
             step=step,
             digest=content,
             seconds=round(seconds, 3),
-            bytes=checkpoints.size(place),
+            bytes=self._bytes,
             interval=round(self._interval.seconds(), 1),
         )
-        self._prune(place)
+        self._prune(checkpoint)
 
     def _clear_away(self, but: int) -> None:
         """Remove what failed saves left behind: on a full disk it stands in the way."""
@@ -238,7 +245,13 @@ class Saver:
             # A claim made since this save began may just be reading what would be removed.
             if attempt.newer(self._run, self._number):
                 return
-            gone = retention.prune(newest, self._config.keep_last, self._config.keep_every)
+            gone = retention.prune(
+                newest,
+                self._config.keep_last,
+                self._config.keep_every,
+                boundaries=self._boundaries,
+                held=self._leases.held,
+            )
             if not self._swept:
                 for name in retention.sweep(self._run, self._number):
                     log.warning("%s was never finished and is removed", name)

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ardm.runs import assignment, attempt, catalogue, checkpoints, outcome, state_files
+from ardm.runs import assignment, attempt, catalogue, checkpoints, outcome
 from ardm.runs.compilation import share_cache
 from ardm.runs.layout import Run
 from ardm.runs.leader import Leader
@@ -71,17 +71,18 @@ def run_attempt(run: Run, spec: JobSpec, place: Place) -> Outcome:
     keep_freed_memory()
     if place.group.rank == 0:
         try:
-            number, about = _claim(run, place, began)
+            number, about = _claim(run, spec, place, began)
         except Exception as error:  # every end of an attempt is an outcome
             return outcome.of_error(error, 0, place.group.size)
         return Leader(run, spec, place, number, about).live()
     return _follow(run, spec, place)
 
 
-def _claim(run: Run, place: Place, began: float) -> tuple[int, dict[str, Any]]:
+def _claim(run: Run, spec: JobSpec, place: Place, began: float) -> tuple[int, dict[str, Any]]:
     """Claim the next attempt, from a store that may fail for a while."""
     about = attempt.about_here(time.time(), place.group.size) | dict(place.about)
     about |= {"began": round(began, 3), "token": uuid.uuid4().hex}
+    about |= {"spec": spec.model_dump(mode="json")}
 
     def claim() -> tuple[int, dict[str, Any]]:
         whole = about | {"submitted": _submitted(run, about)}
@@ -94,7 +95,7 @@ def _claim(run: Run, place: Place, began: float) -> tuple[int, dict[str, Any]]:
 
 def _submitted(run: Run, about: Mapping[str, Any]) -> float | None:
     """When the submission that this attempt belongs to was made."""
-    noted = run.store.read_json(run.submission) or {}
+    noted = run.store.read_record(run.submission) or {}
     same = noted.get("submission_id") == about.get("submission")
     return noted.get("submitted") if same else None
 
@@ -116,7 +117,7 @@ def _follow(run: Run, spec: JobSpec, place: Place) -> Outcome:
             found = init(model, spec.training, spec.seed)
         else:
             chosen = checkpoints.Checkpoint(run, *message["checkpoint"])
-            found, _ = state_files.load(chosen.uri, template(model, spec.training))
+            found, _ = checkpoints.load(chosen, template(model, spec.training))
         step = int(found.step)
         work, state = assigned.ready(), bind(found)
         for done in train(work, state, lambda: _flag(place.notice)):

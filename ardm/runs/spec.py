@@ -34,8 +34,9 @@ class JobSpec(Section):
     scaling: ScalingConfig = ScalingConfig()
 
     def to_yaml(self) -> str:
-        """The spec as a job file, every key written out."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        """The spec as a job file, every key written out; its last line shows that it is whole."""
+        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, explicit_end=True)
+        return text
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:

@@ -1,137 +1,166 @@
-"""A training state as files: written, read and verified. The only file that imports Orbax.
+"""A training state as files of this machine: written, read, verified. The only importer of Orbax.
+
+Every checkpoint is written to a directory of this machine and read from one. Between that directory
+and a bucket it travels through the store like everything else, so a library with a route or with
+credentials of its own can neither fail alone nor take its own failure for damage.
 
 One process writes the complete state, which every worker holds alike; so no barrier among workers
 stands between a notice and a committed checkpoint, and a dead worker cannot hang a save.
 """
 
+import json
 import logging
-import os
+import shutil
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint._src.serialization import tensorstore_utils
 
 from ardm.errors import ArdmError, InputError
+from ardm.runs import arrays
 from ardm.runs.digest import digest
 
-# Orbax tells what it does at INFO and WARNING in many lines per save; our ledger records saves.
+# Orbax reports what it does in many lines per save; our ledger records saves.
 logging.getLogger("absl").setLevel(logging.ERROR)
 
-# TensorStore (0.1.86), which writes the arrays, waits for ever for a server that is silent.
-for _name, _value in {"CONNECT_TIMEOUT": "5", "LOW_SPEED_TIME": "15"}.items():
-    os.environ.setdefault(f"TENSORSTORE_CURL_{_name}_SECONDS", _value)
-os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_LIMIT_BYTES", "1")
+METADATA = "_CHECKPOINT_METADATA"
+"""The file in which Orbax keeps what is committed together with the arrays, as JSON."""
 
-# It also tries 32 times, for a quarter of an hour, before it says that a store is down; the saver
-# has a back-off of its own and a newer state to save. Orbax (0.12.8) lets nobody choose that.
-_RETRIES = {"max_retries": 6, "initial_delay": "500ms", "max_delay": "4s"}
-for _context in (
-    tensorstore_utils._BASE_TS_CONTEXT,
-    tensorstore_utils._DEFAULT_OCDBT_TS_CONTEXT,
-):
-    _context["gcs_request_retries"] = _RETRIES
+COMPLETE = "commit_success.txt"
+"""The file that Orbax writes last; in a bucket, a checkpoint without it is unfinished."""
+
+_DESCRIPTIONS = (METADATA, "_METADATA", COMPLETE)
 
 
 class Damaged(ArdmError):
-    """A checkpoint whose content cannot be read or is not what was written."""
+    """A checkpoint whose bytes were read and are not what was written."""
 
 
-def save(uri: str, state: Any, metadata: dict[str, Any]) -> None:
-    """Write a checkpoint and commit it.
+def write(folder: Path, state: Any, metadata: dict[str, Any], *, few_files: bool) -> int:
+    """Write a checkpoint.
 
     Args:
-        uri: the checkpoint's own directory; what a cut-off save left there is replaced.
+        folder: does not exist yet.
         state: a pytree of host arrays.
         metadata: JSON values committed together with the arrays; `digest` is among them.
+        few_files: for a store in which each file costs a request: five files, for some more work.
+
+    Returns:
+        The bytes of all files.
     """
-    with _checkpointer() as checkpointer:
-        args = ocp.args.PyTreeSave(state)
-        checkpointer.save(uri, args=args, custom_metadata=metadata, force=True)
+    orbax = folder.with_name(f"{folder.name}.orbax") if few_files else folder
+    try:
+        with _checkpointer() as checkpointer:
+            args = ocp.args.PyTreeSave(state)
+            checkpointer.save(orbax, args=args, custom_metadata=metadata, force=True)
+        if few_files:
+            folder.mkdir(parents=True)
+            arrays.repack(orbax, folder)
+            for name in _DESCRIPTIONS:
+                shutil.copyfile(orbax / name, folder / name)
+    finally:
+        if few_files:
+            shutil.rmtree(orbax, ignore_errors=True)
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def load(uri: str, template: Any) -> tuple[Any, dict[str, Any]]:
+def load(folder: Path, template: Any) -> tuple[Any, dict[str, Any]]:
     """Read a checkpoint and verify its digest.
 
     Args:
-        uri: the checkpoint's own directory.
+        folder: of the checkpoint.
         template: a pytree of `jax.ShapeDtypeStruct` like the state.
 
     Returns:
         The state as host arrays, and the metadata.
 
     Raises:
-        Damaged: with the reason.
-        InputError: it is whole, and no such state: another model's, or another version's of ardm.
+        Damaged: its bytes are wrong; with the reason.
+        OSError: its bytes cannot be read, which says nothing about them.
+        InputError: it is whole, but of another model or another version of ardm.
     """
-    found, shapes = _described(uri)
+    found, shapes = _describe(folder)
     if difference := _difference(shapes, template):
-        _restore(uri, shapes, found["digest"])
+        _restore(folder, shapes, found["digest"])
         raise InputError(
-            f"checkpoint {uri} is whole, but not of this model or not of this version of ardm "
+            f"checkpoint {folder} is whole, but not of this model or not of this version of ardm "
             f"({difference}); go on with what wrote it. It was left as it is."
         )
-    return _restore(uri, template, found["digest"]), found
+    return _restore(folder, template, found["digest"]), found
 
 
-def verify(uri: str) -> dict[str, Any]:
+def verify(folder: Path) -> dict[str, Any]:
     """Check the digest of a checkpoint whose shapes are not known; returns its metadata.
 
     Raises:
-        Damaged: with the reason.
+        Damaged: its bytes are wrong; with the reason.
+        OSError: its bytes cannot be read, which says nothing about them.
     """
-    found, shapes = _described(uri)
-    _restore(uri, shapes, found["digest"])
+    found, shapes = _describe(folder)
+    _restore(folder, shapes, found["digest"])
     return found
 
 
-def metadata(uri: str) -> dict[str, Any]:
-    """What was committed together with the arrays, which are not looked at.
+def parse_metadata(data: bytes) -> dict[str, Any]:
+    """What was committed together with the arrays, from the content of the file `METADATA`.
 
     Raises:
-        Damaged: it cannot be read, or holds no digest.
+        Damaged: it is no such file, or holds no digest.
     """
-    return _about(uri)[0]
-
-
-def _about(uri: str) -> tuple[dict[str, Any], Any]:
-    """The metadata, and what Orbax knows of the arrays."""
     try:
-        with _checkpointer() as checkpointer:
-            about = checkpointer.metadata(uri)
-            found = dict(about.custom_metadata or {})
-    except Exception as error:  # damage surfaces as errors of every library below Orbax
-        raise Damaged(f"cannot be read: {_first_line(error)}") from error
-    if "digest" not in found:
+        found = dict(json.loads(data)["custom_metadata"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Damaged(f"its metadata cannot be read: {_first_line(error)}") from error
+    if not isinstance(found.get("digest"), str):
         raise Damaged("carries no digest")
-    return found, about.item_metadata
+    return found
 
 
-def _described(uri: str) -> tuple[dict[str, Any], Any]:
+def _describe(folder: Path) -> tuple[dict[str, Any], Any]:
     """The metadata, and a pytree of the shapes of the arrays."""
-    found, items = _about(uri)
     try:
+        found = parse_metadata((folder / METADATA).read_bytes())
+        with _checkpointer() as checkpointer:
+            items = checkpointer.metadata(folder).item_metadata
         return found, jax.tree.map(_shape, items.tree)
     except Exception as error:  # damage surfaces as errors of every library below Orbax
-        raise Damaged(f"cannot be read: {_first_line(error)}") from error
+        raise _explained(folder, error) from error
 
 
-def _restore(uri: str, like: Any, expected: str) -> Any:
+def _restore(folder: Path, like: Any, expected: str) -> Any:
     """A state whose digest is the expected one."""
     try:
         with _checkpointer() as checkpointer:
-            state = checkpointer.restore(uri, args=_as_numpy(like))
+            state = checkpointer.restore(folder, args=_as_numpy(like))
     except Exception as error:  # damage surfaces as errors of every library below Orbax
-        raise Damaged(f"cannot be read: {_first_line(error)}") from error
+        raise _explained(folder, error) from error
     if (found := digest(state)) != expected:
         raise Damaged(f"digest differs: expected {expected[:12]}, found {found[:12]}")
     return state
 
 
-def is_committed(uri: str) -> bool:
-    """Whether the save of a checkpoint was finished."""
-    return bool(ocp.path.step.is_path_finalized(uri))
+def _explained(folder: Path, error: Exception) -> Exception:
+    """What an error while reading means: damage, if every byte is there to be read.
+
+    Returns:
+        The error to raise.
+
+    Raises:
+        OSError: a file cannot be read.
+        MemoryError: there was too little memory to read it.
+    """
+    if isinstance(error, Damaged):
+        return error
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        raise MemoryError(f"checkpoint {folder} needs more memory: {_first_line(error)}") from error
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as content:
+                while content.read(2**24):
+                    pass
+    return Damaged(f"cannot be read: {_first_line(error)}")
 
 
 def _checkpointer() -> ocp.Checkpointer:

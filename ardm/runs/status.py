@@ -4,12 +4,12 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from ardm.runs import catalogue, checkpoints, goodput, ledger, state_files
+from ardm.errors import Unreadable
+from ardm.runs import catalogue, checkpoints, goodput, ledger, restore
+from ardm.runs.checkpoints import Checkpoint, Unfinished
 from ardm.runs.layout import Run
+from ardm.runs.liveness import STALE, silence
 from ardm.runs.outcome import ENDS_THE_JOB
-
-STALE = 20.0
-"""Seconds of silence after which an attempt that has not ended is taken for dead."""
 
 _OF_OUTCOME = {
     "completed": "completed",
@@ -43,8 +43,11 @@ def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, A
     spec, now = catalogue.read_spec(run), time.time()
     found = goodput.records(run)
     number = found[-1].attempt if found else None
-    progress = (run.store.read_json(run.progress(number)) if number else None) or {}
-    state, reason = _state(found, progress, ray.get("status"), now)
+    progress = (run.store.read_record(run.progress(number)) if number else None) or {}
+    silent = 0.0
+    if found and found[-1].outcome is None:
+        silent = silence(run, found[-1].attempt, found[-1].last_seen, now)
+    state, reason = _state(found, progress, ray.get("status"), silent)
     live = state in ("training", "saving")
     checkpoint, digest, skipped = _checkpoint(run, now, verify=verify)
     return {
@@ -74,7 +77,7 @@ def _end(found: list[goodput.AttemptRecord]) -> float:
 
 
 def _state(
-    found: list[goodput.AttemptRecord], progress: dict[str, Any], job: str | None, now: float
+    found: list[goodput.AttemptRecord], progress: dict[str, Any], job: str | None, silent: float
 ) -> tuple[str, str]:
     """The state of the run and one line on why."""
     running = job in ("PENDING", "RUNNING")
@@ -84,7 +87,6 @@ def _state(
         return "queued", "no attempt has begun"
     last = found[-1]
     if last.outcome is None:
-        silent = now - last.last_seen
         if silent < STALE:
             return progress.get("state", "starting"), ""
         if running:
@@ -102,21 +104,32 @@ def _checkpoint(
     run: Run, now: float, *, verify: bool
 ) -> tuple[dict[str, Any] | None, str | None, list[dict[str, Any]]]:
     skipped: list[dict[str, Any]] = []
-    for place in checkpoints.committed(run):
-        try:
-            metadata = state_files.verify(place.uri) if verify else state_files.metadata(place.uri)
-        except state_files.Damaged as error:
-            skipped.append({"step": place.step, "attempt": place.attempt, "reason": str(error)})
-            continue
-        shown = {
-            "step": place.step,
-            "attempt": place.attempt,
-            "uri": place.uri,
-            "age_s": round(now - metadata["time"], 1),
-            "bytes": checkpoints.size(place),
-        }
-        return shown, metadata["digest"], skipped
-    return None, None, skipped
+
+    def skip(checkpoint: Checkpoint, reason: Exception) -> None:
+        if not isinstance(reason, Unfinished):
+            about = {"step": checkpoint.step, "attempt": checkpoint.attempt, "reason": str(reason)}
+            skipped.append(about)
+
+    def look(checkpoint: Checkpoint) -> tuple[int, dict[str, Any]]:
+        size = sum(run.store.files(checkpoint.name).values())
+        read = checkpoints.verify if verify else checkpoints.metadata
+        return size, checkpoints.guarded(checkpoint, read)
+
+    try:
+        newest = restore.newest_usable(run, look, skip)
+    except Unreadable:
+        newest = None
+    if newest is None:
+        return None, None, skipped
+    checkpoint, size, metadata = newest
+    shown = {
+        "step": checkpoint.step,
+        "attempt": checkpoint.attempt,
+        "uri": checkpoint.uri,
+        "age_s": round(max(now - metadata["time"], 0.0), 1),
+        "bytes": size,
+    }
+    return shown, metadata["digest"], skipped
 
 
 def _attempt(record: goodput.AttemptRecord) -> dict[str, Any]:
@@ -154,7 +167,7 @@ def _metrics(
 
 def _changed(run: Run, found: list[goodput.AttemptRecord]) -> list[str]:
     """What differs between attempts and voids the promise of equal bits."""
-    claims = [run.store.read_json(run.claim(record.attempt)) or {} for record in found]
+    claims = [run.store.read_record(run.claim(record.attempt)) or {} for record in found]
     seen = {
         json_key: {str(c.get(json_key)) for c in claims} for json_key in ("device", "libraries")
     }

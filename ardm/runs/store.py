@@ -4,9 +4,11 @@ fsspec is what Ray, Orbax and TFDS accept for paths, so one URL names the same p
 """
 
 import json
+import logging
 import os
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +18,9 @@ from fsspec.exceptions import FSTimeoutError
 from fsspec.implementations.local import LocalFileSystem
 
 from ardm.errors import StoreUnusable
+from ardm.runs import arrays, durable
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -47,6 +52,7 @@ class Store:
         except (ImportError, ValueError) as error:
             raise StoreUnusable(f"store {uri}: no such kind of store ({error})") from error
         self.root = root.rstrip("/")
+        self._unreadable: set[str] = set()
 
     @property
     def is_local(self) -> bool:
@@ -64,45 +70,74 @@ class Store:
     def create(self, name: str, data: bytes) -> None:
         """Write an object that must not exist yet; of several callers exactly one succeeds.
 
+        Once it is there, a power cut does not lose it.
+
         Raises:
             FileExistsError: somebody else created it.
         """
         if self.is_local:
-            Path(self.path(name)).parent.mkdir(parents=True, exist_ok=True)
-            # Written aside and linked, so that a reader never meets half an object.
-            aside = Path(f"{self.path(name)}.{uuid.uuid4().hex}")
-            try:
-                aside.write_bytes(data)
-                os.link(aside, self.path(name))
-            finally:
-                aside.unlink(missing_ok=True)
+            durable.create(Path(self.path(name)), data, Path(self.root))
         else:
             self._call(self.fs.pipe_file, self.path(name), data, mode="create")
 
-    def write(self, name: str, data: bytes, seconds: float | None = None) -> None:
-        """Write an object whole, replacing what was there; a reader meets the old or the new."""
-        if self.is_local:
-            Path(self.path(name)).parent.mkdir(parents=True, exist_ok=True)
-            aside = Path(f"{self.path(name)}.{uuid.uuid4().hex}")
+    def write(
+        self, name: str, data: bytes, seconds: float | None = None, *, lasting: bool = False
+    ) -> None:
+        """Write an object whole, replacing what was there; a reader meets the old or the new.
+
+        Args:
+            name: of the object.
+            data: its content.
+            seconds: within which a remote store must answer.
+            lasting: whether a power cut must not lose it; a remote store never does.
+        """
+        path = Path(self.path(name))
+        if not self.is_local:
+            self._call(self.fs.pipe_file, self.path(name), data, seconds=seconds)
+        elif lasting:
+            durable.replace(path, data, Path(self.root))
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            aside = Path(f"{path}.{uuid.uuid4().hex}")
             try:
                 aside.write_bytes(data)
-                aside.replace(self.path(name))
+                aside.replace(path)
             finally:
                 aside.unlink(missing_ok=True)
-        else:
-            self._call(self.fs.pipe_file, self.path(name), data, seconds=seconds)
 
     def read(self, name: str) -> bytes | None:
         """The object's bytes, or None where there is none."""
         try:
             return self._call(self.fs.cat_file, self.path(name))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
-    def read_json(self, name: str) -> Any:
-        """The object's JSON value, or None where there is none."""
+    def read_record(self, name: str) -> dict[str, Any] | None:
+        """The JSON object that a file holds.
+
+        A power cut, a full disk or a tool that copies files may leave anything behind. What holds
+        no JSON object is as good as absent, and is reported once.
+
+        Returns:
+            The object; None where there is none.
+        """
         data = self.read(name)
-        return None if data is None else json.loads(data)
+        if data is None:
+            return None
+        try:
+            value = json.loads(data)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, dict):
+            return value
+        self.report_unreadable(name)
+        return None
+
+    def report_unreadable(self, name: str) -> None:
+        """Warn, once, that the content of a file cannot be used."""
+        if name not in self._unreadable:
+            self._unreadable.add(name)
+            log.warning("%s cannot be read and is ignored", self.url(name))
 
     def read_many(self, names: list[str]) -> list[bytes]:
         """The bytes of several objects, fetched at once where the store can."""
@@ -125,6 +160,54 @@ class Store:
         names = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries}
         return sorted(names - {""})
 
+    def exists(self, name: str) -> bool:
+        """Whether a small object is there.
+
+        It is read: of an absent one, the other ways to ask gcsfs (2026.10) make it list a prefix,
+        which costs ten times as much.
+        """
+        return self.read(name) is not None
+
+    def files(self, directory: str) -> dict[str, int]:
+        """Every file below a directory, by its path from there, with its size in bytes."""
+        root = self.path(directory)
+        try:
+            found = self._call(self.fs.find, root, detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return {
+            path.removeprefix(f"{root}/"): int(about.get("size") or 0)
+            for path, about in found.items()
+            if path.startswith(f"{root}/")
+        }
+
+    def age(self, name: str) -> float:
+        """Seconds since an object was written, by the store's own clock.
+
+        The clocks of the machine that wrote it and of this one do not matter: a probe that is
+        written now bears the time of the same clock.
+
+        Raises:
+            OSError: or another error of the file system; nothing may be written here, say.
+        """
+        probe = f"{name}.{uuid.uuid4().hex}"
+        self.write(probe, b"")
+        try:
+            now, then = (self._call(self.fs.modified, self.path(n)) for n in (probe, name))
+        finally:
+            self._call(self.fs.rm, self.path(probe))
+        return float((now - then).total_seconds())
+
+    def remove(self, names: list[str]) -> None:
+        """Remove files; those that are not there do not matter."""
+        paths = [self.path(name) for name in names]
+        if self.is_local:
+            for path in paths:
+                Path(path).unlink(missing_ok=True)
+            return
+        with suppress(FileNotFoundError):
+            self._call(self.fs.rm, paths)
+
     def remove_tree(self, name: str) -> None:
         """Remove a directory and all below it; nothing happens where there is none."""
         try:
@@ -133,8 +216,36 @@ class Store:
             return
 
     def fetch_tree(self, name: str, to: Path) -> None:
-        """Copy a directory and all below it to this machine; `to` must not exist."""
-        self._call(self.fs.get, self.path(name), str(to), recursive=True, seconds=LARGE)
+        """Copy a directory and all below it to this machine; `to` must not exist.
+
+        Raises:
+            FileNotFoundError: there is no such directory.
+        """
+        names = self.files(name)
+        if not names:
+            raise FileNotFoundError(self.url(name))
+        for folder in {(to / file).parent for file in names}:
+            folder.mkdir(parents=True, exist_ok=True)
+        sources = [self.path(f"{name}/{file}") for file in names]
+        self._call(self.fs.get, sources, [str(to / file) for file in names], seconds=LARGE)
+
+    def publish_tree(self, folder: Path, name: str, last: str) -> None:
+        """Put a directory of this machine into the store, where it appears as a whole.
+
+        Args:
+            folder: on this machine, in a local store on the same disk; it is gone afterwards.
+            name: of the directory in the store, which must not exist in a local one.
+            last: the file that a reader takes for the sign that the directory is complete.
+        """
+        if self.is_local:
+            durable.rename_tree(folder, Path(self.path(name)), Path(self.root))
+            return
+        files = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
+        files = [file for file in files if file != last and (folder / file).is_file()]
+        sources = [str(folder / file) for file in files]
+        targets = [self.path(f"{name}/{file}") for file in files]
+        self._call(self.fs.put, sources, targets, seconds=LARGE)
+        self._call(self.fs.pipe_file, self.path(f"{name}/{last}"), (folder / last).read_bytes())
 
     def move_tree(self, name: str, to: str) -> None:
         """Move a directory and all below it."""
@@ -142,21 +253,17 @@ class Store:
             Path(self.path(to)).parent.mkdir(parents=True, exist_ok=True)
         self._call(self.fs.mv, self.path(name), self.path(to), recursive=True, seconds=LARGE)
 
-    def size(self, name: str) -> int:
-        """Bytes of a directory and all below it."""
-        return int(self._call(self.fs.du, self.path(name)))
-
     def read_through(self, name: str) -> None:
         """Read every object below a directory and keep none: whether the store gives them.
 
         Raises:
             OSError: or another error of the file system; the store does not answer.
         """
-        for path in self._call(self.fs.find, self.path(name)):
-            self._call(self.fs.cat_file, path, seconds=LARGE)
+        for file in self.files(name):
+            self._call(self.fs.cat_file, self.path(f"{name}/{file}"), seconds=LARGE)
 
     def check(self) -> None:
-        """Write, read and remove a small object.
+        """Write, read and remove a small object, and an array as a checkpoint holds them.
 
         Raises:
             StoreUnusable: with the reason and what to do.
@@ -164,7 +271,11 @@ class Store:
         probe = f".probe-{uuid.uuid4().hex}"
         try:
             self.write(probe, b"ardm", AT_THE_DOOR)
+            if (found := self.read(probe)) != b"ardm":
+                raise OSError(f"4 bytes were written and {found!r} was read back")
             self._call(self.fs.rm, self.path(probe), seconds=AT_THE_DOOR)
+            if self.is_local:
+                arrays.check(Path(self.path(f"{probe}.arrays")))
         except FileNotFoundError as error:
             raise StoreUnusable(
                 f"store {self.uri}: not found ({error}). Create the bucket, or name another "

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from ardm.data.config import describe
 from ardm.errors import NotFound
 from ardm.model.build import Model, Params, build
-from ardm.runs import catalogue, checkpoints, state_files
+from ardm.runs import catalogue, restore, state_files
+from ardm.runs.checkpoints import Checkpoint
 from ardm.runs.layout import Run
 from ardm.runs.pull import NOTE
 from ardm.runs.spec import JobSpec
@@ -65,10 +66,10 @@ def open_subject(target: str, store: Store, warn: Callable[[str], None]) -> Subj
     spec = catalogue.read_spec(run)
     model = build(spec.model, *describe(spec.data))
 
-    def skipped(place: checkpoints.Checkpoint, reason: state_files.Damaged) -> None:
-        warn(f"checkpoint of step {place.step} is passed over: {reason}")
+    def skipped(checkpoint: Checkpoint, reason: Exception) -> None:
+        warn(f"checkpoint of step {checkpoint.step} is passed over: {reason}")
 
-    found = checkpoints.newest_verified(run, template(model, spec.training), skipped)
+    found = restore.newest_verified(run, template(model, spec.training), skipped)
     if found is None:
         raise NotFound(f"run {run.name} has no checkpoint that can be used yet")
     place, state, metadata = found
@@ -86,14 +87,14 @@ def open_subject(target: str, store: Store, warn: Callable[[str], None]) -> Subj
 
 
 def _pulled(folder: Path) -> Subject:
-    note = json.loads((folder / NOTE).read_text())
-    spec = load_spec(folder / "job.yaml")
-    model = build(spec.model, tuple(note["shape"]), note["classes"])
-    like = template(model, spec.training)
     try:
-        state, metadata = state_files.load(str(folder.resolve() / "checkpoint"), like)
-    except state_files.Damaged as error:
-        raise NotFound(f"the checkpoint in {folder} {error}; pull it again") from error
+        note = json.loads((folder / NOTE).read_text())
+        spec = load_spec(folder / "job.yaml")
+        model = build(spec.model, tuple(note["shape"]), note["classes"])
+        like = template(model, spec.training)
+        state, metadata = state_files.load(folder.resolve() / "checkpoint", like)
+    except (state_files.Damaged, OSError, ValueError, KeyError, TypeError) as error:
+        raise NotFound(f"the checkpoint in {folder}: {error}; pull it again") from error
     return Subject(
         note["run"],
         spec,

@@ -82,7 +82,7 @@ def saved(run: Run, attempt: int) -> bool:
 
 def claim(run: Run, attempt: int) -> dict[str, Any]:
     """What an attempt wrote when it claimed the run; empty before."""
-    return run.store.read_json(run.claim(attempt)) or {}
+    return run.store.read_record(run.claim(attempt)) or {}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ardm.runs import catalogue, checkpoints, ledger, state_files
+from ardm.runs import catalogue, checkpoints, ledger
 from ardm.runs.digest import digest
 from ardm.runs.layout import Run
 from ardm.runs.spec import JobSpec, parse
@@ -65,7 +65,7 @@ def save(run: Run, attempt: int, step: int) -> checkpoints.Checkpoint:
     state = small_state(step)
     place = checkpoints.Checkpoint(run, attempt, step)
     about = {"digest": digest(state), "step": step, "attempt": attempt, "time": 1000.0 + step}
-    state_files.save(place.uri, state, about)
+    checkpoints.save(place, state, about)
     return place
 
 
@@ -94,7 +94,7 @@ def events(run: Run, attempt: int, kind: str | None = None) -> list[ledger.Event
 def newest_digest(run: Run) -> tuple[int, str]:
     """Step and digest of the newest checkpoint, whose content is verified."""
     place = checkpoints.committed(run)[0]
-    return place.step, state_files.verify(place.uri)["digest"]
+    return place.step, checkpoints.verify(place)["digest"]
 
 
 class Acting(Alone):

@@ -13,7 +13,7 @@ def test_attempts_are_numbered_and_the_newest_holds_the_run(run):
     assert run.attempts() == [1, 2, 3]
     assert attempt.newer(run, 1) == 3
     assert attempt.newer(run, 3) is None
-    assert run.store.read_json(run.claim(2)) == {"n": 2}
+    assert run.store.read_record(run.claim(2)) == {"n": 2}
 
 
 def test_claims_made_at_the_same_instant_get_numbers_of_their_own(run):
@@ -28,7 +28,7 @@ def test_claims_made_at_the_same_instant_get_numbers_of_their_own(run):
         numbers = list(threads.map(claim, range(6)))
     assert sorted(numbers) == [1, 2, 3, 4, 5, 6]
     for who, number in enumerate(numbers):
-        assert run.store.read_json(run.claim(number)) == {"who": who}
+        assert run.store.read_record(run.claim(number)) == {"who": who}
 
 
 def test_a_claim_tells_where_and_with_which_versions():

@@ -6,8 +6,8 @@ import orbax.checkpoint as ocp
 import pytest
 
 from ardm.errors import InputError
-from ardm.runs import checkpoints, state_files
-from ardm.runs.checkpoints import Checkpoint, Damaged
+from ardm.runs import checkpoints, restore
+from ardm.runs.checkpoints import Checkpoint, Damaged, Gone
 from ardm.runs.digest import digest
 from tests.runs.setting import cut_off, files_of, like, save, small_state
 
@@ -15,7 +15,7 @@ from tests.runs.setting import cut_off, files_of, like, save, small_state
 def newest(run):
     """Step and state of the newest sound checkpoint; (step, reason) of what was passed over."""
     passed = []
-    found = checkpoints.newest_verified(
+    found = restore.newest_verified(
         run, like(small_state(0)), lambda place, error: passed.append((place.step, str(error)))
     )
     return (found[0].step, found[1], passed) if found else (None, None, passed)
@@ -28,19 +28,19 @@ def assert_same(one, other):
 
 def test_a_state_comes_back_bit_by_bit_with_its_types(run):
     place = save(run, 1, 4)
-    state, metadata = state_files.load(place.uri, like(small_state(0)))
+    state, metadata = checkpoints.load(place, like(small_state(0)))
     assert_same(state, small_state(4))
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(state))
     assert metadata == {
         "digest": digest(small_state(4)), "step": 4, "attempt": 1, "time": 1004.0,
     }  # fmt: skip
-    assert state_files.metadata(place.uri) == metadata
-    assert checkpoints.size(place) == sum(map(len, files_of(place).values()))
+    assert checkpoints.metadata(place) == metadata
+    assert checkpoints.entries(run)[0].bytes == sum(map(len, files_of(place).values()))
 
 
 def test_the_digest_can_be_checked_without_knowing_the_state(run):
     place = save(run, 1, 4)
-    assert state_files.verify(place.uri)["digest"] == digest(small_state(4))
+    assert checkpoints.verify(place)["digest"] == digest(small_state(4))
 
 
 def test_the_newest_is_the_largest_step_over_all_attempts(run):
@@ -58,7 +58,7 @@ def test_the_newest_is_the_largest_step_over_all_attempts(run):
 def test_a_second_save_of_a_step_replaces_the_first(run):
     save(run, 1, 4)
     place = save(run, 1, 4)
-    assert state_files.verify(place.uri)["digest"] == digest(small_state(4))
+    assert checkpoints.verify(place)["digest"] == digest(small_state(4))
 
 
 # Orbax (0.12.8) leaves an event loop behind where a restore fails.
@@ -104,7 +104,7 @@ def test_damage_to_the_arrays_is_found_without_knowing_the_state(run):
     name, data = max(files_of(place).items(), key=lambda item: len(item[1]))
     run.store.fs.pipe_file(run.store.path(name), data[: len(data) // 2] + b"\0" * (len(data) // 2))
     with pytest.raises(Damaged):
-        state_files.verify(place.uri)
+        checkpoints.verify(place)
 
 
 def test_a_checkpoint_of_another_model_is_refused_and_not_taken_for_damage(run):
@@ -113,8 +113,8 @@ def test_a_checkpoint_of_another_model_is_refused_and_not_taken_for_damage(run):
     other.params["net"]["kernel"] = jax.ShapeDtypeStruct((3, 5), np.float32)
     where = r"whole, but not of this model.*kernel.*expected float32\[3, 5\], found float32\[3, 4\]"
     with pytest.raises(InputError, match=where):
-        checkpoints.newest_verified(run, other, lambda *skipped: None)
-    assert state_files.verify(place.uri)["step"] == 2
+        restore.newest_verified(run, other, lambda *skipped: None)
+    assert checkpoints.verify(place)["step"] == 2
 
 
 # Orbax (0.12.8) leaves an event loop behind where a restore fails.
@@ -123,31 +123,32 @@ def test_a_checkpoint_of_another_version_is_refused_and_not_taken_for_damage(run
     """As those are that hold the parameters as a tree, where they are a vector now."""
     state = small_state(4)._replace(params=np.zeros(3, np.float32))
     place = Checkpoint(run, 1, 4)
-    state_files.save(place.uri, state, {"digest": digest(state), "step": 4})
+    checkpoints.save(place, state, {"digest": digest(state), "step": 4})
     with pytest.raises(InputError, match="not of this version"):
         newest(run)
-    assert state_files.verify(place.uri)["step"] == 4
+    assert checkpoints.verify(place)["step"] == 4
 
 
 def test_a_digest_that_belongs_to_other_arrays_is_damage(run):
     place = Checkpoint(run, 1, 2)
-    state_files.save(place.uri, small_state(2), {"digest": digest(small_state(3)), "step": 2})
+    checkpoints.save(place, small_state(2), {"digest": digest(small_state(3)), "step": 2})
     with pytest.raises(Damaged, match="digest differs"):
-        state_files.load(place.uri, like(small_state(0)))
+        checkpoints.load(place, like(small_state(0)))
     with pytest.raises(Damaged, match="digest differs"):
-        state_files.verify(place.uri)
+        checkpoints.verify(place)
 
 
 def test_a_checkpoint_without_a_digest_is_damage(run):
     place = Checkpoint(run, 1, 2)
-    state_files.save(place.uri, small_state(2), {"step": 2})
+    checkpoints.save(place, small_state(2), {"step": 2})
     with pytest.raises(Damaged, match="no digest"):
-        state_files.load(place.uri, like(small_state(0)))
+        checkpoints.load(place, like(small_state(0)))
 
 
-def test_nothing_at_all_is_damage(run):
-    with pytest.raises(Damaged):
-        state_files.load(Checkpoint(run, 1, 2).uri, like(small_state(0)))
+def test_nothing_at_all_is_no_damage(run):
+    """It was pruned, or never there."""
+    with pytest.raises(Gone):
+        checkpoints.load(Checkpoint(run, 1, 2), like(small_state(0)))
 
 
 def test_an_unfinished_save_is_passed_over(run):
@@ -177,5 +178,5 @@ def test_leaves_that_are_views_of_one_array_are_saved_each(run):
     shared = np.arange(4.0, dtype=np.float32)
     place = Checkpoint(run, 1, 1)
     state = {"params": shared, "ema": shared}
-    state_files.save(place.uri, state, {"digest": digest(state)})
-    assert state_files.verify(place.uri)["digest"] == digest(state)
+    checkpoints.save(place, state, {"digest": digest(state)})
+    assert checkpoints.verify(place)["digest"] == digest(state)

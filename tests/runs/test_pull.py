@@ -24,7 +24,7 @@ def test_the_newest_checkpoint_is_taken_away_with_all_that_is_needed_to_use_it(r
     told = pull(run, to)
     expected = digest(small_state(6))
     assert told == {"run": "tiny-1", "step": 6, "digest": expected, "to": str(to), "skipped": []}
-    assert state_files.verify(str(to / "checkpoint"))["digest"] == expected
+    assert state_files.verify(to / "checkpoint")["digest"] == expected
     assert load(to / "job.yaml") == tiny_spec()
     note = json.loads((to / "pulled.json").read_text())
     assert (note["step"], note["attempt"], note["digest"]) == (6, 2, expected)
@@ -49,7 +49,7 @@ def test_a_later_pull_replaces_an_earlier_one(local_run, tmp_path):
     pull(local_run, tmp_path / "here")
     save(local_run, 1, 6)
     assert pull(local_run, tmp_path / "here")["step"] == 6
-    assert state_files.verify(str(tmp_path / "here" / "checkpoint"))["step"] == 6
+    assert state_files.verify(tmp_path / "here" / "checkpoint")["step"] == 6
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -59,7 +59,7 @@ def test_a_pull_that_fails_leaves_the_earlier_one(local_run, tmp_path):
     rot(place)
     with pytest.raises(NotFound, match=r"no checkpoint that can be used yet \(step 4: "):
         pull(local_run, tmp_path / "here")
-    assert state_files.verify(str(tmp_path / "here" / "checkpoint"))["step"] == 4
+    assert state_files.verify(tmp_path / "here" / "checkpoint")["step"] == 4
 
 
 def test_a_directory_of_somebody_else_is_refused_and_not_touched(local_run, tmp_path):

@@ -40,7 +40,7 @@ def test_each_beat_sends_the_ledger_and_where_the_attempt_is(run, recording):
     voice, ledger, number = recording
     ledger.add("started", step=0)
     voice.start()
-    progress = soon(lambda: run.store.read_json(run.progress(number)))
+    progress = soon(lambda: run.store.read_record(run.progress(number)))
     assert (progress["step"], progress["state"]) == (3, "training")
     assert time.time() - progress["time"] < 20
     assert [e["event"] for e in events(run, number)] == ["started"]
@@ -146,7 +146,7 @@ def test_what_can_be_written_is_written_whatever_the_rest_meets(local_run):
     blocked = in_the_way(local_run, "events")
     voice.close(Patience(0.2))
     blocked.unlink()
-    assert local_run.store.read_json(local_run.progress(number))["step"] == 5
+    assert local_run.store.read_record(local_run.progress(number))["step"] == 5
     assert local_run.store.read(local_run.file("logs", f"{number:06d}.log"))
 
 

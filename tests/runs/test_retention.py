@@ -1,4 +1,4 @@
-from ardm.runs import checkpoints, retention
+from ardm.runs import checkpoints, restore, retention
 from ardm.runs.digest import digest
 from tests.runs.setting import cut_off, files_of, like, save, small_state
 
@@ -36,21 +36,21 @@ def test_a_damaged_newer_checkpoint_of_an_older_attempt_never_costs_a_good_one(r
     retention.prune(mine, keep_last=1, keep_every=None)
     assert (5, 2) in steps(run)
     assert (8, 1) in steps(run)
-    found = checkpoints.newest_verified(run, like(small_state(0)), lambda place, error: None)
+    found = restore.newest_verified(run, like(small_state(0)), lambda place, error: None)
     assert found[0] == mine
 
 
-def test_what_is_set_aside_is_kept_and_no_longer_found(run):
+def test_what_is_quarantined_is_kept_and_no_longer_found(run):
     place = save(run, 1, 2)
     before = {name.removeprefix(place.name): data for name, data in files_of(place).items()}
-    moved = retention.set_aside(place)
+    moved = retention.quarantine(place)
     assert moved == run.damaged(1, 2)
     assert steps(run) == []
     root = run.store.path(moved)
     found = run.store.fs.find(root)
     assert {path.removeprefix(root): run.store.fs.cat_file(path) for path in found} == before
     save(run, 1, 2)
-    assert retention.set_aside(place) == moved
+    assert retention.quarantine(place) == moved
 
 
 def test_unfinished_saves_of_attempts_before_are_swept_up_and_nothing_else(run):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ardm.errors import SaveFailed
-from ardm.runs import attempt, checkpoints, state_files
+from ardm.runs import attempt, checkpoints
 from ardm.runs import saver as saver_module
 from ardm.runs.config import CheckpointConfig
 from ardm.runs.ledger import Ledger
@@ -104,16 +104,16 @@ class Hanging:
 
     def __init__(self, monkeypatch) -> None:
         self.over, self.steps = threading.Event(), []
-        save = state_files.save
+        save = checkpoints.save
 
-        def hang(uri, state, metadata):
+        def hang(checkpoint, state, metadata, **options):
             if not self.over.is_set() and (not self.only or metadata["step"] in self.only):
                 self.steps.append(metadata["step"])
                 self.over.wait(60)
-            save(uri, state, metadata)
+            return save(checkpoint, state, metadata, **options)
 
         self.only: set[int] = set()
-        monkeypatch.setattr(state_files, "save", hang)
+        monkeypatch.setattr(checkpoints, "save", hang)
 
 
 @pytest.fixture
@@ -171,14 +171,14 @@ def test_a_last_save_that_hangs_fails_in_time_and_a_notice_leaves_less(local_run
 
 def test_a_save_that_was_committed_though_it_seemed_to_fail_is_not_written_again(run, monkeypatch):
     """To write it again is to remove the newest good checkpoint first."""
-    scene, save, calls = Scene(run), state_files.save, []
+    scene, save, calls = Scene(run), checkpoints.save, []
 
-    def answer_lost(*args):
+    def answer_lost(*args, **options):
         calls.append(args)
-        save(*args)
+        save(*args, **options)
         raise ConnectionResetError("reset")
 
-    monkeypatch.setattr(state_files, "save", answer_lost)
+    monkeypatch.setattr(checkpoints, "save", answer_lost)
     scene.saver.finish(3, small_state(3), scene.patience(60.0))
     assert len(calls) == 1
     assert scene.steps() == [3]
@@ -186,19 +186,19 @@ def test_a_save_that_was_committed_though_it_seemed_to_fail_is_not_written_again
 
 
 def test_what_failed_saves_leave_behind_is_removed_before_the_next_one(run, monkeypatch):
-    scene, save = Scene(run), state_files.save
+    scene, save = Scene(run), checkpoints.save
     assert scene.offer(1, after=10.0)
 
-    def break_off(uri, state, metadata):
-        name = uri.removeprefix(f"{run.store.uri}/")
-        run.store.write(f"{name}{'.orbax-checkpoint-tmp' if run.store.is_local else ''}/d/x", b"x")
+    def break_off(checkpoint, state, metadata, **options):
+        ending = ".orbax-checkpoint-tmp" if run.store.is_local else ""
+        run.store.write(f"{checkpoint.name}{ending}/d/x", b"x")
         raise OSError("disk full")
 
-    monkeypatch.setattr(state_files, "save", break_off)
+    monkeypatch.setattr(checkpoints, "save", break_off)
     assert not scene.offer(2, after=10.0)
     folder = f"{run.checkpoints_dir}/{scene.number:06d}"
     assert len(run.store.names(folder)) == 2
-    monkeypatch.setattr(state_files, "save", save)
+    monkeypatch.setattr(checkpoints, "save", save)
     assert scene.offer(3, after=10.0)
     assert run.store.names(folder) == ["1", "3"]
 
@@ -207,11 +207,11 @@ def test_a_save_that_hangs_does_not_hold_the_process(tmp_path):
     """The threads of an executor would be waited for at the end of the interpreter."""
     program = """
 import sys, threading
-from ardm.runs import state_files
+from ardm.runs import checkpoints
 from ardm.runs.patience import Patience
 from tests.runs import test_saver_failures
 from tests.runs.setting import opened, small_state
-state_files.save = lambda *_: threading.Event().wait()
+checkpoints.save = lambda *_, **__: threading.Event().wait()
 saver = test_saver_failures.in_real_time(opened(sys.argv[1]))
 saver.offer(1, small_state(1))
 print("hangs", saver.saving)

@@ -57,9 +57,9 @@ def test_a_run_is_completed_saved_evaluated_and_recorded(run, finished):
     assert events(run, 1, "ended")[0]["outcome"] == "completed"
     found = events(run, 1, "evaluated")[0]
     assert (found["step"], found["images"]) == (STEPS, 16)
-    claim = run.store.read_json(run.claim(1))
+    claim = run.store.read_record(run.claim(1))
     assert (claim["by"], claim["workers"]) == ("test", 1)
-    assert run.store.read_json(run.progress(1))["state"] == "completed"
+    assert run.store.read_record(run.progress(1))["state"] == "completed"
     assert {"loss.png", "loss-per-t.png"} <= set(run.store.names(f"{run.name}/plots"))
     assert len(checkpoints.committed(run)) <= tiny_spec().checkpoint.keep_last
 
@@ -140,11 +140,13 @@ def test_a_programming_error_is_a_failure_with_its_trace(local_run, finished):
     assert_completes_as_if_nothing_had_been(local_run, finished)
 
 
-def test_data_that_cannot_be_used_end_the_job(local_run):
+def test_data_that_cannot_be_used_end_the_job(tmp_path):
+    spec = tiny_spec("data.source=tfds")
+    local_run = opened(str(tmp_path / "runs"), spec=spec)
     damaged = Path(local_run.store.uri, "_shared", "data", "binarized_mnist.tfds.xz")
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(b"not a data set")
-    ended = go(local_run, spec=tiny_spec("data.source=tfds"))
+    ended = go(local_run, spec=spec)
     assert (ended.kind, ended.step) == ("bad_input", 0)
     assert "binarized_mnist" in ended.reason
     assert ended.kind in ENDS_THE_JOB

@@ -1,3 +1,4 @@
+import os
 import time
 
 import pytest
@@ -27,6 +28,7 @@ def lived(run, ago=0.0, state="training", step=5, ended=None, **claim):
     book.flush()
     progress = f'{{"state": "{state}", "step": {step}, "time": {then}, "eta_s": 9.0}}'
     run.store.write(run.progress(number), progress.encode())
+    os.utime(run.store.path(run.progress(number)), (then, then))
 
 
 def test_a_finished_run_is_told_with_every_field_that_scripts_rely_on(finished):
@@ -55,6 +57,18 @@ def test_a_finished_run_is_told_with_every_field_that_scripts_rely_on(finished):
     assert found["steps_per_s"] is None
     assert found["eta_s"] is None
     assert found["skipped"] == []
+
+
+@pytest.mark.parametrize("ahead", [-40.0, 40.0])
+def test_the_clocks_of_the_writer_and_the_viewer_do_not_matter(local_run, ahead, monkeypatch):
+    lived(local_run)
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + ahead)
+    found = status(local_run, NO_RAY)
+    assert (found["state"], found["reason"]) == ("training", "")
+    path = local_run.store.path(local_run.progress(1))
+    os.utime(path, (clock() - STALE - 5, clock() - STALE - 5))
+    assert status(local_run, NO_RAY)["state"] == "stopped"
 
 
 @pytest.mark.parametrize(

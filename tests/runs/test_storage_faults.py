@@ -20,7 +20,7 @@ from ardm.chaos import emulator as gcs_emulator
 from ardm.chaos import storage_faults
 from ardm.chaos.storage_faults import Fault
 from ardm.cli.main import app
-from ardm.runs import checkpoints, outcome, recorder, saver, session, state_files
+from ardm.runs import catalogue, checkpoints, outcome, recorder, restore, saver, session
 from ardm.runs import store as store_module
 from ardm.runs.digest import digest
 from ardm.runs.layout import Run
@@ -29,6 +29,7 @@ from ardm.runs.session import run_attempt
 from ardm.runs.store import Store
 from tests.runs.setting import (
     JOB,
+    NOW,
     Acting,
     events,
     like,
@@ -127,7 +128,9 @@ def assert_as_undisturbed(run, finished, ended) -> None:
 
 
 def test_training_and_restoring_go_on_through_faults_of_many_requests(stormy, proxy, finished):
-    """A save takes some 70 requests one after the other; each failed one costs a second or two."""
+    """A save takes some requests one after the other; each failed one costs a second or two."""
+    seldom = "checkpoint.interval=1000", "checkpoint.keep_every=12"
+    catalogue.open_run(stormy, tiny_spec(*seldom), NOW, override=True)
     kinds, over = ["429", "500", "503", "slow", "cut", "lost", "body"], threading.Event()
     before = Counter(proxy.counts)
 
@@ -140,7 +143,6 @@ def test_training_and_restoring_go_on_through_faults_of_many_requests(stormy, pr
     turning = threading.Thread(target=turn)
     turning.start()
     try:
-        seldom = "checkpoint.interval=1000", "checkpoint.keep_every=12"
         once, again = go(stormy, at_ease, *seldom), go(stormy, at_ease, *seldom)
     finally:
         over.set()
@@ -231,13 +233,15 @@ def test_a_store_that_does_not_answer_is_never_taken_for_a_damaged_checkpoint(
 ):
     """Else a good checkpoint would be moved aside, and the steps since the one before be lost."""
     place = save(stormy, 1, 4)
-    monkeypatch.setitem(state_files._RETRIES, "max_retries", 1)
     monkeypatch.setattr(store_module, "LARGE", 1.0)
     passed = []
 
     def newest():
-        return checkpoints.newest_verified(
-            stormy, like(small_state(0)), lambda *skipped: passed.append(skipped)
+        return restore.newest_verified(
+            stormy,
+            like(small_state(0)),
+            lambda *skipped: passed.append(skipped),
+            fall_back=False,
         )
 
     proxy.inject(Fault("503", under="manifest.ocdbt"))

@@ -18,10 +18,10 @@ def test_what_is_written_is_read(store):
     assert store.read("a/b.json") is None
     store.write("a/b.json", b'{"x": 1}')
     assert store.read("a/b.json") == b'{"x": 1}'
-    assert store.read_json("a/b.json") == {"x": 1}
-    store.write("a/b.json", b"2")
-    assert store.read_json("a/b.json") == 2
-    assert store.read_json("a/none.json") is None
+    assert store.read_record("a/b.json") == {"x": 1}
+    store.write("a/b.json", b'{"x": 2}', lasting=True)
+    assert store.read_record("a/b.json") == {"x": 2}
+    assert store.read_record("a/none.json") is None
     store.write("a/empty", b"")
     assert store.read("a/empty") == b""
 
