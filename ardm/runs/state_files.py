@@ -10,6 +10,7 @@ stands between a notice and a committed checkpoint, and a dead worker cannot han
 
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -155,9 +156,9 @@ def _explained(folder: Path, error: Exception) -> Exception:
         return error
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         raise MemoryError(f"checkpoint {folder} needs more memory: {_first_line(error)}") from error
-    for file in folder.rglob("*"):
-        if file.is_file():
-            with file.open("rb") as content:
+    for directory, _, names in os.walk(folder):
+        for name in names:
+            with Path(directory, name).open("rb") as content:
                 while content.read(2**24):
                     pass
     return Damaged(f"cannot be read: {_first_line(error)}")

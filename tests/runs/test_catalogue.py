@@ -1,12 +1,14 @@
+import json
 from datetime import timedelta
 
 import pytest
 
-from ardm.errors import NotFound, SpecConflict
-from ardm.runs import catalogue
+from ardm.errors import InputError, NotFound, SpecConflict
+from ardm.runs import catalogue, checkpoints
+from ardm.runs.digest import digest
 from ardm.runs.layout import Run
 from ardm.runs.store import Store
-from tests.runs.setting import NOW, opened, tiny_spec
+from tests.runs.setting import NOW, opened, small_state, tiny_spec
 
 
 def test_a_new_run_freezes_its_spec_and_an_equal_one_goes_on(store_uri, spec):
@@ -80,3 +82,57 @@ def test_what_is_no_run_is_passed_over(run):
 
 def test_a_new_name_holds_the_job_and_the_time():
     assert catalogue.new_name("tiny", NOW) == "tiny-20261124-091500"
+
+
+def test_a_spec_that_is_lost_or_torn_is_taken_from_a_claim(run):
+    spec = tiny_spec("training.learning_rate=0.02")
+    catalogue.open_run(run, spec, NOW, override=True)
+    whole = run.store.read(run.job_file)
+    run.store.create(run.claim(1), json.dumps({"spec": spec.model_dump(mode="json")}).encode())
+    run.store.create(run.claim(2), b"")
+    # Cut anywhere, even where what is left is valid YAML.
+    for data in (b"", b"\0" * 100, *(whole[:size] for size in range(60, len(whole), 97))):
+        run.store.write(run.job_file, data)
+        assert catalogue.read_spec(run) == spec
+    with pytest.raises(SpecConflict):
+        catalogue.open_run(run, tiny_spec(), NOW)
+    assert not catalogue.open_run(run, spec, NOW)
+    assert run.store.read(run.job_file).endswith(whole.split(b"\n", 1)[1])
+    run.store.remove([run.job_file])
+    assert catalogue.read_spec(run) == spec
+    assert not catalogue.open_run(run, spec, NOW)
+    assert run.store.read(run.job_file) is not None
+
+
+def test_a_spec_that_is_torn_is_taken_from_a_checkpoint_where_no_claim_has_it(run):
+    state = small_state(2)
+    about = {"digest": digest(state), "time": 1.0, "spec": tiny_spec().model_dump(mode="json")}
+    checkpoints.save(checkpoints.Checkpoint(run, 1, 2), state, about)
+    run.store.write(run.job_file, b"job: ti")
+    assert catalogue.read_spec(run) == tiny_spec()
+
+
+def test_a_torn_spec_without_a_copy_is_written_anew_by_the_next_training(run):
+    run.store.write(run.job_file, b"job: [")
+    with pytest.raises(InputError, match="no attempt has left a copy"):
+        catalogue.read_spec(run)
+    assert not catalogue.open_run(run, tiny_spec(), NOW)
+    assert catalogue.read_spec(run) == tiny_spec()
+
+
+def test_a_job_file_of_an_earlier_version_is_still_read(run):
+    text = run.store.read(run.job_file).removesuffix(b"...\n")
+    run.store.write(run.job_file, text)
+    assert catalogue.read_spec(run) == tiny_spec()
+
+
+def test_a_run_whose_files_are_torn_is_listed_and_hides_no_other(run):
+    other = Run(run.store, "other")
+    catalogue.open_run(other, tiny_spec(), NOW)
+    claim = {"time": NOW.timestamp() + 60, "spec": {"job": "tiny"}}
+    run.store.create(run.claim(1), json.dumps(claim).encode())
+    run.store.write(run.job_file, b"\xff\xfe")
+    found = [(entry.run.name, entry.job) for entry in catalogue.entries(run.store)]
+    assert found == [("other", "tiny"), ("tiny-1", "tiny")]
+    run.store.write(run.claim(1), b"")
+    assert [entry.run.name for entry in catalogue.entries(run.store)] == ["tiny-1", "other"]
