@@ -2,6 +2,7 @@
 
 import logging
 import signal
+from functools import partial
 from types import FrameType
 from typing import Annotated
 
@@ -43,9 +44,11 @@ def node_agent(
         notices.put(signal.Signals(signum).name)
 
     signal.signal(signal.SIGTERM, take)
+    # The end of the session that started the agent is not the end of the machine.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logging.info("watching over Ray node %s of %s", node.node_id, node.address)
     agent.watch(notices)
-    agent.serve(notices, lambda message: raylet.drain(node, message, deadline), node.alive)
+    agent.serve(notices, partial(raylet.drain, node), node.alive, deadline)
 
 
 COMMANDS = (node_agent,)

@@ -6,6 +6,7 @@ crash to it. The agent runs beside `ray start` on every node and ends when that 
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 
@@ -15,6 +16,12 @@ log = logging.getLogger(__name__)
 
 BEAT = 1.0
 """Seconds between two looks at whether the node still runs."""
+
+DEADLINE, LEAST = 25.0, 1.0
+"""Seconds from a notice to the end of the machine, and the fewest that Ray is given."""
+
+BACK_OFF, LONGEST = 0.25, 2.0
+"""Seconds before a failed drain is asked for again; doubled each time, up to the longest."""
 
 Notices = SimpleQueue[str]
 """May be put to from a signal handler, unlike `queue.Queue`, whose lock could be held."""
@@ -41,23 +48,26 @@ def watch(
 
 def serve(
     notices: Notices,
-    drain: Callable[[str], None],
+    drain: Callable[[str, float], None],
     alive: Callable[[], bool],
+    deadline: float = DEADLINE,
     beat: float = BEAT,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> str | None:
-    """Wait for the first notice and drain the node, once.
+    """Wait for the first notice and have the node drained, which is asked for until it is accepted.
 
     Args:
         notices: from the metadata server and from signals.
-        drain: has Ray drain the node, with a message.
+        drain: has Ray drain the node, with a message and the seconds that are left.
         alive: whether the node still runs.
-        beat: seconds between two looks at it.
+        deadline: seconds from a notice to the end of the machine.
+        beat: seconds between two looks at the node.
+        clock: monotonic seconds.
+        sleep: of seconds.
 
     Returns:
-        The notice; None if the node ended without one.
-
-    Raises:
-        JobFailed: Ray cannot be reached or refuses.
+        The notice; None if the node ended before it was drained.
     """
     while alive():
         try:
@@ -65,8 +75,16 @@ def serve(
         except Empty:
             continue
         log.info("notice: %s; draining this node", notice)
-        drain(f"ardm node-agent: {notice}")
-        log.info("Ray drains this node")
-        return notice
+        end, pause = clock() + deadline, BACK_OFF
+        while alive():
+            try:
+                drain(f"ardm node-agent: {notice}", max(end - clock(), LEAST))
+            except Exception as error:  # Ray's client has errors of many kinds
+                log.warning("%s; asking again", error)
+                sleep(pause)
+                pause = min(2 * pause, LONGEST)
+                continue
+            log.info("Ray drains this node")
+            return notice
     log.info("the Ray node has ended, and this agent with it")
     return None

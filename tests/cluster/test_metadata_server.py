@@ -4,6 +4,8 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -34,8 +36,9 @@ class Script:
             raise answer
         return answer
 
-    def wait(self, key: str = "preempted") -> str:
-        return wait_for_notice(key, self.read, self.slept.append, lambda: sum(self.slept))
+    def wait(self, key: str = "preempted", *, google: bool = False) -> str:
+        clock = partial(sum, self.slept)
+        return wait_for_notice(key, self.read, self.slept.append, clock, lambda: google)
 
 
 NO, YES = Value("FALSE", "a"), Value("TRUE", "b")
@@ -81,14 +84,37 @@ def test_error_of_the_server_is_no_absence(metadata: Metadata) -> None:
     assert not isinstance(caught.value, Absent)
 
 
-@pytest.mark.parametrize("host", ["refused", "no.such.host.invalid"])
-def test_nobody_there_is_an_absence(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_there_is_an_absence(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as bound_only:
         bound_only.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{bound_only.getsockname()[1]}"
-        monkeypatch.setenv("GCE_METADATA_HOST", address if host == "refused" else host)
+        monkeypatch.setenv("GCE_METADATA_HOST", f"127.0.0.1:{bound_only.getsockname()[1]}")
         with pytest.raises(Absent):
             read("preempted", "none yet")
+
+
+@pytest.mark.parametrize(
+    ("reason", "absent"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), True),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), False),
+        (ConnectionRefusedError(), True),
+        (TimeoutError(), False),
+        (ConnectionResetError(), False),
+    ],
+)
+def test_only_a_definite_answer_is_an_absence(reason: OSError, absent: bool) -> None:
+    assert metadata_server._is_definite(reason) is absent
+
+
+def test_silent_server_is_given_up_long_before_a_machine_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert metadata_server.HOLD + metadata_server.MARGIN <= 10
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("GCE_METADATA_HOST", f"127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setattr(metadata_server, "MARGIN", 0.1)
+        with pytest.raises(TimeoutError):
+            read("preempted", "none yet", hold=0)
 
 
 def test_garbage_is_an_error_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +173,7 @@ def test_pauses_double_while_the_server_fails_and_begin_anew_after_an_answer() -
     failures = [OSError("503")] * 8
     script = Script(*failures, NO, OSError("timed out"), YES)
     script.wait()
-    assert script.slept[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert script.slept[:8] == [1, 2, 4, 4, 4, 4, 4, 4]
     assert script.slept[9] == 1
 
 
@@ -157,4 +183,26 @@ def test_absence_is_told_once_and_asked_about_slowly(caplog: pytest.LogCaptureFi
         script.wait()
     told = [r.message for r in caplog.records if "SIGTERM alone" in r.message]
     assert len(told) == 1
-    assert set(script.slept) == {metadata_server.LONGEST}
+    assert set(script.slept) == {metadata_server.LONGEST_ABSENT}
+
+
+def test_server_that_has_answered_or_must_be_there_is_soon_asked_again() -> None:
+    absences = [Absent("Name or service not known")] * 5
+    answered, on_google = Script(NO, *absences, YES), Script(*absences, YES)
+    answered.wait()
+    on_google.wait(google=True)
+    assert on_google.slept == [1, 2, 4, 4, 4]
+    assert answered.slept[1:] == on_google.slept
+
+
+@pytest.mark.parametrize(
+    ("product", "known"),
+    [("Google Compute Engine\n", True), ("Standard PC\n", False), (None, False)],
+)
+def test_machine_of_google_is_known_by_its_product_name(
+    product: str | None, known: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "product_name"
+    if product is not None:
+        file.write_text(product)
+    assert metadata_server.expected(file) is known

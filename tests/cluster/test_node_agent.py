@@ -24,7 +24,12 @@ HERE = Raylet("1" * 56, "127.0.0.1:1", os.getpid(), 0.0)
 def serve(notices: node_agent.Notices, drained: list[str], lives: int = 1000) -> str | None:
     """Serve a node that lives for so many looks."""
     looks = iter(range(lives))
-    return node_agent.serve(notices, drained.append, lambda: next(looks, None) is not None, 0.001)
+    return node_agent.serve(
+        notices,
+        lambda message, left: drained.append(message),
+        lambda: next(looks, None) is not None,
+        beat=0.001,
+    )
 
 
 def test_first_notice_drains_once_and_further_ones_do_not() -> None:
@@ -42,14 +47,44 @@ def test_agent_ends_with_its_node() -> None:
     assert drained == []
 
 
-def test_refusal_of_ray_is_passed_on() -> None:
-    def refuse(message: str) -> None:
-        raise JobFailed("refused")
+class Head:
+    """A head that fails so many times and then accepts; time passes only in sleeps."""
 
-    notices = node_agent.Notices()
-    notices.put("SIGTERM")
-    with pytest.raises(JobFailed, match="refused"):
-        node_agent.serve(notices, refuse, lambda: True)
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = list(errors)
+        self.left: list[float] = []
+        self.slept: list[float] = []
+
+    def drain(self, message: str, left: float) -> None:
+        self.left.append(left)
+        if self._errors:
+            raise self._errors.pop(0)
+
+    def serve(self, lives: int) -> str | None:
+        looks = iter(range(lives))
+        notices = node_agent.Notices()
+        notices.put("SIGTERM")
+        return node_agent.serve(
+            notices,
+            self.drain,
+            lambda: next(looks, None) is not None,
+            deadline=3.0,
+            clock=lambda: sum(self.slept),
+            sleep=self.slept.append,
+        )
+
+
+def test_a_drain_that_fails_is_asked_for_again_until_it_is_accepted() -> None:
+    head = Head(JobFailed("refused"), RuntimeError("a bug of Ray's"), *[JobFailed("gone")] * 3)
+    assert head.serve(lives=100) == "SIGTERM"
+    assert head.slept == [0.25, 0.5, 1.0, 2.0, 2.0]
+    assert head.left == [3.0, 2.75, 2.25, 1.25, node_agent.LEAST, node_agent.LEAST]
+
+
+def test_a_drain_is_given_up_with_the_node() -> None:
+    head = Head(*[JobFailed("refused")] * 100)
+    assert head.serve(lives=5) is None
+    assert len(head.left) == 4
 
 
 def test_every_event_is_one_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,7 @@
 """Which Ray node is ours, among real processes that look like Ray's."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from ardm.cluster import raylet
+from ardm.cluster.local import free_ports
 from ardm.errors import InputError, JobFailed
+from tests.cluster.agents import agent
+from tests.cluster.conftest import wait_until
 
 ONE, TWO = "1" * 56, "2" * 56
 
@@ -106,3 +110,19 @@ def test_head_that_is_gone_is_told_long_before_the_machine_is() -> None:
         with pytest.raises(JobFailed, match=f"head at {address} cannot be reached"):
             raylet.drain(raylet.Raylet(ONE, address, 1, 0.0), "test", 25.0)
         assert time.monotonic() - begin < 10
+
+
+def test_agent_outlives_its_terminal_and_asks_a_lost_head_until_its_node_ends(
+    start: Start, tmp_path: Path
+) -> None:
+    (port,), log = free_ports(0), tmp_path / "agent.log"
+    node = start(ONE, f"127.0.0.1:{port}")
+    with agent(raylet.find(ONE), "127.0.0.1:9", log) as process:
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGTERM):
+            process.send_signal(number)
+        wait_until(lambda: log.read_text().count("cannot be reached") >= 3)
+        assert process.poll() is None
+        node.kill()
+        node.wait()
+        assert process.wait(60) == 0
+    assert log.read_text().count("notice:") == 1
