@@ -9,7 +9,8 @@ ArdmError (1)
 │   ├── SaveFailed            the final checkpoint could not be written
 │   └── Superseded            a newer attempt holds the run
 ├── NotFound (4)              no such run, checkpoint or store
-│   └── Unreadable            there are checkpoints, and none can be read
+│   ├── Unreadable            there are checkpoints, and none can be read
+│   └── StoreUnreachable      the store that a command reads does not answer
 └── Interrupted (75)          stopped from outside; state saved, run again to go on
 """
 
@@ -72,6 +73,10 @@ class NotFound(ArdmError):
 
 class Unreadable(NotFound):
     """There are checkpoints, and the store gives the bytes of none; they may be sound."""
+
+
+class StoreUnreachable(NotFound):
+    """The store that a command reads does not answer, or may not be read."""
 
 
 class Interrupted(ArdmError):

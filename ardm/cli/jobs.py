@@ -1,12 +1,9 @@
 """Commands that start and end training: validate, submit, train, stop, down."""
 
 import logging
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +21,7 @@ from ardm.cli.options import (
     StoreUri,
     find_run,
 )
-from ardm.errors import Interrupted
+from ardm.errors import Interrupted, JobFailed, StoreUnusable
 from ardm.runs import catalogue, control
 from ardm.runs.layout import Run
 from ardm.runs.spec import JobSpec, load
@@ -49,7 +46,7 @@ def validate(
             say(f"{file}: job {spec.job} is valid")
 
 
-@errors_as_messages
+@partial(errors_as_messages, unreachable=StoreUnusable)
 def submit(
     file: JobFile,
     store: StoreUri = DEFAULT_STORE,
@@ -91,7 +88,7 @@ def submit(
         follow_run(opened)
 
 
-@errors_as_messages
+@partial(errors_as_messages, unreachable=StoreUnusable)
 def train(
     file: JobFile,
     store: StoreUri = DEFAULT_STORE,
@@ -104,6 +101,7 @@ def train(
     """Train in this process, without Ray, on the same run directory. Ctrl-C saves and ends."""
     spec, opened = _open(file, set_ or (), store, run, override=override)
     from ardm.cli.progress import ProgressBar
+    from ardm.cli.signals import saving_first
     from ardm.runs.outcome import to_error
     from ardm.runs.place import Notice, Place
     from ardm.runs.session import run_attempt
@@ -114,7 +112,8 @@ def train(
     say(f"run {opened.name} in {opened.store.uri}")
     logging.basicConfig(level=logging.WARNING)
     notice = Notice()
-    with _signals(notice), ProgressBar(opened, shown=progress and not json):
+    bar = ProgressBar(opened, shown=progress and not json, after=_newest(opened))
+    with saving_first(notice), bar:
         ended = run_attempt(opened, spec, Place(Alone(), notice, {"by": "ardm train"}))
     if json:
         show({"run": opened.name, "outcome": ended.kind, "step": ended.step})
@@ -141,20 +140,33 @@ def stop(
 
     found = find_run(store, run, job)
     catalogue.read_spec(found)
-    number = control.request_stop(found)
-    event = control.wait_for_end(found, number, patience) if number else None
     made = submission.newest(found)
-    if made and submission.status(made) in ("PENDING", "RUNNING"):
+    runs = made is not None and submission.status(made) in ("PENDING", "RUNNING")
+    before = made.after or 0 if made and runs else 0
+    # An attempt from before the submission has no part in it, even if it never said that it ended.
+    number = control.request_stop(found) if _newest(found) > before else None
+    event = control.wait_for_end(found, number, patience) if number else None
+    if made and runs:
         submission.stop(made)
-    if number is None:
-        say(f"run {found.name} is not being trained")
-    elif event is None:
-        say(f"attempt {number} of {found.name} did not answer within {patience:.0f} s")
-    else:
-        say(f"run {found.name}: {event['outcome']} at step {event['step']}")
+        if number is None and _newest(found) > before:
+            # It began meanwhile; the driver asks it to stop.
+            number = _newest(found)
+            event = control.wait_for_end(found, number, patience)
     if json:
         outcome = event["outcome"] if event else None
         show({"run": found.name, "attempt": number, "outcome": outcome})
+    if event:
+        say(f"run {found.name}: {event['outcome']} at step {event['step']}")
+    elif number:
+        raise JobFailed(
+            f"attempt {number} of {found.name} did not answer within {patience:.0f} s. If "
+            f"`ardm status {found.name}` shows that it lives, ask again with a longer --patience; "
+            "if it is dead, nothing is left to stop, and the run goes on when it is submitted again"
+        )
+    elif made and runs:
+        say(f"submission {made.submission_id} is stopped; it had begun no attempt")
+    else:
+        say(f"run {found.name} is not being trained")
 
 
 @errors_as_messages
@@ -195,8 +207,13 @@ def _hand_over(run: Run, address: str | None, cluster: Path | None) -> "Submissi
     return submission.submit(run, found, local=True)
 
 
+def _newest(run: Run) -> int:
+    """The number of the newest attempt, 0 if there is none."""
+    return max(run.attempts(), default=0)
+
+
 def _is_complete(run: Run, spec: JobSpec) -> bool:
-    number = max(run.attempts(), default=None)
+    number = _newest(run)
     event = control.ended(run, number) if number else None
     return bool(event and event["outcome"] == "completed" and event["step"] >= spec.training.steps)
 
@@ -210,23 +227,6 @@ def _tell_next(run: Run, submission_id: str, address: str) -> None:
     say(f"  make watch RUN={run.name}     progress, here")
     say(f"  make sample RUN={run.name}    digits from the newest checkpoint")
     say(f"  ray job status --address {address} {submission_id}")
-
-
-@contextmanager
-def _signals(notice: "object") -> Iterator[None]:
-    """SIGTERM and SIGINT set the notice; a second one ends the process at once, as usual."""
-
-    def take(signum: int, frame: FrameType | None) -> None:
-        notice.reason = signal.Signals(signum).name  # type: ignore[attr-defined]
-        signal.signal(signum, signal.SIG_DFL)
-        say(f"{signal.Signals(signum).name}: saving, then ending (again to end at once)")
-
-    before = {number: signal.signal(number, take) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 COMMANDS = (validate, submit, train, stop, down)

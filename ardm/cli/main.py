@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from pathlib import Path
 
 import typer
 
@@ -18,6 +19,7 @@ from ardm.cli import (
     results,
     watching,
 )
+from ardm.errors import Interrupted
 
 app = typer.Typer(
     name="ardm",
@@ -58,6 +60,7 @@ def main() -> None:
     At its end Python joins the threads of all executors, and Orbax has some; one that hangs in a
     call to a silent store would hold the process far beyond the notice of a machine.
     """
+    _open_streams()
     code = 1
     try:
         app()
@@ -65,12 +68,38 @@ def main() -> None:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         raise
     finally:
+        _flush()
+        if code == Interrupted.exit_code:
+            # A thread may still be compiling, which the interpreter's end does not expect.
+            os._exit(code)
         timer = threading.Timer(GRACE, _leave, [code])
         timer.daemon = True
         timer.start()
 
 
 def _leave(code: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     os._exit(code)
+
+
+def _open_streams() -> None:
+    """Give a process that was started without standard streams ones that lead nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = Path(os.devnull).open("w")  # noqa: SIM115  # until the process ends
+            setattr(sys, name, nowhere)
+
+
+def _flush() -> None:
+    """Write what is buffered; a stream whose reader has gone leads nowhere from then on.
+
+    The interpreter flushes again at its end, and would end with a code of its own.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with Path(os.devnull).open("w") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
+        except ValueError:  # it is closed
+            continue

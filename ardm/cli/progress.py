@@ -18,10 +18,11 @@ class ProgressBar:
     Args:
         run: the run.
         shown: whether to show anything.
+        after: the newest attempt that is of no interest, because it was there before.
     """
 
-    def __init__(self, run: Run, *, shown: bool = True) -> None:
-        self._run, self._shown = run, shown
+    def __init__(self, run: Run, *, shown: bool = True, after: int = 0) -> None:
+        self._run, self._shown, self._after = run, shown, after
         self._bar = Progress(
             TextColumn("{task.fields[state]:<10}"),
             BarColumn(bar_width=30),
@@ -48,7 +49,7 @@ class ProgressBar:
 
     def update(self) -> dict[str, Any]:
         """Look once and redraw; returns what was found, empty before the first attempt."""
-        found = latest(self._run)
+        found = latest(self._run, self._after)
         if found:
             self._bar.update(
                 self._task,
@@ -64,10 +65,12 @@ class ProgressBar:
             self.update()
 
 
-def latest(run: Run) -> dict[str, Any]:
-    """The progress object of the newest attempt; empty before there is one."""
+def latest(run: Run, after: int = 0) -> dict[str, Any]:
+    """The progress object of the newest attempt; empty before there is one after some other."""
     number = max(run.attempts(), default=0)
-    found: dict[str, Any] = run.store.read_record(run.progress(number)) or {} if number else {}
+    if number <= after:
+        return {}
+    found: dict[str, Any] = run.store.read_record(run.progress(number)) or {}
     return found
 
 

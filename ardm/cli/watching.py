@@ -9,7 +9,7 @@ from rich.table import Table
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, RunName, StoreUri, find_run
 from ardm.cli.progress import ProgressBar, duration
-from ardm.errors import Interrupted, JobFailed
+from ardm.errors import Interrupted, JobFailed, NotFound
 from ardm.runs import catalogue
 from ardm.runs.layout import Run
 from ardm.runs.store import Store
@@ -18,7 +18,10 @@ from ardm.runs.store import Store
 @errors_as_messages
 def runs(store: StoreUri = DEFAULT_STORE, job: JobName = None, json: AsJson = False) -> None:
     """List the runs of a store, oldest first."""
-    found = [e for e in catalogue.entries(Store(store)) if job in (None, e.job)]
+    place = Store(store)
+    if not place.exists():
+        raise NotFound(f"there is no store at {place.uri}; name one with --store or ARDM_STORE")
+    found = [e for e in catalogue.entries(place) if job in (None, e.job)]
     if json:
         show([{"run": e.run.name, "job": e.job, "created": e.created} for e in found])
         return
@@ -90,7 +93,7 @@ def follow_run(run: Run) -> None:
         JobFailed: the run failed.
         Interrupted: the run was stopped.
     """
-    with ProgressBar(run) as bar:
+    with ProgressBar(run, after=_before_submission(run)) as bar:
         while True:
             progress = bar.update()
             live = progress and time.time() - progress["time"] < 15
@@ -104,6 +107,12 @@ def follow_run(run: Run) -> None:
         raise Interrupted(f"run {run.name} is stopped; submit it again to go on")
     if found["state"] != "completed":
         raise JobFailed(f"run {run.name}: {found['reason']}; see `ardm logs {run.name}`")
+
+
+def _before_submission(run: Run) -> int:
+    """The newest attempt that was there before the run was last submitted."""
+    noted = run.store.read_record(run.submission) or {}
+    return noted.get("after") or 0
 
 
 def _print_status(found: dict[str, Any]) -> None:

@@ -5,18 +5,22 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
 from types import FrameType
 
 import ray
 from ray.exceptions import RayActorError
 
 from ardm.cluster import workers
-from ardm.errors import ArdmError, JobFailed
+from ardm.errors import ArdmError, Interrupted, JobFailed
 from ardm.runs import catalogue, control
 from ardm.runs.layout import Run
-from ardm.runs.outcome import Outcome, to_error
+from ardm.runs.outcome import Outcome, of_the_store, to_error
+from ardm.runs.patience import Patience, persist
 from ardm.runs.spec import JobSpec
 from ardm.runs.store import Store
 
@@ -52,7 +56,7 @@ def _drive(run: Run, submission: str) -> None:
     spec = catalogue.read_spec(run)
     ray.init(logging_level=logging.WARNING)
     gpu = _use_gpu(spec)
-    _stop_on_sigterm(run)
+    _save_at_signals(run)
     _fit(lambda: workers.fit(run, spec, submission, gpu=gpu))
     number = max(control.attempts_of(run, submission), default=0)
     event = control.ended(run, number)
@@ -99,16 +103,37 @@ def _use_gpu(spec: JobSpec) -> bool:
     return spec.scaling.accelerator == "gpu"
 
 
-def _stop_on_sigterm(run: Run) -> None:
-    """`ray job stop` sends SIGTERM: let the workers save before the cluster kills them."""
+def _save_at_signals(run: Run) -> None:
+    """Let the workers save before this process ends, however many signals ask it to end.
 
-    def stop(signum: int, frame: FrameType | None) -> None:
-        number = control.request_stop(run)
+    `ray job stop` sends SIGTERM, and the cluster kills the workers of a driver that has ended. A
+    thread does the work: a second signal would interrupt a handler that waits for the store.
+    """
+    signals: SimpleQueue[int] = SimpleQueue()
+
+    def take(signum: int, frame: FrameType | None) -> None:
+        signals.put(signum)
+
+    def end() -> None:
+        name = signal.Signals(signals.get()).name
+        log.info("%s: asking the run to save and end", name)
+        _stop_run(run, Patience(STOP_PATIENCE))
+        os._exit(Interrupted.exit_code)
+
+    threading.Thread(target=end, name="ardm-end", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, take)
+
+
+def _stop_run(run: Run, patience: Patience) -> None:
+    """Have the newest attempt save and end; a store that fails is asked again."""
+    try:
+        number = persist(lambda: control.request_stop(run), patience, of_the_store)
         if number is not None:
-            control.wait_for_end(run, number, STOP_PATIENCE)
-        os._exit(75)
-
-    signal.signal(signal.SIGTERM, stop)
+            end = partial(control.wait_for_end, run, number, patience.left())
+            persist(end, patience, of_the_store)
+    except Exception as error:  # the process has to end all the same
+        log.warning("the run could not be asked to save and end (%s)", error)
 
 
 if __name__ == "__main__":

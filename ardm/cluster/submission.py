@@ -34,6 +34,8 @@ class Submission:
     submission_id: str
     submitted: float | None = None
     """Seconds since 1970."""
+    after: int | None = None
+    """The newest attempt of the run when it was submitted; 0 if there was none."""
 
 
 def submit(run: Run, address: str, *, local: bool) -> Submission:
@@ -64,7 +66,7 @@ def submit(run: Run, address: str, *, local: bool) -> Submission:
         if not local:
             # The cluster's image has the libraries; the code is the one that was submitted.
             runtime["py_modules"] = [str(Path(ardm.__file__).parent)]
-        asked = round(time.time(), 3)
+        asked, after = round(time.time(), 3), max(run.attempts(), default=0)
         _hand_over(
             client,
             entrypoint=f"{python} -m ardm.cluster.driver {run.store.uri} {run.name} {name}",
@@ -72,7 +74,7 @@ def submit(run: Run, address: str, *, local: bool) -> Submission:
             runtime_env=runtime,
             metadata={"job": run.name, "store": run.store.uri},
         )
-    made = Submission(address, name, asked)
+    made = Submission(address, name, asked, after)
     run.store.write(run.submission, json.dumps(asdict(made)).encode())
     return made
 

@@ -65,6 +65,8 @@ class Gallery:
             raise Disturbed
         if config.samples:
             self._sample(ema, step)
+            if not go_on():  # whoever waited for this has left meanwhile
+                raise Disturbed
         event = self._ledger.add(
             "evaluated",
             step=step,

@@ -22,6 +22,9 @@ from ardm.errors import InputError
 from ardm.runs.spec import NAME
 from ardm.runs.store import Store
 
+LONGEST_NAME = 100
+"""Characters; beside them, the names of files below a run stay within what file systems take."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -31,10 +34,10 @@ class Run:
     name: str
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(NAME, self.name):
+        if not re.fullmatch(NAME, self.name) or len(self.name) > LONGEST_NAME:
             raise InputError(
-                f"run {self.name!r}: expected lower-case letters, digits, - and _, "
-                "such as binmnist-1124-0915"
+                f"run {self.name!r}: expected at most {LONGEST_NAME} lower-case letters, digits, - "
+                "and _, such as binmnist-1124-0915"
             )
 
     @property

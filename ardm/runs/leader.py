@@ -16,7 +16,7 @@ from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
 from ardm.runs.outcome import Outcome
 from ardm.runs.pace import Pace
-from ardm.runs.patience import Patience, persist
+from ardm.runs.patience import Abandoned, Patience, attend, persist
 from ardm.runs.place import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Place
 from ardm.runs.recorder import LAST_WORDS, Recorder
 from ardm.runs.saver import Saver
@@ -72,6 +72,8 @@ class Leader:
         self._recorder.start()
         try:
             ended = self._train()
+        except Abandoned:
+            ended = self._broken_off(self._raise_flag(), self._step, saved="nothing new to save")
         except Exception as error:  # every end of an attempt is an outcome
             ended = outcome.of_error(error, self._step, self._place.group.size)
         log.info(
@@ -91,7 +93,7 @@ class Leader:
         self._in_time(self._require_spec)
         compiled = compile_time().seconds
         assigned = assignment.begin(self._run, self._spec, self._place.group)
-        self._data, self._model = assigned.loaded()
+        self._data, self._model = self._unless_ending(assigned.loaded)
         self._past = self._in_time(lambda: history.read(self._run))
         found = self._restore()
         self._step = int(found.step)
@@ -110,7 +112,8 @@ class Leader:
             self._run, self._spec, self._data, self._model, self._recorder, self._ledger, self._past
         )
         begin, flag = time.monotonic(), NOTHING
-        work, state = assigned.ready(), bind(found)
+        work = self._unless_ending(assigned.ready)
+        state = bind(found)
         for done in train(work, state, self._raise_flag):
             if self._state_name == "starting":
                 self._state_name = "training"
@@ -137,8 +140,8 @@ class Leader:
             self._past.add(self._ledger.add("trained", step=done.step, **window))
             self._recorder.scalar("train/steps_per_s", window["steps_per_s"], done.step)
         if evaluating:
-            with self._pace.paused(), suppress(Disturbed):
-                gallery.evaluate(done.state, final=False, go_on=self._undisturbed)
+            with self._pace.paused(), suppress(Disturbed, Abandoned):
+                self._evaluate(gallery, done.state, final=False)
         return done.state, done.flag
 
     def _finish(self, state: TrainState, flag: int, saver: Saver, gallery: Gallery) -> Outcome:
@@ -156,22 +159,31 @@ class Leader:
         if flag:
             return self._broken_off(flag, step)
         try:
-            gallery.evaluate(state, final=True, go_on=self._undisturbed)
-        except Disturbed:
+            self._evaluate(gallery, state, final=True)
+        except (Disturbed, Abandoned):
             # The work is done and saved; the next attempt has only this evaluation to do.
             return self._broken_off(self._raise_flag(), step)
         return Outcome("completed", step, f"all {step} steps done and saved")
 
-    def _broken_off(self, flag: int, step: int) -> Outcome:
+    def _evaluate(self, gallery: Gallery, state: TrainState, *, final: bool) -> None:
+        """Evaluate on a thread of its own: the first time compiles, and a notice cannot wait."""
+        go_on = self._undisturbed
+        attend(
+            lambda: gallery.evaluate(state, final=final, go_on=go_on),
+            lambda: not go_on(),
+            "ardm-evaluation",
+        )
+
+    def _broken_off(self, flag: int, step: int, saved: str = "saved") -> Outcome:
         """The end of an attempt whose state is saved."""
         if flag == SUPERSEDED:
             return Outcome("superseded", step, "a newer attempt holds the run")
         if flag == STOP:
-            return Outcome("stopped", step, "asked to stop; saved")
+            return Outcome("stopped", step, f"asked to stop; {saved}")
         if flag == RESIZE:
             return Outcome("resized", step, f"{self._place.resize.reason}; saved")
         reason = self._place.notice.reason or "another worker got a notice"
-        return Outcome("preempted", step, f"{reason}; saved")
+        return Outcome("preempted", step, f"{reason}; {saved}")
 
     def _restore(self) -> TrainState:
         """The state to begin with, the same on all ranks, not bound to the device."""
@@ -185,7 +197,8 @@ class Leader:
             sha256 = self._data.sha256
             log.info("attempt %d starts from scratch", self.number)
             self._ledger.add("started", step=0, seconds=seconds, data_sha256=sha256)
-            return init(self._model, self._spec.training, self._spec.seed)
+            model, spec = self._model, self._spec
+            return self._unless_ending(lambda: init(model, spec.training, spec.seed))
         place, host, metadata = found
         log.info("attempt %d goes on from step %d of %s", self.number, place.step, place.uri)
         self._ledger.add(
@@ -274,7 +287,19 @@ class Leader:
 
     def _in_time(self, work: Callable[[], T]) -> T:
         """Do what needs the store before the first step; a fault of the store is waited out."""
-        return persist(work, self._patience(START_PATIENCE, 0.0), outcome.of_the_store)
+        patience = self._patience(START_PATIENCE, 0.0)
+        return self._unless_ending(lambda: persist(work, patience, outcome.of_the_store))
+
+    def _unless_ending(self, work: Callable[[], T]) -> T:
+        """Do what comes before the first step, until which there is nothing to save.
+
+        In a group, only a notice ends rank 0 alone: the error that it ends with restarts the group.
+
+        Raises:
+            Abandoned: the attempt is to end.
+        """
+        ends = (STOP, PREEMPT, SUPERSEDED) if self._place.group.size == 1 else (PREEMPT,)
+        return attend(work, lambda: self._raise_flag() in ends, "ardm-start")
 
     def _undisturbed(self) -> bool:
         return self._raise_flag() == NOTHING

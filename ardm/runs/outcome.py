@@ -26,8 +26,8 @@ ENDS_THE_JOB: frozenset[Kind] = frozenset(
 """Outcomes after which starting again would change nothing, or is not wanted."""
 
 
-_STORE_LIBRARIES = ("aiohttp", "gcsfs", "google", "requests")
-"""Of `gs://`. Not all of their errors are an OSError: gcsfs (2026.10) has its own for a 5xx."""
+_STORE_LIBRARIES = ("aiohttp", "botocore", "fsspec", "gcsfs", "google", "requests", "urllib3")
+"""Of remote stores. Not all of their errors are an OSError: gcsfs (2026.10) has one for a 5xx."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,13 @@ BACK_OFF, LONGEST_BACK_OFF = 1.0, 4.0
 _GLANCE = 0.25
 """Seconds between two looks at whether something has become urgent."""
 
+_TICK = 0.1
+"""The same beside work that is usually short."""
+
+
+class Abandoned(Exception):
+    """Something was left undone, because there is something more urgent to do."""
+
 
 class Patience:
     """A number of seconds that begin now, and that a notice cuts short.
@@ -89,21 +96,46 @@ def persist(
             pause = min(pause * 2, LONGEST_BACK_OFF)
 
 
-def in_background(work: Callable[[], None], name: str) -> Future[None]:
+def in_background(work: Callable[[], T], name: str) -> Future[T]:
     """Do something on a daemon thread of its own.
 
     The interpreter waits at its end for the threads of an executor, so that one call that hangs
     would hold the process; for a daemon thread it does not.
     """
-    done: Future[None] = Future()
+    done: Future[T] = Future()
 
     def run() -> None:
         try:
-            work()
+            result = work()
         except BaseException as error:
             done.set_exception(error)
         else:
-            done.set_result(None)
+            done.set_result(result)
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return done
+
+
+def attend(work: Callable[[], T], urgent: Callable[[], bool], name: str) -> T:
+    """Do something on a thread of its own, and leave that thread to itself in an emergency.
+
+    A call that compiles, or that waits for a store, cannot be cut short.
+
+    Args:
+        work: to be done.
+        urgent: asked all the time whether there is something more urgent to do.
+        name: of the thread.
+
+    Returns:
+        What the work returns.
+
+    Raises:
+        Abandoned: it became urgent first.
+        Exception: the error of the work.
+    """
+    done = in_background(work, name)
+    while not done.done():
+        if urgent():
+            raise Abandoned
+        wait([done], _TICK)
+    return done.result()

@@ -17,7 +17,7 @@ from ardm.runs.layout import Run
 from ardm.runs.leader import Leader
 from ardm.runs.ledger import Ledger
 from ardm.runs.outcome import Kind, Outcome
-from ardm.runs.patience import Patience, persist
+from ardm.runs.patience import Abandoned, Patience, attend, persist
 from ardm.runs.place import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Place, Warned
 from ardm.runs.spec import JobSpec
 from ardm.training.loop import train
@@ -72,6 +72,8 @@ def run_attempt(run: Run, spec: JobSpec, place: Place) -> Outcome:
     if place.group.rank == 0:
         try:
             number, about = _claim(run, spec, place, began)
+        except Abandoned:
+            return Outcome("preempted", 0, f"{place.notice.reason}; nothing new to save")
         except Exception as error:  # every end of an attempt is an outcome
             return outcome.of_error(error, 0, place.group.size)
         return Leader(run, spec, place, number, about).live()
@@ -88,9 +90,11 @@ def _claim(run: Run, spec: JobSpec, place: Place, began: float) -> tuple[int, di
         whole = about | {"submitted": _submitted(run, about)}
         return attempt.claim(run, whole), whole
 
+    def claim_in_time() -> tuple[int, dict[str, Any]]:
+        return persist(claim, Patience(CLAIM_PATIENCE), outcome.of_the_store)
+
     # A machine that goes away has no time for it.
-    hurry = Patience(CLAIM_PATIENCE, urgent=lambda: 0.0 if place.notice.reason else None)
-    return persist(claim, hurry, outcome.of_the_store)
+    return attend(claim_in_time, lambda: place.notice.reason is not None, "ardm-claim")
 
 
 def _submitted(run: Run, about: Mapping[str, Any]) -> float | None:

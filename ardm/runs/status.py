@@ -11,6 +11,9 @@ from ardm.runs.layout import Run
 from ardm.runs.liveness import STALE, silence
 from ardm.runs.outcome import ENDS_THE_JOB
 
+SERVER_PATIENCE = 60.0
+"""Seconds after a submission for which a job server that does not answer may still begin it."""
+
 _OF_OUTCOME = {
     "completed": "completed",
     "stopped": "stopped",
@@ -31,7 +34,8 @@ def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, A
 
     Args:
         run: an existing one.
-        ray: `address`, `submission_id` and the job server's `status`, each None if unknown.
+        ray: what is noted of the newest submission (`address`, `submission_id`, `submitted`,
+            `after`), and the job server's `status`; each may be missing or None.
         verify: read the newest checkpoint and check its digest; without, its word is taken.
 
     Returns:
@@ -47,7 +51,9 @@ def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, A
     silent = 0.0
     if found and found[-1].outcome is None:
         silent = silence(run, found[-1].attempt, found[-1].last_seen, now)
-    state, reason = _state(found, progress, ray.get("status"), silent)
+    state, reason = _waiting(number or 0, ray, now) or _state(
+        found, progress, ray.get("status"), silent
+    )
     live = state in ("training", "saving")
     checkpoint, digest, skipped = _checkpoint(run, now, verify=verify)
     return {
@@ -74,6 +80,22 @@ def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, A
 
 def _end(found: list[goodput.AttemptRecord]) -> float:
     return (found[-1].ended or found[-1].last_seen) if found else time.time()
+
+
+def _waiting(number: int, ray: dict[str, Any], now: float) -> tuple[str, str] | None:
+    """The state of a run whose newest submission has made no attempt; None for any other run.
+
+    How an earlier attempt ended says nothing about the submission after it.
+    """
+    after, job = ray.get("after"), ray.get("status")
+    if after is None or number > after:
+        return None
+    if job in ("FAILED", "STOPPED"):
+        return ("failed" if job == "FAILED" else "stopped"), f"the Ray job is {job}"
+    unheard = job is None and now - (ray.get("submitted") or 0.0) < SERVER_PATIENCE
+    if job in ("PENDING", "RUNNING") or unheard:
+        return "queued", f"submission {ray.get('submission_id')} has made no attempt so far"
+    return None
 
 
 def _state(

@@ -262,6 +262,22 @@ class Store:
         for file in self.files(name):
             self._call(self.fs.cat_file, self.path(f"{name}/{file}"), seconds=LARGE)
 
+    def exists(self) -> bool:
+        """Whether there is such a directory, or such a bucket with or without anything in it.
+
+        Raises:
+            OSError: or another error of the file system; the store does not answer.
+        """
+        if self.is_local:
+            return Path(self.root).is_dir()
+        try:
+            # A prefix without objects is as good as an empty directory; a bucket has to be there.
+            bucket = self.root.partition("/")[0]
+            self._call(self.fs.ls, bucket, detail=False, seconds=AT_THE_DOOR)
+        except FileNotFoundError:
+            return False
+        return True
+
     def check(self) -> None:
         """Write, read and remove a small object, and an array as a checkpoint holds them.
 

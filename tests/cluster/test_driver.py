@@ -1,10 +1,20 @@
-"""The driver goes on with another controller where one of Ray Train's has died."""
+"""The driver goes on where a controller of Ray Train's has died, and saves before it ends."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from ray.exceptions import ActorDiedError
 
 from ardm.cluster import driver
 from ardm.errors import JobFailed
+from ardm.runs import attempt
+from ardm.runs.layout import Run
+from ardm.runs.ledger import Ledger
+from ardm.runs.store import Store
+from tests.cluster.conftest import wait_until
 
 
 class Controllers:
@@ -35,3 +45,43 @@ def test_controllers_that_die_at_once_end_the_job() -> None:
     with pytest.raises(JobFailed, match="3 controllers of Ray Train died within 60 s each"):
         driver._fit(controllers.fit, controllers.clock)
     assert controllers.begun == 4
+
+
+DRIVER = """
+import sys, time
+from ardm.cluster import driver
+from ardm.runs.layout import Run
+from ardm.runs.store import Store
+driver._save_at_signals(Run(Store(sys.argv[1]), "mine"))
+print("ready", flush=True)
+while True:
+    time.sleep(0.1)  # a signal just before a long sleep would be heard after it
+"""
+
+
+@pytest.mark.parametrize("numbers", [["SIGTERM", "SIGTERM"], ["SIGHUP", "SIGINT", "SIGTERM"]])
+def test_no_number_of_signals_ends_a_driver_before_its_run_has_saved(
+    numbers: list[str], tmp_path: Path
+) -> None:
+    run = Run(Store(str(tmp_path)), "mine")
+    number = attempt.claim(run, {})
+    command = [sys.executable, "-c", DRIVER, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        for name in numbers:
+            process.send_signal(signal.Signals[name])
+        requested = Path(run.store.path(run.stop_request(number)))
+        wait_until(requested.exists, patience=60, every=0.02)
+        for name in numbers:
+            process.send_signal(signal.Signals[name])
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        ledger = Ledger(run, number)
+        ledger.add("ended", outcome="stopped", step=3, reason="saved", detail="")
+        ledger.flush()
+        assert process.wait(60) == 75
+    finally:
+        process.kill()
+        process.wait()

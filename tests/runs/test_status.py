@@ -141,3 +141,22 @@ def test_a_change_that_voids_equal_bits_is_told(local_run):
 def test_an_unknown_run_is_told(local_run):
     with pytest.raises(NotFound):
         status(Run(local_run.store, "nobody"), NO_RAY)
+
+
+@pytest.mark.parametrize("outcome", ["stopped", "failed", "completed", "superseded", None])
+def test_a_submission_without_an_attempt_is_queued_however_the_attempt_before_it_ended(
+    local_run, outcome
+):
+    run = local_run
+    lived(run, ago=2 * STALE, state="training", ended=outcome)
+    waiting = with_job("RUNNING") | {"after": 1, "submitted": time.time()}
+    assert status(run, waiting)["state"] == "queued"
+    assert status(run, waiting | {"status": "PENDING"})["state"] == "queued"
+    assert status(run, waiting | {"status": None})["state"] == "queued"
+    assert status(run, waiting | {"status": "FAILED"})["state"] == "failed"
+    assert status(run, waiting | {"status": "STOPPED"})["state"] == "stopped"
+    before = status(run, NO_RAY)["state"]
+    lost = waiting | {"status": None, "submitted": time.time() - 1000}
+    assert status(run, lost)["state"] == before
+    lived(run, state="training")
+    assert status(run, waiting)["state"] == "training"
