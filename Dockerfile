@@ -20,3 +20,9 @@ COPY ardm ardm
 RUN uv pip install --no-deps .
 
 COPY jobs jobs
+
+# Nothing here needs root. Ray's launcher copies its files into the home directory, which it knows
+# from HOME alone, and as the image's user.
+RUN useradd --uid 1000 --create-home --shell /bin/bash ardm
+ENV HOME=/home/ardm
+USER ardm

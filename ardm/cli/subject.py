@@ -43,14 +43,14 @@ def opened(target: str | None, store: str, job: str | None) -> "Subject":
     Raises:
         NotFound: there is none.
     """
-    from ardm.runs.compilation import share_cache
+    from ardm.runs.compilation import own_cache
     from ardm.runs.subject import open_subject
     from ardm.training.lanes import cores_here, use_cores
 
     use_cores(cores_here())
     place = Store(store)
     name = target or find_run(store, None, job).name
-    share_cache(place)
+    own_cache()
     return open_subject(name, place, say)
 
 

@@ -19,7 +19,7 @@ from ardm.runs.store import Store
 def runs(store: StoreUri = DEFAULT_STORE, job: JobName = None, json: AsJson = False) -> None:
     """List the runs of a store, oldest first."""
     place = Store(store)
-    if not place.exists():
+    if not place.is_there():
         raise NotFound(f"there is no store at {place.uri}; name one with --store or ARDM_STORE")
     found = [e for e in catalogue.entries(place) if job in (None, e.job)]
     if json:

@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -19,6 +18,7 @@ from ray.util.placement_group import PlacementGroup
 
 from ardm.cluster import machines, spare
 from ardm.cluster.scaling import DRAIN, LOOK, RESIZE, policy
+from ardm.runs.home import home
 from ardm.runs.layout import Run
 from ardm.runs.spec import JobSpec
 
@@ -79,7 +79,7 @@ def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
         run_config=RunConfig(  # type: ignore[arg-type]
             name=submission,
             # Ray keeps a little bookkeeping there; our truth is the run directory.
-            storage_path=str(Path("~/.cache/ardm/ray-results").expanduser()),
+            storage_path=str(home() / "ray-results"),
             worker_runtime_env={"env_vars": spare.environment(run if alone else None)},
             # A preemption is a failure to Ray. The run's own guards end a crash loop.
             failure_config=FailureConfig(max_failures=-1),

@@ -1,6 +1,7 @@
 """The published data sets, through TensorFlow Datasets: downloaded once, then shared in a cache."""
 
 import contextlib
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -71,7 +72,9 @@ def prepare(name: str, make_builder: MakeBuilder) -> Dataset:
     # TFDS announces its downloads on stdout, which belongs to the answers of our commands.
     with (
         # After a failed download its other downloads still write for a moment.
-        tempfile.TemporaryDirectory("-ardm-tfds", ignore_cleanup_errors=True) as directory,
+        tempfile.TemporaryDirectory(
+            prefix=f"ardm-{os.getpid()}-tfds-", ignore_cleanup_errors=True
+        ) as directory,
         contextlib.redirect_stdout(sys.stderr),
     ):
         builder = make_builder(directory)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ardm.runs import attempt
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
+from ardm.runs.leftovers import prefix
 from ardm.runs.patience import BACK_OFF, LONGEST_BACK_OFF, Patience
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Recorder:
         self, run: Run, number: int, ledger: Ledger, progress: Callable[[], dict[str, Any]]
     ) -> None:
         self._run, self._number, self._ledger, self._progress = run, number, ledger, progress
-        self._folder = tempfile.TemporaryDirectory(prefix="ardm-")
+        self._folder = tempfile.TemporaryDirectory(prefix=prefix())
         self._sizes: dict[Path, int] = {}
         self._log_file = Path(self._folder.name) / "logs" / f"{number:06d}.log"
         self._handler = _log_to(self._log_file)

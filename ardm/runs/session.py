@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ardm.runs import assignment, attempt, catalogue, checkpoints, outcome
+from ardm.runs import assignment, attempt, catalogue, checkpoints, leftovers, outcome
 from ardm.runs.compilation import share_cache
 from ardm.runs.layout import Run
 from ardm.runs.leader import Leader
@@ -76,6 +76,7 @@ def run_attempt(run: Run, spec: JobSpec, place: Place) -> Outcome:
             return Outcome("preempted", 0, f"{place.notice.reason}; nothing new to save")
         except Exception as error:  # every end of an attempt is an outcome
             return outcome.of_error(error, 0, place.group.size)
+        leftovers.sweep_beside(run)
         return Leader(run, spec, place, number, about).live()
     return _follow(run, spec, place)
 

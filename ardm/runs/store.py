@@ -262,7 +262,7 @@ class Store:
         for file in self.files(name):
             self._call(self.fs.cat_file, self.path(f"{name}/{file}"), seconds=LARGE)
 
-    def exists(self) -> bool:
+    def is_there(self) -> bool:
         """Whether there is such a directory, or such a bucket with or without anything in it.
 
         Raises:

@@ -93,12 +93,23 @@ def test_workers_are_spot_machines_with_one_gpu(cluster, workers):
         assert scheduling["automaticRestart"] is False
 
 
-def test_workers_may_write_to_the_bucket_of_the_same_project(cluster, workers):
-    project = cluster["provider"]["project_id"]
+def test_workers_have_an_account_of_their_own_that_starts_no_machines(cluster, workers):
+    from ray.autoscaler._private.gcp.config import DEFAULT_SERVICE_ACCOUNT_ID
+
+    project, text = cluster["provider"]["project_id"], (ROOT / "cluster.yaml").read_text()
     for worker in workers:
         (account,) = worker["node_config"]["serviceAccounts"]
-        assert account["email"].endswith(f"@{project}.iam.gserviceaccount.com")
+        name, _, domain = account["email"].partition("@")
+        assert domain == f"{project}.iam.gserviceaccount.com"
+        assert name != DEFAULT_SERVICE_ACCOUNT_ID  # Ray lets it administer compute engines
         assert account["scopes"] == ["https://www.googleapis.com/auth/cloud-platform"]
+        assert f"gcloud iam service-accounts create {name}" in text
+    granted = set(re.findall(r"--role=(\S+)", text))
+    assert granted == {"roles/storage.objectUser", "roles/artifactregistry.reader"}
+
+
+def test_head_keeps_the_account_that_ray_makes_for_it(head):
+    assert "serviceAccounts" not in head["node_config"]
 
 
 def test_every_container_knows_the_store(cluster):
@@ -199,3 +210,16 @@ def test_image_has_every_dependency_of_the_package():
     for dependency in map(Requirement, project["dependencies"]):
         assert dependency.name in names
         assert dependency.specifier.contains(names[dependency.name].removeprefix("=="))
+
+
+def test_image_runs_as_a_user_whose_home_ray_finds():
+    """Ray's launcher (2.60) takes the home directory from HOME in the image, else /root."""
+    lines = lines_of("Dockerfile")
+    (user,) = [line.split()[1] for line in lines if line.startswith("USER")]
+    (added,) = [line for line in lines if "useradd" in line]
+    assert user not in ("root", "0")
+    assert added.endswith(user)
+    assert "--create-home" in added
+    assert f"ENV HOME=/home/{user}" in lines
+    # All that is installed is in place before, and belongs to root.
+    assert lines[-1] == f"USER {user}"
