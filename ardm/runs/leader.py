@@ -238,7 +238,7 @@ class Leader:
             if not outcome.of_the_store(error):
                 raise
             log.warning("the newest checkpoint cannot be read (%s)", error)
-        return restore.newest_verified(self._run, like, self._skip)
+        return self._unless_ending(lambda: restore.newest_verified(self._run, like, self._skip))
 
     def _skip(self, checkpoint: Checkpoint, reason: Exception) -> None:
         """Record that a checkpoint is passed over; what is damaged is quarantined."""

@@ -4,14 +4,14 @@ import logging
 import os
 import re
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 import psutil
 
+from ardm.runs import scratch
 from ardm.runs.home import home
 from ardm.runs.layout import Run
 from ardm.runs.patience import in_background
@@ -33,11 +33,6 @@ _NOT_OURS = ("checkpoints", "damaged")
 """Folders whose files Orbax names; `ardm.runs.retention` sees to them."""
 
 
-def prefix() -> str:
-    """How the name of a temporary folder begins, so that it can be swept after a kill."""
-    return f"ardm-{os.getpid()}-"
-
-
 def sweep_beside(run: Run) -> None:
     """Sweep this machine and the store on a thread; whatever fails is left to the next attempt."""
 
@@ -52,18 +47,19 @@ def sweep_beside(run: Run) -> None:
 
 
 def sweep_machine(
-    temporary: Path | None = None,
+    temporary: Iterable[Path] | None = None,
     clock: Callable[[], float] = time.time,
     alive: Callable[[int], bool] = psutil.pid_exists,
 ) -> None:
     """Remove temporary folders of dead processes and old bookkeeping of Ray Train's.
 
     Args:
-        temporary: where temporary folders are; by default where Python puts them.
+        temporary: where temporary folders are; by default where `ardm.runs.scratch` puts them.
         clock: seconds since 1970.
         alive: whether there is a process of that number.
     """
-    for folder in (temporary or Path(tempfile.gettempdir())).glob("ardm-*"):
+    places = scratch.places() if temporary is None else temporary
+    for folder in (folder for place in places for folder in place.glob("ardm-*")):
         match = _OF_PROCESS.fullmatch(folder.name)
         # A number may be that of a process in another container, so that silence counts as well.
         if match and not alive(int(match[1])) and clock() - _touched(folder) > HOUR:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from ardm.runs import attempt
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
-from ardm.runs.leftovers import prefix
 from ardm.runs.patience import BACK_OFF, LONGEST_BACK_OFF, Patience
+from ardm.runs.scratch import prefix
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter

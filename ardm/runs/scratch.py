@@ -8,6 +8,16 @@ from pathlib import Path
 _SHARED_MEMORY = Path("/dev/shm")
 
 
+def prefix() -> str:
+    """How the name of each temporary folder of this process begins: a killed one removes none."""
+    return f"ardm-{os.getpid()}-"
+
+
+def places() -> list[Path]:
+    """Where temporary folders may lie."""
+    return [Path(tempfile.gettempdir()), _SHARED_MEMORY]
+
+
 def folder(needed: int = 0) -> tempfile.TemporaryDirectory[str]:
     """A new temporary directory, removed at the end of a `with` block.
 
@@ -21,7 +31,7 @@ def folder(needed: int = 0) -> tempfile.TemporaryDirectory[str]:
     """
     usual = Path(tempfile.gettempdir())
     there = usual if _room(usual) >= needed or _room(_SHARED_MEMORY) < needed else _SHARED_MEMORY
-    return tempfile.TemporaryDirectory(prefix=f"ardm-{os.getpid()}-", dir=there)
+    return tempfile.TemporaryDirectory(prefix=prefix(), dir=there)
 
 
 def _room(place: Path) -> int:

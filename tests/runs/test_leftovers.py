@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from ardm.runs import leftovers
+from ardm.runs import leftovers, scratch
 from ardm.runs.leftovers import DAY, HOUR, KEPT_RESULTS
 from ardm.runs.store import Store
 
@@ -25,14 +25,14 @@ def test_only_folders_of_dead_processes_that_are_silent_are_swept(tmp_path, monk
     monkeypatch.setenv("ARDM_HOME", str(tmp_path / "home"))
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    for name in (f"ardm-{ended.pid}-x", f"{leftovers.prefix()}y", "ardm-chaos-z", "other"):
+    for name in (f"ardm-{ended.pid}-x", f"{scratch.prefix()}y", "ardm-chaos-z", "other"):
         (tmp_path / name / "logs").mkdir(parents=True)
         (tmp_path / name / "logs" / "log").write_text("said")
-    leftovers.sweep_machine(tmp_path)
+    leftovers.sweep_machine([tmp_path])
     assert len(files(tmp_path)) == 4
-    leftovers.sweep_machine(tmp_path, later(2 * HOUR))
+    leftovers.sweep_machine([tmp_path], later(2 * HOUR))
     assert {path.name for path in tmp_path.iterdir()} == {
-        f"{leftovers.prefix()}y", "ardm-chaos-z", "other",
+        f"{scratch.prefix()}y", "ardm-chaos-z", "other",
     }  # fmt: skip
 
 
@@ -42,9 +42,9 @@ def test_old_bookkeeping_of_ray_train_is_swept(tmp_path, monkeypatch):
     for name in ("old", "new"):
         (results / name).mkdir(parents=True)
     os.utime(results / "old", (0, 0))
-    leftovers.sweep_machine(tmp_path / "none")
+    leftovers.sweep_machine([tmp_path / "none"])
     assert [path.name for path in results.iterdir()] == ["new"]
-    leftovers.sweep_machine(tmp_path / "none", later(2 * KEPT_RESULTS))
+    leftovers.sweep_machine([tmp_path / "none"], later(2 * KEPT_RESULTS))
     assert list(results.iterdir()) == []
 
 
