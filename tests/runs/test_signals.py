@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ardm.cli.signals import SECOND_LOOK, saving_first
+from ardm.runs.signals import SECOND_LOOK, saving_first
 from ardm.runs import checkpoints, ledger
 from ardm.runs.layout import Run
 from ardm.runs.place import Notice
@@ -143,7 +143,7 @@ def test_a_signal_while_a_step_is_compiled_ends_the_attempt_without_waiting_for_
 def test_only_a_late_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys\n"
-        "from ardm.cli.signals import saving_first\n"
+        "from ardm.runs.signals import saving_first\n"
         "from ardm.runs.place import Notice\n"
         "now = [0.0]\n"
         "with saving_first(Notice(), lambda: now[0]):\n"
