@@ -7,6 +7,7 @@ ArdmError (1)
 │   └── StoreUnusable         the store cannot be reached or written
 ├── JobFailed (3)             the job ended without reaching its last step
 │   ├── SaveFailed            the final checkpoint could not be written
+│   ├── Diverged              a loss, gradient or new state is not finite
 │   └── Superseded            a newer attempt holds the run
 ├── NotFound (4)              no such run, checkpoint or store
 │   ├── Unreadable            there are checkpoints, and none can be read
@@ -59,6 +60,10 @@ class JobFailed(ArdmError):
 
 class SaveFailed(JobFailed):
     """The final checkpoint could not be written; what was trained since the last one is lost."""
+
+
+class Diverged(JobFailed):
+    """A loss, gradient or new state is not finite; the same job would come to it again."""
 
 
 class Superseded(JobFailed):

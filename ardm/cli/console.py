@@ -3,7 +3,6 @@
 import errno
 import functools
 import io
-import json
 import sys
 from collections.abc import Callable
 from typing import Any, TextIO, TypeVar, cast
@@ -11,6 +10,7 @@ from typing import Any, TextIO, TypeVar, cast
 import typer
 from rich.console import Console
 
+from ardm import strict_json
 from ardm.errors import ArdmError, InputError, StoreUnreachable
 from ardm.runs.faults import as_error
 
@@ -80,8 +80,8 @@ def say(text: str) -> None:
 
 
 def show(value: dict[str, Any] | list[Any]) -> None:
-    """The result for a program: one JSON value, alone on stdout."""
-    _stdout.write(json.dumps(value, indent=1) + "\n")
+    """The result for a program: one JSON value, alone on stdout; what is not finite is null."""
+    _stdout.write(strict_json.dumps(value, indent=1) + "\n")
     _stdout.flush()
 
 

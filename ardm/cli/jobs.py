@@ -101,10 +101,10 @@ def train(
     """Train in this process, without Ray, on the same run directory. Ctrl-C saves and ends."""
     spec, opened = _open(file, set_ or (), store, run, override=override)
     from ardm.cli.progress import ProgressBar
-    from ardm.runs.signals import saving_first
     from ardm.runs.outcome import to_error
     from ardm.runs.place import Notice, Place
     from ardm.runs.session import run_attempt
+    from ardm.runs.signals import saving_first
     from ardm.training.group import Alone
     from ardm.training.lanes import cores_here, use_cores
 

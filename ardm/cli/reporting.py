@@ -48,6 +48,8 @@ def _print_report(found: dict[str, Any]) -> None:
         ("interruptions", f"{struck['count']}, {struck['noticed']} of them with notice"),
         ("steps lost", f"{told['steps_lost']}; by interruption: {struck['steps_lost'] or '-'}"),
     ]
+    if found["skipped_steps"]:
+        lines.append(("left out", f"{found['skipped_steps']} steps that were not finite"))
     if told["idle_s"]:
         lines.append(("idle", f"{told['idle_s']:.1f} s in which nobody wanted it trained"))
     if saves["count"]:

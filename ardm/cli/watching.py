@@ -125,10 +125,13 @@ def _print_status(found: dict[str, Any]) -> None:
     metrics, saved = found["metrics"], found["checkpoint"]
     if metrics["train_nelbo_bpd"]:
         rows.append(("train NELBO", f"{metrics['train_nelbo_bpd']:.4f} bits/dim"))
-    if metrics["test_nelbo_bpd"]:
+    if metrics["test_step"] is not None:
         value, se = metrics["test_nelbo_bpd"], metrics["test_nelbo_se"]
-        where = f"at step {metrics['test_step']}"
-        rows.append(("test NELBO", f"{value:.4f} ± {se:.4f} bits/dim {where}"))
+        finite = None not in (value, se)
+        found_nelbo = f"{value:.4f} ± {se:.4f} bits/dim" if finite else "not finite"
+        rows.append(("test NELBO", f"{found_nelbo} at step {metrics['test_step']}"))
+    if found["skipped_steps"]:
+        rows.append(("left out", f"{found['skipped_steps']} steps that were not finite"))
     if saved:
         size = saved["bytes"] / 1e6
         rows.append(
@@ -146,9 +149,11 @@ def _print_status(found: dict[str, Any]) -> None:
     if found["ray"]["submission_id"]:
         ray = found["ray"]
         rows.append(("ray", f"{ray['submission_id']} at {ray['address']}: {ray['status']}"))
-    if found["changed"]:
-        changed = " and ".join(found["changed"])
-        rows.append(("note", f"{changed} changed between attempts: equal bits are not promised"))
+    for change in found["changes"]:
+        rows.append(("changed", f"{change['what']}: {change['old']} -> {change['new']}"))
+    rows += [("workers", line) for line in found["workers_differ"]]
+    if found["changes"] or found["workers_differ"]:
+        rows.append(("note", "equal bits are not promised"))
     table = Table(box=None, show_header=False, pad_edge=False)
     for key, value in rows:
         table.add_row(key, value)

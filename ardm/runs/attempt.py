@@ -2,18 +2,13 @@
 
 import json
 import os
-import platform
 import socket
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
-import jax
-
 from ardm.runs import checkpoints
+from ardm.runs.environment import environment
 from ardm.runs.layout import Run
-
-_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def claim(run: Run, about: Mapping[str, Any]) -> int:
@@ -65,17 +60,11 @@ def newer(run: Run, number: int) -> int | None:
 
 
 def about_here(now: float, workers: int) -> dict[str, Any]:
-    """What a claim tells of this process: where, when, with which versions.
-
-    Bitwise equality holds for one device kind and one set of library versions, so both are kept.
-    """
-    device = jax.local_devices()[0]
+    """What a claim tells of this process: where and when, and what its bits depend on."""
     return {
         "time": round(now, 3),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "workers": workers,
-        "device": f"{device.platform}:{device.device_kind}",
-        "python": platform.python_version(),
-        "libraries": {name: version(name) for name in _LIBRARIES},
+        **environment(),
     }

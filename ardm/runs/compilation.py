@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 from jax._src import compilation_cache, distributed
 
+from ardm.runs.environment import cpu_flags
 from ardm.runs.home import home
 from ardm.runs.layout import shared_cache
 from ardm.runs.program_cache import ProgramCache
@@ -72,12 +73,7 @@ def _is_ours(root: Path) -> bool:
 
 
 def _machine() -> str:
-    flags = ""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
-        flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return f"{platform.machine()}-{hashlib.sha256(flags.encode()).hexdigest()[:8]}"
+    return f"{platform.machine()}-{hashlib.sha256(cpu_flags().encode()).hexdigest()[:8]}"
 
 
 def write_from_every_process() -> None:

@@ -74,6 +74,12 @@ class AttemptRecord:
     """Seconds that each save beside the training held it up."""
     final_save_s: float = 0.0
     """Seconds that the end of the attempt waited for its last save."""
+    skipped: list[int] = field(default_factory=list)
+    """Steps that it left out because they were not finite."""
+    data: str | None = None
+    """`Dataset.sha256` of what it trained on."""
+    workers_differ: list[str] = field(default_factory=list)
+    """What bits depend on and differed among its workers, one line each."""
     last_seen: float = 0.0
     """When it last told anything."""
     silent: bool = False
@@ -143,6 +149,19 @@ def goodput(found: list[AttemptRecord], now: float) -> dict[str, Any]:
         "wall_s": round(wall, 1),
         "idle_s": round(sum(account.idle_s for account in told), 1),
     }
+
+
+def skipped_steps(found: list[AttemptRecord]) -> int:
+    """Steps of the run that were left out because they were not finite.
+
+    A step that a later attempt did again counts as that attempt left it.
+    """
+    steps: set[int] = set()
+    for record in found:
+        if record.first_step is not None:
+            steps = {step for step in steps if step <= record.first_step}
+        steps.update(record.skipped)
+    return len(steps)
 
 
 def end_of(record: AttemptRecord, after: AttemptRecord | None, now: float) -> float:
@@ -250,6 +269,12 @@ def _note(record: AttemptRecord, event: ledger.Event) -> None:
             record.saves.append(Save(event["step"], seconds, event["bytes"], interval))
         case "save_failed":
             record.saves_failed += 1
+        case "skipped_step":
+            record.skipped.append(event["step"])
+        case "started" | "restored":
+            record.data = event.get("data_sha256")
+        case "workers_differ":
+            record.workers_differ = event["differences"]
         case "stalled":
             record.stalls.append(event["seconds"])
         case "final_save":

@@ -1,5 +1,6 @@
 """The curves of a run over all its attempts, with what a later attempt did again left out."""
 
+import math
 from dataclasses import dataclass, field
 
 from ardm.runs import ledger
@@ -25,10 +26,17 @@ class History:
         kind, step = event["event"], event.get("step", 0)
         if kind in ("started", "restored"):
             self.rewind(step)
+        elif not _finite(event.get("nelbo_bpd"), event.get("se_bpd", 0.0)):
+            return
         elif kind == "trained":
             self.train[step] = event["nelbo_bpd"]
         elif kind == "evaluated":
             self.test[step] = (event["nelbo_bpd"], event["se_bpd"])
+
+
+def _finite(*values: float | None) -> bool:
+    """False for what an event holds in place of a number that is not finite."""
+    return all(value is not None and math.isfinite(value) for value in values)
 
 
 def read(run: Run) -> History:

@@ -7,10 +7,20 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from ardm.errors import SaveFailed, Superseded
-from ardm.runs import assignment, catalogue, control, history, outcome, restore, retention
+from ardm.errors import Diverged, SaveFailed, Superseded
+from ardm.runs import (
+    agreement,
+    assignment,
+    catalogue,
+    control,
+    history,
+    outcome,
+    restore,
+    retention,
+)
 from ardm.runs.checkpoints import Checkpoint, Unfinished
 from ardm.runs.compile_time import compile_time
+from ardm.runs.environment import environment
 from ardm.runs.gallery import Gallery
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
@@ -23,7 +33,7 @@ from ardm.runs.saver import Saver
 from ardm.runs.spec import JobSpec
 from ardm.runs.state_files import Damaged
 from ardm.training.evaluate import Disturbed
-from ardm.training.loop import Done, train
+from ardm.training.loop import Done, not_finite, train
 from ardm.training.state import TrainState, init, template
 from ardm.training.state import place as bind
 
@@ -40,6 +50,13 @@ ON_NOTICE, ON_NOTICE_SAVED = 25.0, 19.0
 
 START_PATIENCE = 120.0
 """Seconds for which a store that fails before the first step is asked again."""
+
+
+_LONGEST_REASON = 2000
+"""Characters of a reason in a message to the other workers."""
+
+Found = tuple[Checkpoint, Any, dict[str, Any]]
+"""A checkpoint, its state and its metadata."""
 
 
 class Leader:
@@ -65,6 +82,7 @@ class Leader:
         self._pace = Pace(spec.training.steps)
         self._past = history.History()
         self._saver: Saver | None = None
+        self._skipped_steps = 0
         self._recorder = Recorder(run, self.number, self._ledger, self._progress)
 
     def live(self) -> Outcome:
@@ -88,14 +106,21 @@ class Leader:
 
     def _train(self) -> Outcome:
         if hopeless := self._in_time(self._hopeless):
-            self._tell_others(None, hopeless.reason)
+            self._tell_others(None, hopeless)
             return hopeless
-        self._in_time(self._require_spec)
         compiled = compile_time().seconds
-        assigned = assignment.begin(self._run, self._spec, self._place.group)
-        self._data, self._model = self._unless_ending(assigned.loaded)
-        self._past = self._in_time(lambda: history.read(self._run))
-        found = self._restore()
+        try:
+            self._in_time(self._require_spec)
+            assigned = assignment.begin(self._run, self._spec, self._place.group)
+            self._data, self._model = self._unless_ending(assigned.loaded)
+            self._past = self._in_time(lambda: history.read(self._run))
+            newest = self._newest()
+        except Abandoned:  # the others may be far from listening, and Ray restarts the group
+            raise
+        except Exception as error:  # the others wait for word
+            self._tell_others(None, outcome.of_error(error, 0, self._place.group.size))
+            raise
+        found = self._restore(*newest)
         self._step = int(found.step)
         self._past.rewind(self._step)
         saver = self._saver = self._in_time(
@@ -105,7 +130,10 @@ class Leader:
                 self._spec.checkpoint,
                 self._ledger,
                 self._step,
-                about={"spec": self._spec.model_dump(mode="json")},
+                about={
+                    "spec": self._spec.model_dump(mode="json"),
+                    "environment": environment(self._data.sha256),
+                },
             )
         )
         gallery = Gallery(
@@ -114,19 +142,30 @@ class Leader:
         begin, flag = time.monotonic(), NOTHING
         work = self._unless_ending(assigned.ready)
         state = bind(found)
-        for done in train(work, state, self._raise_flag):
-            if self._state_name == "starting":
-                self._state_name = "training"
-                seconds = round(time.monotonic() - begin, 3)
-                compiled = round(compile_time().seconds - compiled, 3)
-                self._ledger.add("first_step", step=done.step, seconds=seconds, compile_s=compiled)
-            state, flag = self._after_step(done, saver, gallery)
-            if flag:
-                break
+        try:
+            for done in train(work, state, self._raise_flag):
+                if self._state_name == "starting":
+                    self._note_first(done, time.monotonic() - begin, compiled)
+                state, flag = self._after_step(done, saver, gallery)
+                if flag:
+                    break
+        except Diverged as error:
+            # A save under way is of an earlier step, and the newest that anybody can go on from.
+            saver.wait(self._patience(PATIENCE_TO_STOP, ON_NOTICE_SAVED).left())
+            kept = f"The newest checkpoint is of step {saver.saved_step}."
+            raise Diverged(f"{error} {kept}") from error
         if flag == SUPERSEDED:
             saver.superseded_by = self._recorder.superseded_by or saver.superseded_by
             saver.raise_if_superseded()
         return self._finish(state, flag, saver, gallery)
+
+    def _note_first(self, done: Done, seconds: float, compiled_before: float) -> None:
+        """Note the first step of the attempt, and how much of its time went into compiling."""
+        self._state_name = "training"
+        compiled = round(compile_time().seconds - compiled_before, 3)
+        self._ledger.add(
+            "first_step", step=done.step, seconds=round(seconds, 3), compile_s=compiled
+        )
 
     def _after_step(self, done: Done, saver: Saver, gallery: Gallery) -> tuple[TrainState, int]:
         self._step = done.step
@@ -134,6 +173,8 @@ class Leader:
         last = done.step == self._spec.training.steps
         evaluating = self._spec.evaluation.due(done.step) and not last and not done.flag
         saver.offer(done.step, done.state, self._pace.step_s, pause=evaluating)
+        if not done.finite:
+            self._left_out(done)
         self._recorder.scalar("train/nelbo_bpd", point, done.step)
         self._recorder.scalar("train/grad_norm", float(done.metrics.grad_norm), done.step)
         if window := self._pace.window():
@@ -143,6 +184,16 @@ class Leader:
             with self._pace.paused(), suppress(Disturbed, Abandoned):
                 self._evaluate(gallery, done.state, final=False)
         return done.state, done.flag
+
+    def _left_out(self, done: Done) -> None:
+        """Note a step that was not finite; only the first one is worth a line of the log."""
+        reason = not_finite(done.metrics)
+        if not self._skipped_steps:
+            log.warning(
+                "step %d is left out: %s; `ardm status` counts such steps", done.step, reason
+            )
+        self._skipped_steps += 1
+        self._ledger.add("skipped_step", step=done.step, reason=reason)
 
     def _finish(self, state: TrainState, flag: int, saver: Saver, gallery: Gallery) -> Outcome:
         step = int(state.step)
@@ -185,16 +236,30 @@ class Leader:
         reason = self._place.notice.reason or "another worker got a notice"
         return Outcome("preempted", step, f"{reason}; {saved}")
 
-    def _restore(self) -> TrainState:
-        """The state to begin with, the same on all ranks, not bound to the device."""
+    def _newest(self) -> tuple[float, Found | None]:
+        """When the search began, and the newest checkpoint, if it is of these data."""
         begin = time.monotonic()
         like = template(self._model, self._spec.training)
-        found = self._newest(like)
+        found = self._newest_sound(like)
+        if found:
+            place, _, metadata = found
+            now = self._data.sha256
+            old = self._in_time(lambda: agreement.require_data_of_run(place, metadata, now))
+            if old:
+                log.warning("the data are others than before (SHA-256 %s -> %s)", old, now)
+                self._ledger.add("data_changed", step=place.step, old=old, new=now)
+        return begin, found
+
+    def _restore(self, begin: float, found: Found | None) -> TrainState:
+        """The state to begin with, the same on all ranks, not bound to the device."""
         chosen = [found[0].attempt, found[0].step] if found else None
-        self._tell_others(chosen)
-        seconds = round(time.monotonic() - begin, 3)
+        environments = [one["environment"] for one in self._tell_others(chosen)]
+        if differ := agreement.differences(environments):
+            log.warning("equal bits are not promised: %s", "; ".join(differ))
+            self._ledger.add("workers_differ", differences=differ)
+        agreement.require_one_data_set(environments)
+        seconds, sha256 = round(time.monotonic() - begin, 3), self._data.sha256
         if found is None:
-            sha256 = self._data.sha256
             log.info("attempt %d starts from scratch", self.number)
             self._ledger.add("started", step=0, seconds=seconds, data_sha256=sha256)
             model, spec = self._model, self._spec
@@ -207,12 +272,21 @@ class Leader:
             digest=metadata["digest"],
             from_attempt=place.attempt,
             seconds=seconds,
+            data_sha256=sha256,
         )
         return host
 
-    def _tell_others(self, checkpoint: list[int] | None, end: str | None = None) -> None:
-        message = {"attempt": self.number, "checkpoint": checkpoint, "end": end}
-        self._place.group.broadcast(json.dumps(message).encode())
+    def _tell_others(
+        self, checkpoint: list[int] | None, end: Outcome | None = None
+    ) -> list[dict[str, Any]]:
+        """Tell the others how to begin, or that there is nothing to do; every worker's message."""
+        message = {
+            "attempt": self.number,
+            "checkpoint": checkpoint,
+            "end": end and [end.kind, end.reason[:_LONGEST_REASON]],
+            "environment": {} if end else agreement.brief(environment(self._data.sha256)),
+        }
+        return [json.loads(one) for one in self._place.group.exchange(json.dumps(message).encode())]
 
     def _hopeless(self) -> Outcome | None:
         """Why another attempt of this submission would end as the ones before it."""
@@ -228,7 +302,7 @@ class Leader:
             return Outcome("failed", self._step, reason)
         return None
 
-    def _newest(self, like: Any) -> tuple[Checkpoint, Any, dict[str, Any]] | None:
+    def _newest_sound(self, like: Any) -> Found | None:
         """The newest sound checkpoint; one that cannot be read is waited for, then passed over."""
         try:
             return self._in_time(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ardm import strict_json
 from ardm.runs.layout import Run
 
 log = logging.getLogger(__name__)
@@ -41,8 +42,9 @@ class Ledger:
         self._flushing = threading.Lock()
 
     def add(self, kind: str, **fields: Any) -> Event:
-        """Note an event; it reaches the store with the next flush."""
-        event = {"event": kind, "time": round(self._clock(), 3), **fields}
+        """Note an event; it reaches the store with the next flush. Numbers not finite are None."""
+        event: Event = {"event": kind, "time": round(self._clock(), 3)}
+        event |= strict_json.finite(fields)
         with self._lock:
             self._pending.append(event)
         self.news.set()
@@ -59,7 +61,7 @@ class Ledger:
                 events = list(self._pending)
             if not events:
                 return
-            data = "".join(json.dumps(event) + "\n" for event in events).encode()
+            data = "".join(strict_json.dumps(event) + "\n" for event in events).encode()
             name = f"{self._run.events(self._attempt)}/{self._prefix}{self._segment:06d}.jsonl"
             # Overwriting a segment that a failed flush may have left is safe: its events are here.
             self._run.store.write(name, data)

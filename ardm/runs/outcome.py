@@ -4,7 +4,15 @@ import traceback
 from dataclasses import dataclass
 from typing import Literal
 
-from ardm.errors import ArdmError, InputError, JobFailed, SaveFailed, Superseded, Unreadable
+from ardm.errors import (
+    ArdmError,
+    Diverged,
+    InputError,
+    JobFailed,
+    SaveFailed,
+    Superseded,
+    Unreadable,
+)
 
 Kind = Literal[
     "completed",  # the last step is done and saved
@@ -15,13 +23,14 @@ Kind = Literal[
     "worker_lost",  # another worker of the group vanished
     "storage_fault",  # the store failed where it could not be waited for; elsewhere it may answer
     "save_failed",  # no more steps to do, or none wanted, and the last state could not be saved
+    "diverged",  # a loss, gradient or new state was not finite; nothing of it is saved
     "out_of_memory",
     "bad_input",  # the data cannot be used
     "failed",  # a programming error
 ]
 
 ENDS_THE_JOB: frozenset[Kind] = frozenset(
-    {"completed", "stopped", "failed", "out_of_memory", "bad_input", "save_failed"}
+    {"completed", "stopped", "failed", "out_of_memory", "bad_input", "save_failed", "diverged"}
 )
 """Outcomes after which starting again would change nothing, or is not wanted."""
 
@@ -55,6 +64,8 @@ def of_error(error: BaseException, step: int, group_size: int) -> Outcome:
         return Outcome("bad_input", step, str(error))
     if isinstance(error, Unreadable):
         return Outcome("storage_fault", step, str(error))
+    if isinstance(error, Diverged):
+        return Outcome("diverged", step, str(error))
     if isinstance(error, SaveFailed):
         return Outcome("save_failed", step, str(error))
     if isinstance(error, jax.errors.JaxRuntimeError):

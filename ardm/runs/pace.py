@@ -1,8 +1,9 @@
 """How fast an attempt goes and what its recent steps cost: the figures of the progress bar."""
 
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,7 +32,7 @@ class Pace:
         """Seconds of the last step; None of the first, which compiles."""
 
     def step(self, number: int, nelbo_bpd: float) -> float:
-        """Note a finished step; gives back its NELBO."""
+        """Note a finished step; gives back its NELBO, which counts for no mean if not finite."""
         now = self._clock()
         if self._window_start is None:
             # The first step compiles: its seconds would spoil the rate.
@@ -43,15 +44,18 @@ class Pace:
         self._mark, self._step = now, number
         return nelbo_bpd
 
-    def window(self) -> dict[str, float] | None:
-        """Mean NELBO and rate since the last window, once a window has passed."""
+    def window(self) -> dict[str, Any] | None:
+        """Mean NELBO and rate since the last window, once a window has passed.
+
+        The mean is None where no step of the window had a finite one.
+        """
         start = self._window_start
         if start is None or self._mark - start < WINDOW:
             return None
         rate = (self._step - self._window_step) / (self._mark - start)
-        point = sum(self._points) / len(self._points)
+        point = _mean(self._points)
         self._points, self._window_start, self._window_step = [], self._mark, self._step
-        return {"nelbo_bpd": round(point, 6), "steps_per_s": round(rate, 4)}
+        return {"nelbo_bpd": _rounded(point, 6), "steps_per_s": round(rate, 4)}
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -73,5 +77,14 @@ class Pace:
         return {
             "steps_per_s": round(rate, 4),
             "eta_s": round((self._total - self._step) / rate, 1),
-            "train_nelbo_bpd": round(sum(item[1] for item in recent) / len(recent), 5),
+            "train_nelbo_bpd": _rounded(_mean([item[1] for item in recent]), 5),
         }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else None
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ardm import strict_json
 from ardm.errors import StoreUnusable
 from ardm.runs.subject import Subject
 
@@ -32,7 +33,7 @@ def keep(subject: Subject, policies: Sequence[dict[str, Any]]) -> str:
     old = [policy for policy in read(subject) if _name(policy) not in fresh]
     merged = sorted([*old, *policies], key=_name)
     about = {"run": subject.name, "step": subject.step, "digest": subject.digest}
-    data = json.dumps(about | {"policies": merged}).encode() + b"\n"
+    data = strict_json.dumps(about | {"policies": merged}).encode() + b"\n"
     home = subject.home
     try:
         if isinstance(home, Path):

@@ -5,8 +5,8 @@ TensorBoard file go out; a stop request and a newer claim come in. No fault of t
 training thread, and what one of these meets keeps none of the others.
 """
 
-import json
 import logging
+import math
 import os
 import tempfile
 import threading
@@ -17,6 +17,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from ardm import strict_json
 from ardm.runs import attempt
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
@@ -88,8 +89,9 @@ class Recorder:
         self._folder.cleanup()
 
     def scalar(self, tag: str, value: float, step: int) -> None:
-        """Note a value of a step for TensorBoard."""
-        self._scalars.put((tag, value, step, time.time()))
+        """Note a value of a step for TensorBoard; one that is not finite leaves a gap."""
+        if math.isfinite(value):
+            self._scalars.put((tag, value, step, time.time()))
 
     def put(self, kind: str, name: str, data: bytes) -> None:
         """Write a picture; a fault of the store costs the picture and a warning."""
@@ -135,7 +137,8 @@ class Recorder:
 
     def _tell_progress(self) -> None:
         progress = self._progress() | {"time": round(time.time(), 3)}
-        self._run.store.write(self._run.progress(self._number), json.dumps(progress).encode())
+        data = strict_json.dumps(progress).encode()
+        self._run.store.write(self._run.progress(self._number), data)
 
     def _hear_stop(self) -> None:
         names = self._run.store.names(self._run.attempts_dir)

@@ -20,8 +20,8 @@ def report(
 
     Returns:
         The object that `ardm report --json` prints: `goodput` as of `goodput.goodput`,
-        `evaluation_s` (which is productive), `interruptions`, `saves`, `cost` (None if the job
-        names no price) and `attempts` with the seconds of each.
+        `skipped_steps`, `evaluation_s` (which is productive), `interruptions`, `saves`, `cost`
+        (None if the job names no price) and `attempts` with the seconds of each.
 
     Raises:
         NotFound: no such run.
@@ -38,6 +38,7 @@ def report(
         "steps": found[-1].last_step or 0 if found else 0,
         "total_steps": spec.training.steps,
         "goodput": goodput.goodput(found, now),
+        "skipped_steps": goodput.skipped_steps(found),
         "evaluation_s": round(sum(e.seconds for r in found for e in r.evaluations), 1),
         "interruptions": _interruptions(found),
         "saves": _saves(found),

@@ -11,8 +11,18 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ardm.runs import assignment, attempt, catalogue, checkpoints, leftovers, outcome
+from ardm.errors import InputError
+from ardm.runs import (
+    agreement,
+    assignment,
+    attempt,
+    catalogue,
+    checkpoints,
+    leftovers,
+    outcome,
+)
 from ardm.runs.compilation import share_cache
+from ardm.runs.environment import environment
 from ardm.runs.layout import Run
 from ardm.runs.leader import Leader
 from ardm.runs.ledger import Ledger
@@ -112,9 +122,16 @@ def _flag(notice: Warned) -> int:
 def _follow(run: Run, spec: JobSpec, place: Place) -> Outcome:
     """The attempt of a worker other than rank 0."""
     assigned = assignment.begin(run, spec, place.group)
-    message = json.loads(place.group.broadcast(b""))
+    messages = _exchange(assigned, place)
+    message = messages[0]
     if message["end"]:
-        return Outcome("failed", 0, message["end"])
+        kind, reason = message["end"]
+        return Outcome(kind, 0, reason)
+    try:
+        agreement.require_one_data_set([one["environment"] for one in messages])
+    except InputError as error:
+        # Rank 0 comes to the same end, and records it.
+        return Outcome("bad_input", 0, str(error))
     step, flag = 0, NOTHING
     try:
         _, model = assigned.loaded()
@@ -136,9 +153,20 @@ def _follow(run: Run, spec: JobSpec, place: Place) -> Outcome:
     return Outcome(_OF_FLAG[flag], step, "as rank 0")
 
 
+def _exchange(assigned: assignment.Assignment, place: Place) -> list[dict[str, Any]]:
+    """Tell the others what this worker's bits depend on; every worker's message, by rank."""
+    try:
+        data = assigned.loaded()[0].sha256
+    except Exception:  # raised again, and recorded, where the data are used
+        data = None
+    mine = {"environment": agreement.brief(environment(data))}
+    return [json.loads(one) for one in place.group.exchange(json.dumps(mine).encode())]
+
+
 def _tell(run: Run, number: int, place: Place, ended: Outcome) -> Outcome:
     """Leave word of a failure of this worker's own; Ray must restart the group to free rank 0."""
-    if ended.kind not in outcome.ENDS_THE_JOB:
+    if ended.kind not in outcome.ENDS_THE_JOB or ended.kind == "diverged":
+        # Every worker sees the same numbers: rank 0 ends, too, and says why.
         return ended
     ledger = Ledger(run, number, place.group.rank)
     fields = {"step": ended.step, "reason": ended.reason, "detail": ended.detail}

@@ -22,6 +22,7 @@ import orbax.checkpoint as ocp
 from ardm.errors import ArdmError, InputError
 from ardm.runs import arrays
 from ardm.runs.digest import digest
+from ardm.training.state import not_finite_part
 
 # Orbax reports what it does in many lines per save; our ledger records saves.
 logging.getLogger("absl").setLevel(logging.ERROR)
@@ -37,6 +38,10 @@ _DESCRIPTIONS = (METADATA, "_METADATA", COMPLETE)
 
 class Damaged(ArdmError):
     """A checkpoint whose bytes were read and are not what was written."""
+
+
+class NotFinite(Damaged):
+    """A checkpoint that is what was written, but holds a NaN or an infinity: of no use."""
 
 
 def write(folder: Path, state: Any, metadata: dict[str, Any], *, few_files: bool) -> int:
@@ -139,6 +144,9 @@ def _restore(folder: Path, like: Any, expected: str) -> Any:
         raise _explained(folder, error) from error
     if (found := digest(state)) != expected:
         raise Damaged(f"digest differs: expected {expected[:12]}, found {found[:12]}")
+    if part := not_finite_part(state):
+        # Earlier versions saved what had diverged.
+        raise NotFinite(f"holds values that are not finite ({part})")
     return state
 
 

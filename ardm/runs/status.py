@@ -7,6 +7,7 @@ from typing import Any
 from ardm.errors import Unreadable
 from ardm.runs import catalogue, checkpoints, goodput, ledger, restore
 from ardm.runs.checkpoints import Checkpoint, Unfinished
+from ardm.runs.environment import Change, latest_changes
 from ardm.runs.layout import Run
 from ardm.runs.liveness import STALE, silence
 from ardm.runs.outcome import ENDS_THE_JOB
@@ -21,6 +22,7 @@ _OF_OUTCOME = {
     "failed": "failed",
     "out_of_memory": "failed",
     "bad_input": "failed",
+    "diverged": "failed",
     "storage_fault": "failed",
     "save_failed": "failed",
     "preempted": "stopped",
@@ -55,6 +57,7 @@ def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, A
         found, progress, ray.get("status"), silent
     )
     live = state in ("training", "saving")
+    changed = _changed(run, found)
     checkpoint, digest, skipped = _checkpoint(run, now, verify=verify)
     return {
         "run": run.name,
@@ -73,7 +76,10 @@ def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, A
         "eta_s": progress.get("eta_s") if live else None,
         "save_error": progress.get("save_error"),
         "goodput": goodput.goodput(found, now if live or state == "starting" else _end(found)),
-        "changed": _changed(run, found),
+        "skipped_steps": goodput.skipped_steps(found),
+        "changed": list(changed),
+        "changes": [change._asdict() for some in changed.values() for change in some],
+        "workers_differ": found[-1].workers_differ if found else [],
         "ray": {key: ray.get(key) for key in ("address", "submission_id", "status")},
     }
 
@@ -187,13 +193,11 @@ def _metrics(
     return metrics
 
 
-def _changed(run: Run, found: list[goodput.AttemptRecord]) -> list[str]:
-    """What differs between attempts and voids the promise of equal bits."""
+def _changed(run: Run, found: list[goodput.AttemptRecord]) -> dict[str, list[Change]]:
+    """What differs between attempts and voids the promise of equal bits: the latest changes."""
     claims = [run.store.read_record(run.claim(record.attempt)) or {} for record in found]
-    seen = {
-        json_key: {str(c.get(json_key)) for c in claims} for json_key in ("device", "libraries")
-    }
-    return [key for key, values in seen.items() if len(values) > 1]
+    data = [{"data": record.data} if record.data else {} for record in found]
+    return latest_changes([claim | one for claim, one in zip(claims, data, strict=True)])
 
 
 def _iso(seconds: float | None) -> str | None:

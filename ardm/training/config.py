@@ -31,6 +31,8 @@ class TrainingConfig(Section):
     t_sampling: Literal["uniform", "antithetic"] = "antithetic"
     ce_weight: NonNegativeFloat = 0.0
     """Weight of the plain cross-entropy term beside the NELBO."""
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    """At a loss, gradient or new state that is not finite: end the job, or leave the step out."""
 
     @check(mode="after")
     def _fits(self) -> "TrainingConfig":

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-MESSAGE_BYTES = 4096
+MESSAGE_BYTES = 16384
 
 
 @jax.jit
@@ -31,8 +31,8 @@ class Group(Protocol):
         """
         ...
 
-    def broadcast(self, message: bytes) -> bytes:
-        """Rank 0's message, on every worker; at most `MESSAGE_BYTES` long."""
+    def exchange(self, message: bytes) -> list[bytes]:
+        """Every worker's message, in the order of the ranks; each at most `MESSAGE_BYTES` long."""
         ...
 
 
@@ -45,8 +45,8 @@ class Alone:
     def gather(self, tree: Any) -> Any:
         return _stack(tree)
 
-    def broadcast(self, message: bytes) -> bytes:
-        return message
+    def exchange(self, message: bytes) -> list[bytes]:
+        return [message]
 
 
 class Processes:
@@ -71,14 +71,14 @@ class Processes:
             raise jax.errors.JaxRuntimeError(str(error)) from error
         return jax.tree.map(lambda x: x.addressable_data(0), whole)
 
-    def broadcast(self, message: bytes) -> bytes:
+    def exchange(self, message: bytes) -> list[bytes]:
         if len(message) > MESSAGE_BYTES:
             raise ValueError(f"a message of {len(message)} bytes; {MESSAGE_BYTES} is the most")
         padded = np.zeros(MESSAGE_BYTES + 4, np.uint8)
         padded[:4] = np.frombuffer(len(message).to_bytes(4, "big"), np.uint8)
         padded[4 : 4 + len(message)] = np.frombuffer(message, np.uint8)
-        first = np.asarray(self.gather(jnp.asarray(padded)))[0]
-        return first[4 : 4 + int.from_bytes(first[:4].tobytes(), "big")].tobytes()
+        rows = np.asarray(self.gather(jnp.asarray(padded)))
+        return [row[4 : 4 + int.from_bytes(row[:4].tobytes(), "big")].tobytes() for row in rows]
 
     def _join(self, mine: jax.Array) -> jax.Array:
         shape = (self.size, *mine.shape[1:])

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from ardm.model.build import Model, Params
 from ardm.training import kl
@@ -79,6 +80,28 @@ def ema_decay(config: TrainingConfig, step: Int[Array, ""]) -> Float[Array, ""]:
     The warm-up keeps the average near the parameters while they still move fast.
     """
     return jnp.minimum(config.ema, (1.0 + step) / (10.0 + step))
+
+
+def is_finite(tree: Any) -> Bool[Array, ""]:
+    """Whether all numbers of a tree of arrays are finite; usable inside and outside of a program.
+
+    Args:
+        tree: of arrays of any type; integers are finite.
+    """
+    floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in floats]).all()
+
+
+def not_finite_part(tree: Any) -> str | None:
+    """The name of the first array of a tree that holds a NaN or an infinity; None if none does.
+
+    Args:
+        tree: of arrays on the host.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():
+            return jax.tree_util.keystr(path, simple=True, separator="/")
+    return None
 
 
 def apply_gradients(

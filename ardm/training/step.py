@@ -15,14 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from ardm.model.build import Model
 from ardm.training import kl
 from ardm.training.config import TrainingConfig
 from ardm.training.group import Alone, Group
 from ardm.training.lanes import Lanes
-from ardm.training.state import TrainState, apply_gradients, seed_key
+from ardm.training.state import TrainState, apply_gradients, is_finite, seed_key
 
 
 class Shard(NamedTuple):
@@ -45,6 +45,9 @@ class Metrics(NamedTuple):
     """Before clipping."""
     flags: Int[Array, " workers"]
     """Every worker's flag of this step, the same on all of them."""
+    finite: Bool[Array, ""]
+    """Whether the loss, the gradient and all of the new state are finite; if not, the step is left
+    out."""
 
 
 class Step:
@@ -91,7 +94,8 @@ class Step:
             flag: a number to tell all workers, 0 if there is nothing to tell.
 
         Returns:
-            The state after the step and what it tells; neither is waited for.
+            The state after the step and what it tells; neither is waited for. The state is
+            finite if the one before was: a step that would make it otherwise only counts.
         """
         return self._take(self.group, state, images, flag)
 
@@ -100,8 +104,8 @@ class Step:
     ) -> tuple[TrainState, Metrics]:
         gathered, flags = group.gather((self._share_of(state, images), jnp.int32(flag)))
         ranks = [jax.tree.map(lambda x, r=rank: x[r], gathered) for rank in range(group.size)]
-        state, nelbo_bpd, grad_norm = self._apply(state, self._sum(ranks))
-        return state, Metrics(nelbo_bpd, grad_norm, flags)
+        state, nelbo_bpd, grad_norm, finite = self._apply(state, self._sum(ranks))
+        return state, Metrics(nelbo_bpd, grad_norm, flags, finite)
 
     def rehearse(self, state: TrainState, images: UInt8[np.ndarray, "share h w c"]) -> None:
         """Have the programs of a step compiled, all but those that need the other workers.
@@ -168,9 +172,14 @@ def _add(a: Shard, b: Shard) -> Shard:
 @partial(jax.jit, static_argnums=(0, 1))
 def _apply(
     model: Model, config: TrainingConfig, state: TrainState, total: Shard
-) -> tuple[TrainState, Float[Array, ""], Float[Array, ""]]:
+) -> tuple[TrainState, Float[Array, ""], Float[Array, ""], Bool[Array, ""]]:
     mean = total.grads / config.grad_shards
     tracker = kl.update(state.kl, total.t, total.nll_per_dim)
     norm = jnp.sqrt(jnp.sum(mean * mean))
-    state = apply_gradients(config, model.shapes, state, mean, tracker)
-    return state, total.nelbo_bpd / config.grad_shards, norm
+    after = apply_gradients(config, model.shapes, state, mean, tracker)
+    nelbo_bpd = total.nelbo_bpd / config.grad_shards
+    # Behind the barrier, so that the compiler fuses, and rounds, what is before it as ever.
+    after, nelbo_bpd, norm = jax.lax.optimization_barrier((after, nelbo_bpd, norm))
+    finite = is_finite((after, nelbo_bpd, norm))
+    kept = jax.tree.map(partial(jnp.where, finite), after, state)
+    return kept._replace(step=after.step), nelbo_bpd, norm, finite

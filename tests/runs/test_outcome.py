@@ -5,7 +5,7 @@ import gcsfs.retry
 import jax
 import pytest
 
-from ardm.errors import InputError, JobFailed, SaveFailed, StoreUnusable, Superseded
+from ardm.errors import Diverged, InputError, JobFailed, SaveFailed, StoreUnusable, Superseded
 from ardm.runs import outcome
 from ardm.runs.outcome import Outcome
 
@@ -24,6 +24,7 @@ def caught(error: BaseException) -> BaseException:
     [
         (Superseded("attempt 1 is superseded"), ALONE, "superseded"),
         (SaveFailed("step 3 could not be saved"), ALONE, "save_failed"),
+        (Diverged("step 3: the loss is not finite"), GROUP, "diverged"),
         (InputError("the data are damaged"), ALONE, "bad_input"),
         (StoreUnusable("no bucket"), ALONE, "bad_input"),
         (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 8 GB"), ALONE, "out_of_memory"),

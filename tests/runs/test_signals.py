@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ardm.runs.signals import SECOND_LOOK, saving_first
 from ardm.runs import checkpoints, ledger
 from ardm.runs.layout import Run
 from ardm.runs.place import Notice
+from ardm.runs.signals import SECOND_LOOK, saving_first
 from ardm.runs.store import Store
 from tests.runs.setting import JOB, newest_digest
 

@@ -101,6 +101,7 @@ def test_a_run_without_an_attempt(run, job, state):
         ({"ended": "storage_fault"}, None, "failed"),
         ({"ended": "failed"}, "RUNNING", "failed"),
         ({"ended": "out_of_memory"}, None, "failed"),
+        ({"ended": "diverged"}, "RUNNING", "failed"),
         ({"ended": "superseded"}, None, "superseded"),
     ],
 )
@@ -135,7 +136,9 @@ def test_damage_is_told_and_the_digest_is_that_of_a_sound_checkpoint(run):
 def test_a_change_that_voids_equal_bits_is_told(local_run):
     lived(local_run, ended="preempted", device="cpu:cpu", libraries={"jax": "1"})
     lived(local_run, device="cpu:cpu", libraries={"jax": "2"})
-    assert status(local_run, NO_RAY)["changed"] == ["libraries"]
+    found = status(local_run, NO_RAY)
+    assert found["changed"] == ["libraries"]
+    assert found["changes"] == [{"what": "libraries: jax", "old": "1", "new": "2"}]
 
 
 def test_an_unknown_run_is_told(local_run):

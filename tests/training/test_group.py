@@ -26,12 +26,12 @@ def test_a_group_of_one_gathers_its_own_tree_with_one_more_axis(kind):
 @pytest.mark.parametrize("length", [0, 1, 255, 256, MESSAGE_BYTES])
 def test_a_message_arrives_as_it_was_sent(kind, length):
     message = np.random.default_rng(length).bytes(length)
-    assert kind().broadcast(message) == message
+    assert kind().exchange(message) == [message]
 
 
 def test_a_message_that_is_too_long_is_refused_before_anybody_waits_for_it():
     with pytest.raises(ValueError, match=str(MESSAGE_BYTES + 1)):
-        Processes().broadcast(b"x" * (MESSAGE_BYTES + 1))
+        Processes().exchange(b"x" * (MESSAGE_BYTES + 1))
 
 
 def test_the_group_of_threads_that_these_tests_use_stacks_in_the_order_of_the_ranks():
@@ -48,6 +48,7 @@ jax.config.update("jax_platforms", "cpu")
 jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]), cluster_detection_method="deactivate")
 group = Processes()
 assert group.gather(jax.numpy.arange(3.0)).shape == (2, 3)
+assert group.exchange(b"x" * (7 * group.rank)) == [b"", b"x" * 7]
 if group.rank == 1:
     os.kill(os.getpid(), signal.SIGKILL)
 try:
