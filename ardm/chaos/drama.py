@@ -11,6 +11,7 @@ from ardm.chaos.verdict import Injected
 from ardm.cluster import submission
 from ardm.errors import JobFailed
 from ardm.runs import control
+from ardm.runs.liveness import stale_s
 from ardm.runs.outcome import ENDS_THE_JOB, of_the_store
 
 T = TypeVar("T")
@@ -140,7 +141,7 @@ class Drama:
     def _trains(self) -> bool:
         """Whether an attempt trains that the faults so far have not ended."""
         told = self._ask(self._stage.watch.progress) or {}
-        fresh = time.time() - told.get("time", 0.0) < FRESH
+        fresh = time.time() - told.get("time", 0.0) < max(FRESH, stale_s(told.get("beat_s", 0.0)))
         if not fresh or told["state"] not in ("training", "saving"):
             return False
         last = self.injected[-1] if self.injected else None

@@ -156,7 +156,6 @@ def _verdict(stage: Stage, drama: Drama, sets: Sequence[str], digest: str) -> di
     run, found = stage.run, goodput.records(stage.run)
     told = status(run, {})
     job = spec.load(drama.command.file, sets)
-    intervals = [s.interval_s for r in found for s in r.saves if s.interval_s is not None]
     ends = [record.ended or record.last_seen for record in found]
     now = max(ends, default=time.time())
     events = [ledger.read(run, record.attempt) for record in found]
@@ -165,7 +164,7 @@ def _verdict(stage: Stage, drama: Drama, sets: Sequence[str], digest: str) -> di
         attempts=found,
         faults=drama.injected,
         total_steps=job.training.steps,
-        interval_s=max(intervals, default=0.0),
+        interval_s=max((r.longest_interval_s for r in found), default=0.0),
         step_s=fastest_step(events) or min(paces, default=1.0),
         digest=told["digest"],
         reference=digest,

@@ -203,7 +203,7 @@ def _life(facts: Facts, record: AttemptRecord) -> tuple[float, float]:
 def _save_s(facts: Facts, record: AttemptRecord) -> float:
     """Seconds of the longest save that may have been under way."""
     calm = [r for r in facts.attempts if r is record or not _struck_by_store(facts, r)]
-    return max((save.seconds for r in calm for save in r.saves), default=0.0)
+    return max((r.longest_save_s for r in calm), default=0.0)
 
 
 def _by_kind(facts: Facts, culprits: dict[int, Injected | None]) -> dict[str, dict[str, Any]]:

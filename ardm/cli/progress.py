@@ -1,15 +1,15 @@
 """The progress bar, fed from the store: the same for a run here and one in the cloud."""
 
 import threading
-import time
 from typing import Any, Self
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from ardm.cli.console import err
+from ardm.runs.events import number, whole
+from ardm.runs.following import Newest, look_s
 from ardm.runs.layout import Run
-
-BEAT = 1.0
+from ardm.runs.outcome import of_the_store
 
 
 class ProgressBar:
@@ -19,10 +19,14 @@ class ProgressBar:
         run: the run.
         shown: whether to show anything.
         after: the newest attempt that is of no interest, because it was there before.
+        by_itself: whether it looks at the run on a thread of its own, and not only on `update`.
     """
 
-    def __init__(self, run: Run, *, shown: bool = True, after: int = 0) -> None:
-        self._run, self._shown, self._after = run, shown, after
+    def __init__(
+        self, run: Run, *, shown: bool = True, after: int = 0, by_itself: bool = True
+    ) -> None:
+        self._run, self._shown, self._after, self._by_itself = run, shown, after, by_itself
+        self._newest = Newest(run)
         self._bar = Progress(
             TextColumn("{task.fields[state]:<10}"),
             BarColumn(bar_width=30),
@@ -37,57 +41,67 @@ class ProgressBar:
     def __enter__(self) -> Self:
         if self._shown:
             self._bar.start()
+        if self._shown and self._by_itself:
             self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         if self._shown:
-            self._thread.join(timeout=5)
-            self.update()
+            if self._by_itself:
+                self._thread.join(timeout=5)
+                self.update()
             self._bar.stop()
 
     def update(self) -> dict[str, Any]:
-        """Look once and redraw; returns what was found, empty before the first attempt."""
-        found = latest(self._run, self._after)
-        if found:
+        """Look once and redraw.
+
+        Returns:
+            The progress of the newest attempt; empty before there is one of interest.
+        """
+        newest = self._newest()
+        there = newest > self._after
+        progress = self._run.store.read_record(self._run.progress(newest)) if there else None
+        if progress:
             self._bar.update(
                 self._task,
-                completed=found["step"],
-                total=found["total_steps"],
-                state=found["state"],
-                text=line(found, time.time()),
+                completed=whole(progress, "step") or 0,
+                total=whole(progress, "total_steps"),
+                state=str(progress.get("state", "starting")),
+                text=line(progress),
             )
-        return found
+        return progress or {}
 
     def _beats(self) -> None:
-        while not self._ended.wait(BEAT):
-            self.update()
+        while not self._ended.wait(look_s(self._run)):
+            try:
+                self.update()
+            except Exception as error:
+                if not of_the_store(error):
+                    raise  # a store that fails for a moment must not end the progress bar
 
 
-def latest(run: Run, after: int = 0) -> dict[str, Any]:
-    """The progress object of the newest attempt; empty before there is one after some other."""
-    number = max(run.attempts(), default=0)
-    if number <= after:
-        return {}
-    found: dict[str, Any] = run.store.read_record(run.progress(number)) or {}
-    return found
+def line(progress: dict[str, Any]) -> str:
+    """Step, rate, NELBO, remaining time, attempt and age of the last checkpoint, on one line.
 
-
-def line(found: dict[str, Any], now: float) -> str:
-    """Step, rate, NELBO, remaining time, attempt and age of the last checkpoint, on one line."""
-    parts = [f"step {found['step']}/{found['total_steps']}"]
-    if found.get("steps_per_s"):
-        parts.append(f"{found['steps_per_s']:.2f} steps/s")
-    if found.get("train_nelbo_bpd"):
-        parts.append(f"NELBO {found['train_nelbo_bpd']:.4f} bpd")
-    if found.get("eta_s") and found["step"] < found["total_steps"]:
-        parts.append(f"ETA {duration(found['eta_s'])}")
-    parts.append(f"attempt {found['attempt']}")
-    if found.get("saved_time"):
-        parts.append(f"saved {duration(max(now - found['saved_time'], 0))} ago")
-    if found.get("save_error"):
-        parts.append(f"CANNOT SAVE: {found['save_error']}")
+    What is absent is left out. The age is as of the progress object, by the clock of its writer.
+    """
+    step, total = whole(progress, "step"), whole(progress, "total_steps")
+    rate, nelbo = number(progress, "steps_per_s"), number(progress, "train_nelbo_bpd")
+    eta = number(progress, "eta_s")
+    time, saved = number(progress, "time"), number(progress, "saved_time")
+    parts = [f"step {step or 0}/{'?' if total is None else total}"]
+    if rate:
+        parts.append(f"{rate:.2f} steps/s")
+    if nelbo:
+        parts.append(f"NELBO {nelbo:.4f} bpd")
+    if eta and total is not None and (step or 0) < total:
+        parts.append(f"ETA {duration(eta)}")
+    parts.append(f"attempt {progress.get('attempt', '?')}")
+    if time and saved:
+        parts.append(f"saved {duration(max(time - saved, 0))} ago")
+    if progress.get("save_error"):
+        parts.append(f"CANNOT SAVE: {progress['save_error']}")
     return " · ".join(parts)
 
 

@@ -1,5 +1,6 @@
 """Commands that look: runs, status, watch, logs."""
 
+import math
 import time
 from typing import Annotated, Any
 
@@ -11,8 +12,15 @@ from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, RunName, StoreUri, 
 from ardm.cli.progress import ProgressBar, duration
 from ardm.errors import Interrupted, JobFailed, NotFound
 from ardm.runs import catalogue
+from ardm.runs.following import Pulse, look_s
 from ardm.runs.layout import Run
 from ardm.runs.store import Store
+
+LIVE = ("starting", "training", "saving", "draining")
+"""States of an attempt in which there is nothing to do but to look on."""
+
+ASK = 10.0
+"""Seconds between two times that the status of a run that does not train is worked out."""
 
 
 @errors_as_messages
@@ -93,15 +101,17 @@ def follow_run(run: Run) -> None:
         JobFailed: the run failed.
         Interrupted: the run was stopped.
     """
-    with ProgressBar(run, after=_before_submission(run)) as bar:
+    pulse, asked, first = Pulse(), -math.inf, True
+    with ProgressBar(run, after=_before_submission(run), by_itself=False) as bar:
         while True:
             progress = bar.update()
-            live = progress and time.time() - progress["time"] < 15
-            if not live or progress["state"] not in ("starting", "training", "saving", "draining"):
-                found = describe(run, verify=False)
+            live = pulse.beats(progress) and progress.get("state") in LIVE
+            # The status lists and reads some dozen objects, so it is not asked for at every look.
+            if first or (not live and time.monotonic() >= asked + ASK):
+                found, asked, first = describe(run, verify=False), time.monotonic(), False
                 if found["state"] in ("completed", "failed", "stopped", "superseded"):
                     break
-            time.sleep(1.0)
+            time.sleep(look_s(run))
     say(f"run {run.name}: {found['state']} at step {found['step']} ({found['reason']})")
     if found["state"] == "stopped":
         raise Interrupted(f"run {run.name} is stopped; submit it again to go on")

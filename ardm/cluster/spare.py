@@ -56,6 +56,7 @@ def warm() -> None:
 def _get_ready(store: str, name: str) -> None:
     """Load the programs of a step, but not while the worker compiles them on the same cores."""
     from ardm.runs import control
+    from ardm.runs.following import Newest
     from ardm.runs.session import get_ready
     from ardm.runs.store import Store
     from ardm.training.lanes import cores_here, use_cpu
@@ -63,7 +64,8 @@ def _get_ready(store: str, name: str) -> None:
     use_cpu(cores_here())
     run = Run(Store(store), name)
     try:
-        while not control.trains(run):
+        newest = Newest(run)
+        while not control.trains(run, newest()):
             time.sleep(LOOK)
         get_ready(run)
     except Exception as error:  # a worker does it all again, and tells what is wrong

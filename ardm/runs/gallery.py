@@ -10,7 +10,7 @@ from ardm.data.dataset import Dataset, spread
 from ardm.model import policy
 from ardm.model.build import Model, Params
 from ardm.model.sampling import sample
-from ardm.runs.history import History
+from ardm.runs.curve import Curve
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
 from ardm.runs.recorder import Recorder
@@ -33,10 +33,10 @@ class Gallery:
         model: Model,
         recorder: Recorder,
         ledger: Ledger,
-        history: History,
+        curve: Curve,
     ) -> None:
         self._run, self._spec, self._data, self._model = run, spec, data, model
-        self._recorder, self._ledger, self._history = recorder, ledger, history
+        self._recorder, self._ledger, self._curve = recorder, ledger, curve
         self._evaluator = Evaluator(model, spec.seed)
 
     def evaluate(
@@ -73,7 +73,7 @@ class Gallery:
             **{key: _rounded(value) for key, value in found._asdict().items()},
             seconds=round(time.monotonic() - begin, 3),
         )
-        self._history.add(event)
+        self._curve.add(event)
         self._draw_curves(state, step)
 
     def _sample(self, ema: Params, step: int) -> None:
@@ -96,7 +96,7 @@ class Gallery:
         from ardm.training import curves
 
         name = self._run.name
-        curve = curves.loss_curve(self._history.train, self._history.test, name)
+        curve = curves.loss_curve(self._curve.train, self._curve.test, name)
         self._recorder.put("plots", "loss.png", curve)
         nats = np.asarray(state.kl.nats)
         objective = self._model.objective

@@ -5,12 +5,14 @@ badput, the productive rest, or an idle time in which nobody wanted the run to b
 stop, a failure or the last step until it was submitted again). Idle time is no wall time.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ardm.runs import ledger
-from ardm.runs.layout import Run
+from ardm.runs.history import records
 from ardm.runs.outcome import ENDS_THE_JOB
+from ardm.runs.records import AttemptRecord, Evaluation, Save
+
+__all__ = ["Account", "AttemptRecord", "Evaluation", "Save", "accounts", "goodput", "records"]
 
 CAUSES = ("queued", "start_up", "restore", "compile", "recomputed", "save_stalls", "down")
 """queued: from a submission to the beginning of its first attempt.
@@ -20,70 +22,6 @@ compile: XLA, or reading its work from the compilation cache, as far as the firs
 recomputed: steps and evaluations that a later attempt had to do again.
 save_stalls: training slowed down by a save beside it, or waiting for the last one.
 down: from the end of an attempt to the beginning of the next one of the same job."""
-
-
-class Save(NamedTuple):
-    """A committed checkpoint."""
-
-    step: int
-    seconds: float
-    """From its beginning to its commit."""
-    bytes: int
-    interval_s: float | None
-    """That was to pass until the next one."""
-
-
-class Evaluation(NamedTuple):
-    """An evaluation, with the pictures drawn along with it."""
-
-    step: int
-    seconds: float
-
-
-@dataclass
-class AttemptRecord:
-    """What the store tells of one attempt; times in seconds since 1970, steps as finished steps."""
-
-    attempt: int
-    outcome: str | None
-    """None while it lives, or if it ended without a word and none follows."""
-    reason: str
-    workers: int
-    first_step: int | None
-    """Step of the checkpoint it began with."""
-    last_step: int | None
-    steps_lost: int
-    """Steps that a later attempt had to do again."""
-    started: float
-    """When it claimed the run."""
-    ended: float | None
-    began: float = 0.0
-    """When its process turned to the run: before the data were loaded and the run claimed."""
-    submission: str | None = None
-    submitted: float | None = None
-    """When its submission was made, if that is known."""
-    trains_from: float | None = None
-    """When its first step began; None if it never came so far."""
-    first_step_s: float = 0.0
-    compile_s: float = 0.0
-    restore_s: float = 0.0
-    evaluations: list[Evaluation] = field(default_factory=list)
-    saves: list[Save] = field(default_factory=list)
-    saves_failed: int = 0
-    stalls: list[float] = field(default_factory=list)
-    """Seconds that each save beside the training held it up."""
-    final_save_s: float = 0.0
-    """Seconds that the end of the attempt waited for its last save."""
-    skipped: list[int] = field(default_factory=list)
-    """Steps that it left out because they were not finite."""
-    data: str | None = None
-    """`Dataset.sha256` of what it trained on."""
-    workers_differ: list[str] = field(default_factory=list)
-    """What bits depend on and differed among its workers, one line each."""
-    last_seen: float = 0.0
-    """When it last told anything."""
-    silent: bool = False
-    """It ended without a word, perhaps some steps after the last one that it told of."""
 
 
 class Account(NamedTuple):
@@ -100,20 +38,6 @@ class Account(NamedTuple):
     badput: dict[str, float]
 
 
-def records(run: Run) -> list[AttemptRecord]:
-    """Every attempt of a run, oldest first."""
-    found = [_record(run, number) for number in run.attempts()]
-    for i, record in enumerate(found[:-1]):
-        if record.outcome is None:
-            record.outcome, record.reason = "worker_lost", "ended without a word, as when killed"
-            record.ended, record.silent = record.last_seen, True
-        # An attempt may die before it has restored anything; then the next one tells.
-        resumed = next((r.first_step for r in found[i + 1 :] if r.first_step is not None), None)
-        if record.last_step is not None and resumed is not None:
-            record.steps_lost = max(record.last_step - resumed, 0)
-    return found
-
-
 def accounts(found: list[AttemptRecord], now: float) -> list[Account]:
     """Where the time went, attempt by attempt.
 
@@ -121,6 +45,7 @@ def accounts(found: list[AttemptRecord], now: float) -> list[Account]:
         found: of `records`.
         now: seconds since 1970; a living attempt is accounted for up to here.
     """
+    found = _on_one_clock(found, now)
     around = [None, *found, None]
     return [_account(around[i], record, around[i + 2], now) for i, record in enumerate(found)]
 
@@ -166,8 +91,41 @@ def skipped_steps(found: list[AttemptRecord]) -> int:
 
 def end_of(record: AttemptRecord, after: AttemptRecord | None, now: float) -> float:
     """When an attempt ended, or is taken to have: never later than the next one's beginning."""
-    end = record.ended or (now if after is None else record.last_seen)
+    end = record.ended or (max(now, record.last_seen) if after is None else record.last_seen)
     return max(end if after is None else min(end, after.began), record.began)
+
+
+def _on_one_clock(found: list[AttemptRecord], now: float) -> list[AttemptRecord]:
+    """The attempts in the order of their claims, whatever the clocks of their machines said.
+
+    One that seems to begin before the one ahead of it was on a machine whose clock was behind. What
+    happened within it is measured by that one clock, and is moved as a whole to where it fits.
+    """
+    ordered: list[AttemptRecord] = []
+    for i, record in enumerate(found):
+        before = ordered[-1] if ordered else None
+        if record.undated:
+            later = (r.began for r in found[i:] if not r.undated)
+            place = end_of(before, record, now) if before else next(later, now)
+            record = _moved(record, max(place, before.last_seen if before else place))
+        elif before and record.began < before.began:
+            record = _moved(record, before.ended or before.last_seen)
+        ordered.append(record)
+    return ordered
+
+
+def _moved(record: AttemptRecord, to: float) -> AttemptRecord:
+    """An attempt as if it had begun at another time."""
+    by = to - record.began
+    return replace(
+        record,
+        began=to,
+        started=record.started + by,
+        ended=None if record.ended is None else record.ended + by,
+        last_seen=max(record.last_seen + by, to),
+        trains_from=None if record.trains_from is None else record.trains_from + by,
+        submitted=None,
+    )
 
 
 def _account(
@@ -212,70 +170,13 @@ def _inside(record: AttemptRecord, alive: float) -> tuple[dict[str, float], floa
         return badput, None
     take("start_up", record.trains_from - record.began - badput["restore"])
     take("compile", min(record.compile_s, record.first_step_s))
-    take("save_stalls", sum(record.stalls) + record.final_save_s)
+    take("save_stalls", record.stalls_s + record.final_save_s)
     first = max(record.first_step_s - record.compile_s, 0.0)
     trained = max((record.last_step or 0) - (record.first_step or 0), 1)
-    evaluated = sum(evaluation.seconds for evaluation in record.evaluations)
-    step_s = max(left - first - evaluated, 0.0) / (trained - 1) if trained > 1 else None
+    step_s = max(left - first - record.evaluations_s, 0.0) / (trained - 1) if trained > 1 else None
     ordinary = first if step_s is None else step_s
     take("start_up", first - ordinary)
     kept = (record.last_step or 0) - record.steps_lost
     again = sum(e.seconds for e in record.evaluations if e.step > kept)
     take("recomputed", min(record.steps_lost, trained) * ordinary + again)
     return badput, step_s
-
-
-def _record(run: Run, number: int) -> AttemptRecord:
-    claim = run.store.read_record(run.claim(number)) or {}
-    progress = run.store.read_record(run.progress(number)) or {}
-    events = ledger.read(run, number)
-    began = ledger.last(events, "restored") or ledger.last(events, "started")
-    end = ledger.last(events, "ended")
-    started = float(claim.get("time", 0.0))
-    record = AttemptRecord(
-        attempt=number,
-        outcome=end["outcome"] if end else None,
-        reason=end["reason"] if end else "",
-        workers=int(claim.get("workers", 1)),
-        first_step=began["step"] if began else None,
-        last_step=end["step"] if end else progress.get("step", began["step"] if began else None),
-        steps_lost=0,
-        started=started,
-        ended=end["time"] if end else None,
-        began=min(float(claim.get("began", started)), started),
-        submission=claim.get("submission"),
-        submitted=claim.get("submitted"),
-        restore_s=began["seconds"] if began else 0.0,
-        last_seen=max([started, progress.get("time", 0.0), *(e["time"] for e in events)]),
-    )
-    for event in events:
-        _note(record, event)
-    if end is None and record.saves and record.last_step is not None:
-        record.last_step = max(record.last_step, record.saves[-1].step)
-    return record
-
-
-def _note(record: AttemptRecord, event: ledger.Event) -> None:
-    """Add what one event tells."""
-    match event["event"]:
-        case "first_step":
-            record.first_step_s = event["seconds"]
-            record.trains_from = max(event["time"] - event["seconds"], record.began)
-            record.compile_s = event.get("compile_s", 0.0)
-        case "evaluated":
-            record.evaluations.append(Evaluation(event["step"], event["seconds"]))
-        case "saved":
-            seconds, interval = event["seconds"], event.get("interval")
-            record.saves.append(Save(event["step"], seconds, event["bytes"], interval))
-        case "save_failed":
-            record.saves_failed += 1
-        case "skipped_step":
-            record.skipped.append(event["step"])
-        case "started" | "restored":
-            record.data = event.get("data_sha256")
-        case "workers_differ":
-            record.workers_differ = event["differences"]
-        case "stalled":
-            record.stalls.append(event["seconds"])
-        case "final_save":
-            record.final_save_s += event["seconds"]

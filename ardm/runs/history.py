@@ -1,48 +1,140 @@
-"""The curves of a run over all its attempts, with what a later attempt did again left out."""
+"""The history of a run: what each attempt came to, and the loss curve, in a few requests.
 
-import math
-from dataclasses import dataclass, field
+Three sources, each newer than the one before: the roll-up of the attempts that are over, the
+summaries of the other ones, and the events after those. Only the last holds the truth.
+"""
 
-from ardm.runs import ledger
+import logging
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ardm.runs import ledger, summary
+from ardm.runs.curve import Curve
 from ardm.runs.layout import Run
+from ardm.runs.records import AttemptRecord
+from ardm.runs.summary import RollUp, Summary
+
+log = logging.getLogger(__name__)
+
+UNSETTLED = 8
+"""Newest attempts that may still have something to say though newer ones have begun."""
 
 
 @dataclass
 class History:
-    """Points of the loss curve by step."""
+    """What the store says of a run."""
 
-    train: dict[int, float] = field(default_factory=dict)
-    """Bits/dim, means over a few seconds of steps."""
-    test: dict[int, tuple[float, float]] = field(default_factory=dict)
-    """(bits/dim, standard error) of the EMA."""
+    records: list[AttemptRecord]
+    """Every attempt, oldest first."""
+    curve: Curve
+    roll_up: RollUp
+    """Of all attempts that are settled by now."""
+    rolled_up: int
+    """The newest attempt in the roll-up of the store; 0 if there is none."""
 
-    def rewind(self, step: int) -> None:
-        """Forget what came after a step that training goes on from."""
-        self.train = {s: v for s, v in self.train.items() if s <= step}
-        self.test = {s: v for s, v in self.test.items() if s <= step}
+    def write_roll_up(self, run: Run) -> None:
+        """Leave the roll-up for those who read the history next, if it is longer than before.
 
-    def add(self, event: ledger.Event) -> None:
-        """Take in one event of the ledger."""
-        kind, step = event["event"], event.get("step", 0)
-        if kind in ("started", "restored"):
-            self.rewind(step)
-        elif not _finite(event.get("nelbo_bpd"), event.get("se_bpd", 0.0)):
-            return
-        elif kind == "trained":
-            self.train[step] = event["nelbo_bpd"]
-        elif kind == "evaluated":
-            self.test[step] = (event["nelbo_bpd"], event["se_bpd"])
-
-
-def _finite(*values: float | None) -> bool:
-    """False for what an event holds in place of a number that is not finite."""
-    return all(value is not None and math.isfinite(value) for value in values)
+        Raises:
+            OSError: the store failed.
+        """
+        if self.roll_up.upto > self.rolled_up:
+            run.store.write(run.roll_up, self.roll_up.model_dump_json().encode())
 
 
 def read(run: Run) -> History:
-    """Collect the curves from the ledger."""
-    history = History()
-    for number in run.attempts():
-        for event in ledger.read(run, number):
-            history.add(event)
-    return history
+    """Read the history of a run.
+
+    Raises:
+        OSError: or another error of the file system: something could not be read.
+    """
+    numbers = run.attempts()
+    rolled = summary.read_roll_up(run)
+    known = {r.attempt: r for r in rolled.records if r.attempt in set(numbers)}
+    parts = _read(run, [number for number in numbers if number not in known])
+    roll_up = _extended(rolled, known, parts, numbers)
+    curve = rolled.curve.copy()
+    records = [known.get(n) or parts[n].record for n in numbers]
+    for number in sorted(parts):
+        if number > rolled.upto:
+            curve.follow(parts[number].curve, parts[number].record.first_step)
+    return History(_finished([replace(record) for record in records]), curve, roll_up, rolled.upto)
+
+
+def records(run: Run) -> list[AttemptRecord]:
+    """Every attempt of a run, oldest first."""
+    return read(run).records
+
+
+def claims(run: Run, numbers: list[int]) -> dict[int, dict[str, Any]]:
+    """Who made the claims, read at the same time; those that cannot be read are empty."""
+    found = run.store.read_records(run.claim(number) for number in numbers)
+    return {number: found.get(run.claim(number), {}) for number in numbers}
+
+
+def _read(run: Run, numbers: list[int]) -> dict[int, "_Part"]:
+    """What the attempts come to that are in no roll-up."""
+    if not numbers:
+        return {}
+    by = claims(run, numbers)
+    cached = {n: s for n, s in summary.read(run, numbers).items() if s.fits(by[n])}
+    covered = {n: cached[n].events if n in cached else 0 for n in numbers}
+    parts = {}
+    for number, reading in ledger.read_all(run, covered).items():
+        found = cached.get(number) or summary.begin(number, by[number])
+        for event in reading.events:
+            found.add(event)
+        found.record.take_progress(reading.progress)
+        parts[number] = _Part(found, bool(reading.progress) and "beat" not in reading.progress)
+    return parts
+
+
+@dataclass
+class _Part:
+    summary: Summary
+    before_beats: bool
+    """It was written by a version without a beat, so its process is of the past."""
+
+    @property
+    def record(self) -> AttemptRecord:
+        return self.summary.record
+
+    @property
+    def curve(self) -> Curve:
+        return self.summary.curve
+
+    @property
+    def over(self) -> bool:
+        return self.record.outcome is not None or self.before_beats
+
+
+def _extended(
+    rolled: RollUp, known: dict[int, AttemptRecord], parts: dict[int, _Part], numbers: list[int]
+) -> RollUp:
+    """The roll-up with the attempts that are settled by now."""
+    again = [part.record for number, part in parts.items() if number <= rolled.upto]
+    everyone = sorted([*known.values(), *again], key=lambda record: record.attempt)
+    found = RollUp(upto=rolled.upto, records=everyone, curve=rolled.curve.copy())
+    for number in [n for n in numbers if n > rolled.upto][:-1]:
+        part = parts[number]
+        if not part.over and number > numbers[-1] - UNSETTLED:
+            break
+        found.records.append(part.record)
+        found.curve.follow(part.curve, part.record.first_step)
+        found.upto = number
+    return found
+
+
+def _finished(found: list[AttemptRecord]) -> list[AttemptRecord]:
+    """Add what only the attempts after one say of it."""
+    resumed: int | None = None
+    for i in range(len(found) - 2, -1, -1):
+        record, after = found[i], found[i + 1]
+        if record.outcome is None:
+            record.outcome, record.reason = "worker_lost", "ended without a word, as when killed"
+            record.ended, record.silent = record.last_seen, True
+        # An attempt may die before it has restored anything; then the next one tells.
+        resumed = after.first_step if after.first_step is not None else resumed
+        if record.last_step is not None and resumed is not None:
+            record.steps_lost = max(record.last_step - resumed, 0)
+    return found

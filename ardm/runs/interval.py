@@ -117,8 +117,9 @@ def interruptions(found: Sequence[goodput.AttemptRecord], workers: int) -> Inter
         workers: of the present attempt, among which each is taken to vanish equally often.
     """
     over = [r for r in found if r.outcome is not None]
-    exposure = sum(((r.ended or r.last_seen) - r.began) * r.workers / workers for r in over)
-    return Interruptions(sum(r.outcome in _INTERRUPTED for r in over), max(exposure, 0.0))
+    lives = [max((r.ended or r.last_seen) - r.began, 0.0) for r in over]
+    exposure = sum(life * r.workers / workers for life, r in zip(lives, over, strict=True))
+    return Interruptions(sum(r.outcome in _INTERRUPTED for r in over), exposure)
 
 
 class Interval(Protocol):

@@ -6,8 +6,12 @@
   submission.json              where Ray trains it, if Ray does; overwritten by each submission
   attempts/000003.json         the claim of attempt 3, created exclusively
   attempts/000003.stop         a request that attempt 3 save and end
-  progress/000003.json         where attempt 3 is now, overwritten every few seconds
-  events/000003/000000.jsonl   its ledger, in segments
+  progress/000003.json         where attempt 3 is now, overwritten at every heartbeat, with the
+                               newest events of its ledger (`tail`) and its end (`ended`)
+  events/000003/000064.jsonl   earlier events, from number 64 on; of worker 1: rank1-000000.jsonl
+  events/000003/000000-004095.jsonl  replaces 64 such files
+  history/000003.json          a cache: what the first events of attempt 3 come to
+  history/before.json          a cache: what the attempts before the newest ones come to
   checkpoints/000003/<step>/   its checkpoints (Orbax)
   damaged/000003/<step>/       the last checkpoints that did not verify, kept for inspection
   leases/000003-<step>         written again and again by whoever reads that checkpoint
@@ -61,8 +65,19 @@ class Run:
     def progress(self, attempt: int) -> str:
         return f"{self.name}/progress/{attempt:06d}.json"
 
+    @property
+    def events_dir(self) -> str:
+        return f"{self.name}/events"
+
     def events(self, attempt: int) -> str:
-        return f"{self.name}/events/{attempt:06d}"
+        return f"{self.events_dir}/{attempt:06d}"
+
+    def summary(self, attempt: int) -> str:
+        return f"{self.name}/history/{attempt:06d}.json"
+
+    @property
+    def roll_up(self) -> str:
+        return f"{self.name}/history/before.json"
 
     @property
     def checkpoints_dir(self) -> str:

@@ -20,18 +20,20 @@ from ardm.runs import (
 )
 from ardm.runs.checkpoints import Checkpoint, Unfinished
 from ardm.runs.compile_time import compile_time
+from ardm.runs.curve import Curve
 from ardm.runs.environment import environment
 from ardm.runs.gallery import Gallery
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
 from ardm.runs.outcome import Outcome
 from ardm.runs.pace import Pace
-from ardm.runs.patience import Abandoned, Patience, attend, persist
+from ardm.runs.patience import Abandoned, Patience, attend, in_background, persist
 from ardm.runs.place import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Place
 from ardm.runs.recorder import LAST_WORDS, Recorder
 from ardm.runs.saver import Saver
 from ardm.runs.spec import JobSpec
 from ardm.runs.state_files import Damaged
+from ardm.runs.summary import Summarizer
 from ardm.training.evaluate import Disturbed
 from ardm.training.loop import Done, not_finite, train
 from ardm.training.state import TrainState, init, template
@@ -75,15 +77,16 @@ class Leader:
     ) -> None:
         self._run, self._spec, self._place, self.number = run, spec, place, number
         self._noticed: float | None = None
-        self._ledger = Ledger(run, self.number)
+        summary = Summarizer(run, self.number, dict(about))
+        self._ledger = Ledger(run, self.number, listener=summary.add)
         self._ledger.add("claimed", **about)
         self._state_name = "starting"
         self._step = 0
         self._pace = Pace(spec.training.steps)
-        self._past = history.History()
+        self._curve = Curve()
         self._saver: Saver | None = None
         self._skipped_steps = 0
-        self._recorder = Recorder(run, self.number, self._ledger, self._progress)
+        self._recorder = Recorder(run, self.number, self._ledger, self._progress, summary)
 
     def live(self) -> Outcome:
         """From the claim to the end, which is recorded whatever happens."""
@@ -105,7 +108,8 @@ class Leader:
         return ended
 
     def _train(self) -> Outcome:
-        if hopeless := self._in_time(self._hopeless):
+        past = self._in_time(lambda: history.read(self._run))
+        if hopeless := self._in_time(lambda: self._hopeless(past)):
             self._tell_others(None, hopeless)
             return hopeless
         compiled = compile_time().seconds
@@ -113,7 +117,8 @@ class Leader:
             self._in_time(self._require_spec)
             assigned = assignment.begin(self._run, self._spec, self._place.group)
             self._data, self._model = self._unless_ending(assigned.loaded)
-            self._past = self._in_time(lambda: history.read(self._run))
+            self._curve = past.curve
+            in_background(lambda: past.write_roll_up(self._run), "ardm-roll-up")
             newest = self._newest()
         except Abandoned:  # the others may be far from listening, and Ray restarts the group
             raise
@@ -122,7 +127,7 @@ class Leader:
             raise
         found = self._restore(*newest)
         self._step = int(found.step)
-        self._past.rewind(self._step)
+        self._curve.rewind(self._step)
         saver = self._saver = self._in_time(
             lambda: Saver(
                 self._run,
@@ -137,7 +142,13 @@ class Leader:
             )
         )
         gallery = Gallery(
-            self._run, self._spec, self._data, self._model, self._recorder, self._ledger, self._past
+            self._run,
+            self._spec,
+            self._data,
+            self._model,
+            self._recorder,
+            self._ledger,
+            self._curve,
         )
         begin, flag = time.monotonic(), NOTHING
         work = self._unless_ending(assigned.ready)
@@ -178,7 +189,7 @@ class Leader:
         self._recorder.scalar("train/nelbo_bpd", point, done.step)
         self._recorder.scalar("train/grad_norm", float(done.metrics.grad_norm), done.step)
         if window := self._pace.window():
-            self._past.add(self._ledger.add("trained", step=done.step, **window))
+            self._curve.add(self._ledger.add("trained", step=done.step, **window))
             self._recorder.scalar("train/steps_per_s", window["steps_per_s"], done.step)
         if evaluating:
             with self._pace.paused(), suppress(Disturbed, Abandoned):
@@ -288,13 +299,15 @@ class Leader:
         }
         return [json.loads(one) for one in self._place.group.exchange(json.dumps(message).encode())]
 
-    def _hopeless(self) -> Outcome | None:
+    def _hopeless(self, past: history.History) -> Outcome | None:
         """Why another attempt of this submission would end as the ones before it."""
-        if event := control.failure(self._run, self.number):
+        if event := control.failure(past.records, self.number):
             reason = f"rank {event['rank']}: {event['reason']}"
             return Outcome(event["outcome"], event["step"], reason, event["detail"])
         limit = self._spec.scaling.max_attempts_without_progress
-        if loop := control.crash_loop(self._run, self.number, limit, self._place.gone):
+        if loop := control.crash_loop(
+            self._run, past.records, self.number, limit, self._place.gone
+        ):
             reason = (
                 f"attempts {loop.attempts} saved nothing new; the last one: {loop.last_reason}. "
                 "Look at `ardm logs`, then submit the run again."

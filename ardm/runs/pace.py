@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-WINDOW = 10.0
-"""Seconds of training between two points of the loss curve."""
+WINDOW, WINDOW_SHARE = 10.0, 1 / 500
+"""Seconds of training between two points of the loss curve, or a share of the attempt's age if that
+is more: 30 days make some thousand points, not a quarter of a million."""
 
 
 class Pace:
@@ -25,7 +26,7 @@ class Pace:
         self._recent: deque[tuple[float, float]] = deque(maxlen=50)
         """(seconds, bits/dim) of the last steps."""
         self._points: list[float] = []
-        self._mark = clock()
+        self._begin = self._mark = clock()
         self._window_start: float | None = None
         self._window_step = 0
         self.step_s: float | None = None
@@ -50,7 +51,8 @@ class Pace:
         The mean is None where no step of the window had a finite one.
         """
         start = self._window_start
-        if start is None or self._mark - start < WINDOW:
+        wanted = max(WINDOW, (self._mark - self._begin) * WINDOW_SHARE)
+        if start is None or self._mark - start < wanted:
             return None
         rate = (self._step - self._window_step) / (self._mark - start)
         point = _mean(self._points)

@@ -1,72 +1,83 @@
-"""What rank 0 tells the store while it trains, and what it hears from there, on one thread.
+"""The heartbeat of an attempt, on a thread of its own.
 
-Every few seconds, and soon after an event: the ledger, the progress object, the log and the
-TensorBoard file go out; a stop request and a newer claim come in. No fault of the store reaches the
-training thread, and what one of these meets keeps none of the others.
+It writes one object, the progress, in which the newest events travel; and it listens for a stop
+request and for a newer claim. A write costs ten times as much as a read and more, so reads come
+often, writes seldom, and soon only after an event that matters. No fault of the store reaches the
+training thread, and a failure in one task does not stop the others.
 """
 
 import logging
 import math
-import os
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from pathlib import Path
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from ardm import strict_json
-from ardm.runs import attempt
+from ardm.runs import attempt, ledger
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
 from ardm.runs.patience import BACK_OFF, LONGEST_BACK_OFF, Patience
-from ardm.runs.scratch import prefix
-
-if TYPE_CHECKING:
-    from tensorboardX import SummaryWriter
+from ardm.runs.summary import Summarizer
+from ardm.runs.uploads import Uploads
 
 log = logging.getLogger(__name__)
 
-BEAT_LOCAL, BEAT_REMOTE = 1.0, 4.0
-"""Seconds between two beats without an event."""
+BEAT_LOCAL, BEAT_REMOTE = 1.0, 20.0
+"""Seconds between two writes of the progress without an urgent event."""
 
-BREATH = 1.0
-"""Seconds between any two beats: a cloud store takes one write per second to an object."""
+BREATH_LOCAL, BREATH_REMOTE = 1.0, 2.0
+"""Seconds between any two: a cloud store takes one write per second to an object."""
+
+AGAIN = 4.0
+"""Seconds until a write that failed is tried again."""
+
+LISTEN_LOCAL, LISTEN_REMOTE = 1.0, 4.0
+"""Seconds between two looks for a stop request and a newer claim."""
+
+LISTING = 600.0
+"""Seconds between two listings of all claims; in between only the next one is looked for."""
 
 LAST_WORDS = 20.0
 """Seconds that the last beat may take: how an attempt ended is worth some patience."""
 
 
 class Recorder:
-    """The voice and ears of one attempt.
+    """Heartbeat of one attempt.
 
     Args:
         run: the run.
         number: of the attempt.
-        ledger: flushed at every beat.
-        progress: asked at every beat for what `ardm status` and `ardm watch` show.
+        ledger: its tail is sent with every beat.
+        progress: called at every beat for what `ardm status` and `ardm watch` show.
+        summary: of the attempt; written whenever events become a segment.
+        clock: monotonic seconds.
     """
 
     def __init__(
-        self, run: Run, number: int, ledger: Ledger, progress: Callable[[], dict[str, Any]]
+        self,
+        run: Run,
+        number: int,
+        ledger: Ledger,
+        progress: Callable[[], dict[str, Any]],
+        summary: Summarizer | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run, self._number, self._ledger, self._progress = run, number, ledger, progress
-        self._folder = tempfile.TemporaryDirectory(prefix=prefix())
-        self._sizes: dict[Path, int] = {}
-        self._log_file = Path(self._folder.name) / "logs" / f"{number:06d}.log"
-        self._handler = _log_to(self._log_file)
+        self._summary, self._clock = summary, clock
+        self.uploads = Uploads(run, number, clock)
         self._ended = threading.Event()
         self._last = Patience(0.0)
         self._thread = threading.Thread(target=self._beats, name="ardm-recorder", daemon=True)
+        self._beat_number = 0
+        self._listened = self._listed = self._written = -math.inf
+        self._failed = False
         self.stop_requested = False
         self.superseded_by: int | None = None
-        self._scalars: SimpleQueue[tuple[str, float, int, float]] = SimpleQueue()
-        self._tensorboard: SummaryWriter | None = None
 
     def start(self) -> None:
         self._thread.start()
+        self.uploads.start()
 
     def close(self, patience: Patience | None = None) -> None:
         """Send everything that is left, again and again while patience lasts.
@@ -77,21 +88,18 @@ class Recorder:
         self._last = patience or Patience(LAST_WORDS)
         self._ended.set()
         self._ledger.news.set()
+        self.uploads.end(self._last)
         if self._thread.ident is None:
             self._thread.start()
         # Not for ever: the thread may hang in a call to the store.
         while self._thread.is_alive() and (left := self._last.left()) > 0:
             self._thread.join(min(left, 0.25))
-        if self._tensorboard is not None:
-            self._tensorboard.close()
-        logging.getLogger("ardm").removeHandler(self._handler)
-        self._handler.close()
-        self._folder.cleanup()
+        self.uploads.close()
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """Note a value of a step for TensorBoard; one that is not finite leaves a gap."""
         if math.isfinite(value):
-            self._scalars.put((tag, value, step, time.time()))
+            self.uploads.scalar(tag, value, step)
 
     def put(self, kind: str, name: str, data: bytes) -> None:
         """Write a picture; a fault of the store costs the picture and a warning."""
@@ -101,79 +109,87 @@ class Recorder:
             log.warning("%s/%s could not be written (%s)", kind, name, error)
 
     def _beats(self) -> None:
-        pause = BEAT_LOCAL if self._run.store.is_local else BEAT_REMOTE
-        news = self._ledger.news
-        while not self._ended.wait(min(BREATH, pause)):
-            news.wait(max(pause - BREATH, 0.0))
-            news.clear()
-            self._beat()
+        while not self._ended.is_set():
+            self.do_what_is_due()
+            pause = max(self._pause(), 0.01)
+            # Where an urgent event waits for its turn already, another one changes nothing.
+            (self._ended if self._ledger.news.is_set() else self._ledger.news).wait(pause)
         pause = BACK_OFF
-        while not self._beat() and (left := self._last.left()) > 0:
+        while not self._last_words() and (left := self._last.left()) > 0:
             time.sleep(min(pause, left))
             pause = min(pause * 2, LONGEST_BACK_OFF)
 
-    def _beat(self) -> bool:
+    def do_what_is_due(self) -> None:
+        """Listen and write, each if it is time for it."""
+        now = self._clock()
+        if now >= self._listened + self._by_store(LISTEN_LOCAL, LISTEN_REMOTE):
+            self._listened = now
+            self._try(self._hear_stop, self._hear_newer)
+        if now >= self._next_write():
+            self._ledger.news.clear()
+            self._failed = not self._try(self._write_progress, self._write_segment)
+            self._written = self._clock()
+
+    def _pause(self) -> float:
+        """Seconds until something is due."""
+        listen = self._listened + self._by_store(LISTEN_LOCAL, LISTEN_REMOTE)
+        return min(listen, self._next_write()) - self._clock()
+
+    def _next_write(self) -> float:
+        beat = self._by_store(BEAT_LOCAL, BEAT_REMOTE)
+        if self._ledger.news.is_set():
+            return self._written + self._by_store(BREATH_LOCAL, BREATH_REMOTE)
+        return self._written + (min(beat, AGAIN) if self._failed else beat)
+
+    def _by_store(self, local: float, remote: float) -> float:
+        return local if self._run.store.is_local else remote
+
+    def _last_words(self) -> bool:
+        """Leave word of the end, then bring the events to where they stay."""
+        return self._try(self._write_progress, self._ledger.finish, self._write_summary)
+
+    def _try(self, *parts: Callable[[], object]) -> bool:
         """Do each part, whatever becomes of the others; whether all of them succeeded."""
         failed = 0
-        for part in self._parts():
+        for part in parts:
             try:
                 part()
-            except Exception as error:  # told at the next beat; training must not end for it
+            except Exception as error:  # tried again; training must not end for it
                 failed += 1
                 log.debug("the store does not answer (%s)", error)
         return not failed
 
-    def _parts(self) -> Iterator[Callable[[], None]]:
-        """What matters most comes first: the last beat may be cut off."""
-        yield self._ledger.flush
-        yield self._tell_progress
-        if not self._ended.is_set():
-            yield self._hear_stop
-            yield self._hear_newer
-        yield self._write_scalars
-        for folder, _, names in os.walk(self._folder.name):
-            for path in (Path(folder) / name for name in names):
-                yield partial(self._upload, path)
+    def _write_progress(self) -> None:
+        self._beat_number += 1
+        progress = self._progress() | {
+            "time": round(self._ledger.clock(), 3),
+            "beat": self._beat_number,
+            "beat_s": self._by_store(BEAT_LOCAL, BEAT_REMOTE),
+            **self._ledger.landmarks,
+            "tail": self._ledger.tail(),
+        }
+        self._run.store.write(
+            self._run.progress(self._number), strict_json.dumps(progress).encode()
+        )
 
-    def _tell_progress(self) -> None:
-        progress = self._progress() | {"time": round(time.time(), 3)}
-        data = strict_json.dumps(progress).encode()
-        self._run.store.write(self._run.progress(self._number), data)
+    def _write_segment(self) -> None:
+        if self._ledger.flush(at_least=ledger.FULL):
+            self._write_summary()
+
+    def _write_summary(self) -> None:
+        if self._summary is not None:
+            self._summary.write()
 
     def _hear_stop(self) -> None:
-        names = self._run.store.names(self._run.attempts_dir)
-        request = self._run.stop_request(self._number).rsplit("/", 1)[-1]
-        self.stop_requested = request in names
+        if not self.stop_requested:
+            self.stop_requested = self._run.store.exists(self._run.stop_request(self._number))
 
     def _hear_newer(self) -> None:
-        self.superseded_by = attempt.newer(self._run, self._number)
-
-    def _write_scalars(self) -> None:
-        """Bring what was noted into the event file."""
-        if self._scalars.empty():
-            return
-        if self._tensorboard is None:
-            # It takes a second to start, for which no step should wait.
-            from tensorboardX import SummaryWriter
-
-            folder = Path(self._folder.name) / "tensorboard" / f"{self._number:06d}"
-            self._tensorboard = SummaryWriter(str(folder))
-        while not self._scalars.empty():
-            self._tensorboard.add_scalar(*self._scalars.get())
-        self._tensorboard.flush()
-
-    def _upload(self, path: Path) -> None:
-        """The log or an event file, whole, whenever it has grown."""
-        size = path.stat().st_size
-        if size and size != self._sizes.get(path):
-            name = path.relative_to(self._folder.name)
-            self._run.store.write(f"{self._run.name}/{name}", path.read_bytes())
-            self._sizes[path] = size
-
-
-def _log_to(path: Path) -> logging.Handler:
-    path.parent.mkdir(parents=True)
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.getLogger("ardm").addHandler(handler)
-    return handler
+        """Look for the next claim; now and then for all: one in between may have been removed."""
+        if self._clock() >= self._listed + LISTING:
+            self.superseded_by = attempt.newer(self._run, self._number) or self.superseded_by
+            self._listed = self._clock()
+        elif self.superseded_by is None and self._run.store.exists(
+            self._run.claim(self._number + 1)
+        ):
+            self.superseded_by = self._number + 1

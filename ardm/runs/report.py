@@ -4,8 +4,9 @@ import time
 from statistics import mean, median
 from typing import Any
 
-from ardm.runs import catalogue, goodput, interval, status
+from ardm.runs import catalogue, goodput, interval
 from ardm.runs.layout import Run
+from ardm.runs.liveness import stale_s
 
 
 def report(
@@ -29,7 +30,7 @@ def report(
     spec = catalogue.read_spec(run)
     now = time.time() if now is None else now
     found = goodput.records(run)
-    if found and now - found[-1].last_seen > status.STALE:
+    if found and now - found[-1].last_seen > stale_s(found[-1].beat_s):
         now = found[-1].last_seen
     told = goodput.accounts(found, now)
     return {
@@ -39,7 +40,7 @@ def report(
         "total_steps": spec.training.steps,
         "goodput": goodput.goodput(found, now),
         "skipped_steps": goodput.skipped_steps(found),
-        "evaluation_s": round(sum(e.seconds for r in found for e in r.evaluations), 1),
+        "evaluation_s": round(sum(r.evaluations_s for r in found), 1),
         "interruptions": _interruptions(found),
         "saves": _saves(found),
         "cost": _cost(told, spec.scaling.price_per_worker_hour, on_demand_price),
@@ -63,13 +64,13 @@ def _saves(found: list[goodput.AttemptRecord]) -> dict[str, Any]:
     saves = [save for record in found for save in record.saves]
     stalls = [stall for record in found for stall in record.stalls]
     return {
-        "count": len(saves),
+        "count": sum(record.save_count for record in found),
         "failed": sum(record.saves_failed for record in found),
         "median_s": round(median(s.seconds for s in saves), 3) if saves else None,
         "median_stall_s": round(median(stalls), 3) if stalls else None,
         "bytes": round(median(s.bytes for s in saves)) if saves else None,
         "interval_s": saves[-1].interval_s if saves else None,
-        "total_bytes": sum(s.bytes for s in saves),
+        "total_bytes": sum(record.save_bytes for record in found),
     }
 
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ardm.errors import Unreadable
-from ardm.runs import catalogue, checkpoints, goodput, ledger, restore
+from ardm.runs import catalogue, checkpoints, goodput, restore
 from ardm.runs.checkpoints import Checkpoint, Unfinished
 from ardm.runs.environment import Change, latest_changes
 from ardm.runs.layout import Run
-from ardm.runs.liveness import STALE, silence
+from ardm.runs.liveness import silence, stale_s
 from ardm.runs.outcome import ENDS_THE_JOB
 
 SERVER_PATIENCE = 60.0
@@ -52,12 +52,13 @@ def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, A
     progress = (run.store.read_record(run.progress(number)) if number else None) or {}
     silent = 0.0
     if found and found[-1].outcome is None:
-        silent = silence(run, found[-1].attempt, found[-1].last_seen, now)
+        last = found[-1]
+        silent = silence(run, last.attempt, last.last_seen, now, stale_s(last.beat_s))
     state, reason = _waiting(number or 0, ray, now) or _state(
         found, progress, ray.get("status"), silent
     )
     live = state in ("training", "saving")
-    changed = _changed(run, found)
+    changed = _changed(found)
     checkpoint, digest, skipped = _checkpoint(run, now, verify=verify)
     return {
         "run": run.name,
@@ -71,7 +72,7 @@ def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, A
         "checkpoint": checkpoint,
         "skipped": skipped,
         "attempts": [_attempt(record) for record in found],
-        "metrics": _metrics(run, found, progress),
+        "metrics": _metrics(found, progress),
         "steps_per_s": progress.get("steps_per_s") if live else None,
         "eta_s": progress.get("eta_s") if live else None,
         "save_error": progress.get("save_error"),
@@ -115,8 +116,8 @@ def _state(
         return "queued", "no attempt has begun"
     last = found[-1]
     if last.outcome is None:
-        if silent < STALE:
-            return progress.get("state", "starting"), ""
+        if silent < stale_s(last.beat_s):
+            return str(progress.get("state", "starting")), ""
         if running:
             return "recovering", f"attempt {last.attempt} is silent for {silent:.0f} s"
         return "stopped", (
@@ -125,7 +126,7 @@ def _state(
         )
     if running and last.outcome not in ENDS_THE_JOB:
         return "recovering", last.reason
-    return _OF_OUTCOME[last.outcome], last.reason
+    return _OF_OUTCOME.get(last.outcome, "failed"), last.reason
 
 
 def _checkpoint(
@@ -174,30 +175,25 @@ def _attempt(record: goodput.AttemptRecord) -> dict[str, Any]:
     }
 
 
-def _metrics(
-    run: Run, found: list[goodput.AttemptRecord], progress: dict[str, Any]
-) -> dict[str, Any]:
+def _metrics(found: list[goodput.AttemptRecord], progress: dict[str, Any]) -> dict[str, Any]:
     metrics: dict[str, Any] = {
         "train_nelbo_bpd": progress.get("train_nelbo_bpd"),
         "test_nelbo_bpd": None,
         "test_nelbo_se": None,
         "test_step": None,
     }
-    for record in reversed(found):
-        event = ledger.last(ledger.read(run, record.attempt), "evaluated")
-        if event:
-            metrics["test_nelbo_bpd"] = event["nelbo_bpd"]
-            metrics["test_nelbo_se"] = event["se_bpd"]
-            metrics["test_step"] = event["step"]
-            break
+    if event := next((r.evaluated for r in reversed(found) if r.evaluated), None):
+        metrics["test_nelbo_bpd"] = event["nelbo_bpd"]
+        metrics["test_nelbo_se"] = event.get("se_bpd")
+        metrics["test_step"] = event["step"]
     return metrics
 
 
-def _changed(run: Run, found: list[goodput.AttemptRecord]) -> dict[str, list[Change]]:
+def _changed(found: list[goodput.AttemptRecord]) -> dict[str, list[Change]]:
     """What differs between attempts and voids the promise of equal bits: the latest changes."""
-    claims = [run.store.read_record(run.claim(record.attempt)) or {} for record in found]
-    data = [{"data": record.data} if record.data else {} for record in found]
-    return latest_changes([claim | one for claim, one in zip(claims, data, strict=True)])
+    return latest_changes(
+        [r.claim | ({"data": r.data} if r.data else {}) for r in found if r.claim]
+    )
 
 
 def _iso(seconds: float | None) -> str | None:

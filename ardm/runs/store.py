@@ -3,17 +3,19 @@
 fsspec is what Ray, Orbax and TFDS accept for paths, so one URL names the same place to all of them.
 """
 
+import asyncio
 import json
 import logging
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import fsspec
-from fsspec.asyn import AsyncFileSystem
+from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.exceptions import FSTimeoutError
 from fsspec.implementations.local import LocalFileSystem
 
@@ -22,7 +24,12 @@ from ardm.runs import arrays, durable
 
 log = logging.getLogger(__name__)
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+AT_ONCE_REMOTE, AT_ONCE_LOCAL = 64, 16
+"""Requests under way at the same time where many objects are read."""
 
 AT_THE_DOOR, SMALL, LARGE = 5.0, 15.0, 600.0
 """Seconds within which a remote store must answer: when it is first tried, with a small object or
@@ -122,8 +129,10 @@ class Store:
             The object; None where there is none.
         """
         data = self.read(name)
-        if data is None:
-            return None
+        return None if data is None else self.record(name, data)
+
+    def record(self, name: str, data: bytes) -> dict[str, Any] | None:
+        """The JSON object that the content of a file holds: see `read_record`."""
         try:
             value = json.loads(data)
         except (ValueError, RecursionError):
@@ -139,16 +148,36 @@ class Store:
             self._unreadable.add(name)
             log.warning("%s cannot be read and is ignored", self.url(name))
 
-    def read_many(self, names: list[str]) -> list[bytes]:
-        """The bytes of several objects, fetched at once where the store can."""
-        if not names:
-            return []
-        paths = [self.path(name) for name in names]
+    def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
+        """The bytes of several objects, read at the same time; each has the time of one.
+
+        Returns:
+            By name; an object that is not there is left out.
+
+        Raises:
+            OSError: or another error of the file system: an object could not be read for another
+                reason than that it is absent.
+        """
+        wanted = list(names)
         if isinstance(self.fs, AsyncFileSystem):
-            found = self._call(self.fs.cat, paths, on_error="omit")
-            by_path = {str(path): data for path, data in found.items()}
-            return [by_path[path] for path in paths if path in by_path]
-        return [data for name in names if (data := self.read(name)) is not None]
+            found = self._at_once(self.fs._cat_file, [self.path(name) for name in wanted])
+        else:
+            found = self._on_threads(self.read, wanted)
+        return {n: data for n, data in zip(wanted, found, strict=True) if data is not None}
+
+    def read_records(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Several JSON objects, read at the same time: see `read_many` and `read_record`."""
+        found = self.read_many(names)
+        records = {name: self.record(name, data) for name, data in found.items()}
+        return {name: record for name, record in records.items() if record is not None}
+
+    def names_of(self, directories: Sequence[str]) -> dict[str, list[str]]:
+        """What `names` gives for several directories, listed at the same time."""
+        if not isinstance(self.fs, AsyncFileSystem):
+            return dict(zip(directories, self._on_threads(self.names, directories), strict=True))
+        paths = [self.path(directory) for directory in directories]
+        listed = self._at_once(lambda path: self.fs._ls(path, detail=False), paths)
+        return {d: _last_parts(e or []) for d, e in zip(directories, listed, strict=True)}
 
     def names(self, directory: str = "") -> list[str]:
         """Names directly under a directory, sorted; empty where there is none."""
@@ -157,8 +186,7 @@ class Store:
             entries = self._call(self.fs.ls, path, detail=False)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        names = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries}
-        return sorted(names - {""})
+        return _last_parts(entries)
 
     def exists(self, name: str) -> bool:
         """Whether a small object is there.
@@ -198,7 +226,7 @@ class Store:
             self._call(self.fs.rm, self.path(probe))
         return float((now - then).total_seconds())
 
-    def remove(self, names: list[str]) -> None:
+    def remove(self, names: Sequence[str]) -> None:
         """Remove files; those that are not there do not matter."""
         paths = [self.path(name) for name in names]
         if self.is_local:
@@ -309,6 +337,38 @@ class Store:
                 "--store or ARDM_STORE."
             ) from error
 
+    def _at_once(self, ask: Callable[[str], Awaitable[T]], paths: Sequence[str]) -> list[T | None]:
+        """Ask a remote store about many paths; None for each that is not there.
+
+        The time limit is that of each request: thousands of them may take longer in all.
+        """
+
+        async def all_of_them() -> list[T | None]:
+            gate = asyncio.Semaphore(AT_ONCE_REMOTE)
+
+            async def one(path: str) -> T | None:
+                async with gate:
+                    try:
+                        return await asyncio.wait_for(ask(path), SMALL)
+                    except (FileNotFoundError, NotADirectoryError):
+                        return None
+                    except TimeoutError as error:
+                        raise TimeoutError(f"{path}: no answer within {SMALL:.0f} s") from error
+
+            return await asyncio.gather(*(one(path) for path in paths))
+
+        try:
+            found: list[T | None] = sync(self.fs.loop, all_of_them)
+        except FSTimeoutError as error:  # it hides what it was raised for
+            raise TimeoutError(str(error.__cause__)) from error
+        return found
+
+    def _on_threads(self, ask: Callable[[str], T], names: Sequence[str]) -> list[T]:
+        if len(names) < 2:
+            return [ask(name) for name in names]
+        with ThreadPoolExecutor(AT_ONCE_LOCAL, thread_name_prefix="ardm-store") as threads:
+            return list(threads.map(ask, names))
+
     def _call(
         self, method: Callable[..., T], *args: Any, seconds: float | None = None, **kwargs: Any
     ) -> T:
@@ -324,6 +384,11 @@ class Store:
             return method(*args, **kwargs, timeout=seconds)
         except FSTimeoutError as error:
             raise TimeoutError(f"no answer within {seconds:.0f} s") from error
+
+
+def _last_parts(paths: Iterable[str]) -> list[str]:
+    names = {path.rstrip("/").rsplit("/", 1)[-1] for path in paths}
+    return sorted(names - {""})
 
 
 def _bound_requests() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from ardm.runs import attempt, control, retention
+from ardm.runs import attempt, control, history, retention
 from ardm.runs.ledger import Ledger
 from tests.runs.setting import save
 
@@ -8,6 +8,14 @@ from tests.runs.setting import save
 def there(nodes):
     """No machine is gone."""
     return False
+
+
+def crash_loop(run, number, limit, gone):
+    return control.crash_loop(run, history.records(run), number, limit, gone)
+
+
+def failure(run, number):
+    return control.failure(history.records(run), number)
 
 
 def lived(run, submission="s1", nodes=(), **ended):
@@ -34,12 +42,10 @@ def test_a_stop_is_asked_of_the_newest_attempt_unless_it_has_ended(run):
     assert run.store.read(run.stop_request(1)) is None
 
 
-def test_a_run_trains_from_the_first_step_of_its_newest_attempt(run):
-    assert not control.trains(run)
-    lived(run, first_step={"step": 1})
-    assert control.trains(run)
-    lived(run)
-    assert not control.trains(run)
+def test_an_attempt_trains_from_its_first_step(run):
+    assert not control.trains(run, 0)
+    assert control.trains(run, lived(run, first_step={"step": 1}))
+    assert not control.trains(run, lived(run))
 
 
 def test_the_end_is_waited_for(local_run):
@@ -59,12 +65,12 @@ def test_the_end_is_waited_for(local_run):
 
 
 def test_attempts_that_come_no_further_are_a_crash_loop_in_the_end(run):
-    assert control.crash_loop(run, lived(run), 2, there) is None
+    assert crash_loop(run, lived(run), 2, there) is None
     lived(run, ended=end("failed", "boom"))
     number = lived(run)
-    found = control.crash_loop(run, number, 2, there)
+    found = crash_loop(run, number, 2, there)
     assert (found.attempts, found.last_reason) == ([1, 2], "boom")
-    assert control.crash_loop(run, number, 3, there) is None
+    assert crash_loop(run, number, 3, there) is None
 
 
 @pytest.mark.parametrize(
@@ -79,7 +85,7 @@ def test_an_orderly_end_or_a_notice_breaks_the_loop(local_run, ending):
     lived(local_run)
     lived(local_run, **ending)
     lived(local_run)
-    assert control.crash_loop(local_run, lived(local_run), 2, there) is None
+    assert crash_loop(local_run, lived(local_run), 2, there) is None
 
 
 @pytest.mark.parametrize("more", [{}, {"ended": end("worker_lost")}])
@@ -87,7 +93,7 @@ def test_a_checkpoint_of_a_new_step_breaks_the_loop(local_run, more):
     lived(local_run)
     save(local_run, lived(local_run, restored={"step": 3}, **more), 4)
     lived(local_run, restored={"step": 4})
-    assert control.crash_loop(local_run, lived(local_run), 2, there) is None
+    assert crash_loop(local_run, lived(local_run), 2, there) is None
 
 
 def test_a_save_that_is_told_of_and_not_there_is_no_progress(local_run):
@@ -96,7 +102,7 @@ def test_a_save_that_is_told_of_and_not_there_is_no_progress(local_run):
         number = lived(local_run, restored={"step": 3}, saved={"step": 4})
         retention.set_aside(save(local_run, number, 4))
     save(local_run, lived(local_run, restored={"step": 3}, saved={"step": 3}), 3)
-    found = control.crash_loop(local_run, lived(local_run), 3, there)
+    found = crash_loop(local_run, lived(local_run), 3, there)
     assert found.attempts == [1, 2, 3]
 
 
@@ -105,28 +111,28 @@ def test_an_attempt_that_went_with_its_machine_breaks_the_loop(local_run):
     lived(local_run, nodes=["a", "b"])
     lived(local_run, nodes=["a", "c"])
     number = lived(local_run, nodes=["d", "e"])
-    assert control.crash_loop(local_run, number, 2, lambda nodes: "b" in nodes) is None
-    assert control.crash_loop(local_run, number, 1, lambda nodes: "b" in nodes) is not None
-    assert control.crash_loop(local_run, number, 2, lambda nodes: "d" in nodes) is not None
+    assert crash_loop(local_run, number, 2, lambda nodes: "b" in nodes) is None
+    assert crash_loop(local_run, number, 1, lambda nodes: "b" in nodes) is not None
+    assert crash_loop(local_run, number, 2, lambda nodes: "d" in nodes) is not None
 
 
 def test_a_new_submission_has_a_new_budget(local_run):
     for _ in range(3):
         lived(local_run, "s1")
-    assert control.crash_loop(local_run, lived(local_run, "s2"), 3, there) is None
-    assert control.crash_loop(local_run, lived(local_run, "s2"), 1, there) is not None
+    assert crash_loop(local_run, lived(local_run, "s2"), 3, there) is None
+    assert crash_loop(local_run, lived(local_run, "s2"), 1, there) is not None
 
 
 def test_attempts_started_by_hand_are_nobodys_loop(local_run):
     """Else a run that was killed three times at once could never be gone on with."""
     for _ in range(3):
         lived(local_run, None)
-    assert control.crash_loop(local_run, lived(local_run, None), 3, there) is None
+    assert crash_loop(local_run, lived(local_run, None), 3, there) is None
 
 
 def test_a_programming_error_of_another_worker_is_found_by_the_next_attempt(local_run):
     wrong = {"rank": 1, "outcome": "failed", "step": 2, "reason": "boom", "detail": "Traceback"}
     lived(local_run, "s1", worker_failed=wrong)
-    found = control.failure(local_run, lived(local_run, "s1"))
+    found = failure(local_run, lived(local_run, "s1"))
     assert (found["rank"], found["reason"]) == (1, "boom")
-    assert control.failure(local_run, lived(local_run, "s2")) is None
+    assert failure(local_run, lived(local_run, "s2")) is None

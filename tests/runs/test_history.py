@@ -1,4 +1,5 @@
 from ardm.runs import attempt, history
+from ardm.runs.curve import Curve
 from ardm.runs.ledger import Ledger
 
 
@@ -11,7 +12,7 @@ def evaluated(step, bpd):
 
 
 def test_what_was_done_again_replaces_what_it_was_done_before():
-    curve = history.History()
+    curve = Curve()
     for event in [
         {"event": "started", "step": 0},
         trained(10, 0.5), trained(20, 0.4), evaluated(20, 0.45), trained(30, 0.3),
@@ -24,7 +25,7 @@ def test_what_was_done_again_replaces_what_it_was_done_before():
 
 
 def test_a_rewind_keeps_the_step_itself():
-    curve = history.History({5: 1.0, 6: 2.0}, {5: (1.0, 0.1), 6: (2.0, 0.1)})
+    curve = Curve({5: 1.0, 6: 2.0}, {5: (1.0, 0.1), 6: (2.0, 0.1)})
     curve.rewind(5)
     assert (curve.train, curve.test) == ({5: 1.0}, {5: (1.0, 0.1)})
 
@@ -36,6 +37,6 @@ def test_the_curves_run_through_all_attempts(local_run):
         for event in told:
             book.add(**{"kind" if k == "event" else k: v for k, v in event.items()})
         book.flush()
-    found = history.read(local_run)
+    found = history.read(local_run).curve
     assert found.train == {10: 0.5, 20: 0.4}
     assert found.test == {10: (0.6, 0.01)}

@@ -29,7 +29,7 @@ def test_each_flush_writes_a_segment_of_its_own(run):
     book.flush()
     book.add("saved", step=3)
     book.flush()
-    assert run.store.names(run.events(1)) == ["000000.jsonl", "000001.jsonl"]
+    assert run.store.names(run.events(1)) == ["000000.jsonl", "000002.jsonl"]
     assert ledger.read(run, 1) == [
         {"event": "claimed", "time": 101.0, "host": "a"},
         {"event": "started", "time": 102.0, "step": 0},

@@ -17,6 +17,8 @@ from tests.runs.setting import events
 def quick(monkeypatch):
     monkeypatch.setattr(recorder, "BEAT_LOCAL", 0.05)
     monkeypatch.setattr(recorder, "BEAT_REMOTE", 0.1)
+    monkeypatch.setattr(recorder, "LISTEN_LOCAL", 0.05)
+    monkeypatch.setattr(recorder, "LISTEN_REMOTE", 0.1)
 
 
 @pytest.fixture
@@ -49,7 +51,8 @@ def test_each_beat_sends_the_ledger_and_where_the_attempt_is(run, recording):
 def test_an_event_does_not_wait_for_the_next_beat(run, monkeypatch):
     monkeypatch.setattr(recorder, "BEAT_LOCAL", 60.0)
     monkeypatch.setattr(recorder, "BEAT_REMOTE", 60.0)
-    monkeypatch.setattr(recorder, "BREATH", 0.1)
+    monkeypatch.setattr(recorder, "BREATH_LOCAL", 0.1)
+    monkeypatch.setattr(recorder, "BREATH_REMOTE", 0.1)
     number = attempt.claim(run, {})
     ledger = Ledger(run, number)
     voice = Recorder(run, number, ledger, dict)

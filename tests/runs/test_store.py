@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from ardm.errors import InputError, StoreUnusable
+from ardm.runs import store as store_module
 from ardm.runs.store import Store
+from tests import counting
 
 
 @pytest.fixture
@@ -38,12 +40,52 @@ def test_names_are_those_directly_below(store):
     assert store.names("a") == ["10", "2", "3", "b"]
 
 
-def test_several_objects_are_read_in_the_order_asked_for(store):
+def test_several_objects_are_read_at_once_and_absent_ones_left_out(store):
     for i in range(5):
         store.write(f"e/{i}", bytes([i]))
-    assert store.read_many(["e/3", "e/0", "e/4"]) == [b"\3", b"\0", b"\4"]
-    assert store.read_many(["e/1", "e/none", "e/2"]) == [b"\1", b"\2"]
-    assert store.read_many([]) == []
+    assert store.read_many(["e/3", "e/0"]) == {"e/3": b"\3", "e/0": b"\0"}
+    assert store.read_many(["e/1", "e/none", "e/2"]) == {"e/1": b"\1", "e/2": b"\2"}
+    assert store.read_many([]) == {}
+    assert store.names_of(["e", "none"]) == {"e": ["0", "1", "2", "3", "4"], "none": []}
+    store.remove(["e/0", "e/none", "e/3"])
+    assert store.names("e") == ["1", "2", "4"]
+    assert store.files("e") == {"1": 1, "2": 1, "4": 1}
+
+
+def test_of_several_objects_one_that_cannot_be_read_is_an_error(emulator, bucket, monkeypatch):
+    """Else its events would be missing, and nobody would know."""
+    with counting.serve(emulator) as proxy:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.address)
+        store = Store(f"{bucket}/runs")
+        for name in ("e/0", "e/1"):
+            store.write(name, b"x")
+        proxy.refused = "e%2F1"
+        with pytest.raises(OSError, match="orbidden"):
+            store.read_many(["e/0", "e/1"])
+        proxy.refused = ""
+        assert store.read_many(["e/0", "e/1"]).keys() == {"e/0", "e/1"}
+
+
+def test_of_several_files_one_that_cannot_be_read_is_an_error(tmp_path):
+    store = Store(str(tmp_path))
+    store.write("e/0", b"x")
+    (tmp_path / "e" / "1").symlink_to("1")
+    with pytest.raises(OSError, match="symbolic links"):
+        store.read_many(["e/0", "e/1"])
+
+
+def test_each_of_many_objects_has_the_time_of_one(emulator, bucket, monkeypatch):
+    """All of them together may take longer than one answer may."""
+    with counting.serve(emulator, delay=0.2) as proxy:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.address)
+        monkeypatch.setattr(store_module, "SMALL", 1.0)
+        monkeypatch.setattr(store_module, "AT_ONCE_REMOTE", 2)
+        store = Store(f"{bucket}/runs")
+        store.write("e/0", b"x")
+        assert store.read_many(["e/0"] * 16) == {"e/0": b"x"}
+        proxy.delay = 3.0
+        with pytest.raises(TimeoutError, match="e/0: no answer within 1 s"):
+            store.read_many(["e/0"] * 16)
 
 
 def test_of_many_who_create_an_object_at_once_one_succeeds(store):
