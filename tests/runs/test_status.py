@@ -7,7 +7,8 @@ from ardm.errors import NotFound
 from ardm.runs import attempt
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
-from ardm.runs.status import STALE, status
+from ardm.runs.liveness import STALE
+from ardm.runs.status import status
 from tests.runs.setting import files_of, newest_digest, save
 
 NO_RAY = {"address": None, "submission_id": None, "status": None}
