@@ -100,7 +100,7 @@ def test_a_save_that_is_told_of_and_not_there_is_no_progress(local_run):
     """As when each attempt writes a checkpoint that the next one has to put aside."""
     for _ in range(2):
         number = lived(local_run, restored={"step": 3}, saved={"step": 4})
-        retention.set_aside(save(local_run, number, 4))
+        retention.quarantine(save(local_run, number, 4))
     save(local_run, lived(local_run, restored={"step": 3}, saved={"step": 3}), 3)
     found = crash_loop(local_run, lived(local_run), 3, there)
     assert found.attempts == [1, 2, 3]

@@ -1,5 +1,4 @@
 import logging
-import shutil
 import threading
 import time
 from pathlib import Path
@@ -109,7 +108,7 @@ def test_a_store_that_is_gone_at_the_end_is_left_alone(local_run):
     voice = Recorder(local_run, number, Ledger(local_run, number), dict)
     voice.start()
     root = Path(local_run.store.root)
-    shutil.rmtree(root)
+    root.rename(root.with_name("elsewhere"))
     root.write_text("in the way")
     begin = time.monotonic()
     voice.close(Patience(1.0))
