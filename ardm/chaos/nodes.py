@@ -21,7 +21,7 @@ from ray._private.state import GlobalState
 from ray._raylet import GcsClient, GcsClientOptions  # type: ignore[attr-defined]
 from ray.core.generated.common_pb2 import NodeDeathInfo  # type: ignore[attr-defined]
 
-from ardm.cluster import local, raylet
+from ardm.cluster import local, loopback, raylet, token
 from ardm.errors import JobFailed
 
 START_PATIENCE = 120.0
@@ -33,8 +33,6 @@ WORKER, CONTROLLER = "ray::RayTrainWorker", "ray::TrainController"
 DRIVER = "ardm.cluster.driver"
 
 _ENVIRONMENT = {
-    # See `ardm.cluster.local`.
-    "RAY_AUTH_MODE": "disabled",
     # A drained node is taken away at its deadline, not half a minute later.
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
@@ -67,12 +65,12 @@ class Nodes:
             raise
 
     def _start_head(self) -> None:
-        port, dashboard, client, agent = local.free_ports(0, 0, 0, 0)
+        port, dashboard, agent = local.free_ports(0, 0, 0)
         self.jobs = f"http://127.0.0.1:{dashboard}"
         """The address of the job server."""
         self.head = self._start(
             "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=true",
-            f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}",
+            f"--dashboard-host={loopback.ADDRESS}", f"--dashboard-port={dashboard}",
             agent=agent,
         )  # fmt: skip
         self.address = self.head.address
@@ -160,7 +158,11 @@ class Nodes:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env=os.environ | _ENVIRONMENT | self._environment,
+                env=os.environ
+                | _ENVIRONMENT
+                | loopback.ENVIRONMENT
+                | token.settings()
+                | self._environment,
                 # Ctrl-C is for those who end the nodes, in their order.
                 start_new_session=True,
             )
@@ -182,18 +184,21 @@ class Nodes:
 
 @contextmanager
 def nodes(environment: Mapping[str, str] | None = None) -> Iterator[Nodes]:
-    """A cluster with nothing but its head.
+    """A cluster with nothing but its head, on the loopback interface.
+
+    It asks for the token of the local Ray, which this process and those it starts send meanwhile.
 
     Args:
         environment: variables of all its processes.
     """
     folder = Path(tempfile.mkdtemp(prefix="ardm-ray-"))
     try:
-        cluster = Nodes(folder, environment)
-        try:
-            yield cluster
-        finally:
-            cluster.end()
+        with token.in_this_process():
+            cluster = Nodes(folder, environment)
+            try:
+                yield cluster
+            finally:
+                cluster.end()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -81,7 +81,7 @@ def submit(
     if json:
         show({"run": opened.name, "submission_id": made.submission_id, "address": made.address})
     else:
-        _tell_next(opened, made.submission_id, made.address)
+        _tell_next(opened, made)
     if follow:
         from ardm.cli.watching import follow_run
 
@@ -197,14 +197,14 @@ def _hand_over(run: Run, address: str | None, cluster: Path | None) -> "Submissi
 
     if cluster:
         with remote.tunnel(cluster) as target:
-            return submission.submit(run, target, local=False)
+            return submission.submit(run, target, here=False)
     if address:
-        return submission.submit(run, address, local=local.is_here(address))
+        return submission.submit(run, address, here=local.is_here(address))
     found = local.find()
     if found is None:
         say("starting a local Ray (`make down` stops it)")
         found = local.start()
-    return submission.submit(run, found, local=True)
+    return submission.submit(run, found, here=True)
 
 
 def _newest(run: Run) -> int:
@@ -218,15 +218,17 @@ def _is_complete(run: Run, spec: JobSpec) -> bool:
     return bool(event and event["outcome"] == "completed" and event["step"] >= spec.training.steps)
 
 
-def _tell_next(run: Run, submission_id: str, address: str) -> None:
+def _tell_next(run: Run, made: "Submission") -> None:
+    from ardm.cluster import submission
+
     say(f"run            {run.name}")
-    say(f"submission id  {submission_id}")
+    say(f"submission id  {made.submission_id}")
     say(f"store          {run.store.uri}")
     say("")
     say("next:")
     say(f"  make watch RUN={run.name}     progress, here")
     say(f"  make sample RUN={run.name}    digits from the newest checkpoint")
-    say(f"  ray job status --address {address} {submission_id}")
+    say(f"  {submission.ray_job('status', made)}")
 
 
 COMMANDS = (validate, submit, train, stop, down)

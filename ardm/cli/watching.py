@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -84,13 +85,12 @@ def describe(run: Run, *, verify: bool) -> dict[str, Any]:
     from ardm.runs.status import status as read_status
 
     catalogue.read_spec(run)
-    noted = run.store.read_record(run.submission)
     ray: dict[str, Any] = {}
-    if noted:
+    if run.store.exists(run.submission):
         from ardm.cluster import submission
 
-        made = submission.Submission(**noted)
-        ray = {**noted, "status": submission.status(made)}
+        if newest := submission.newest(run):
+            ray = asdict(newest) | {"status": submission.status(newest)}
     return read_status(run, ray, verify=verify)
 
 

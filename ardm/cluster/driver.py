@@ -15,7 +15,7 @@ from types import FrameType
 import ray
 from ray.exceptions import RayActorError
 
-from ardm.cluster import workers
+from ardm.cluster import environment, workers
 from ardm.errors import ArdmError, Interrupted, JobFailed
 from ardm.runs import catalogue, control
 from ardm.runs.layout import Run
@@ -44,12 +44,15 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
     )
+    environment.hold()
     run = Run(Store(args.store), args.run)
     try:
         _drive(run, args.submission)
     except ArdmError as error:
         print(f"ardm: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    finally:
+        environment.forget()
 
 
 def _drive(run: Run, submission: str) -> None:
@@ -118,6 +121,7 @@ def _save_at_signals(run: Run) -> None:
         name = signal.Signals(signals.get()).name
         log.info("%s: asking the run to save and end", name)
         _stop_run(run, Patience(STOP_PATIENCE))
+        environment.forget()
         os._exit(Interrupted.exit_code)
 
     threading.Thread(target=end, name="ardm-end", daemon=True).start()

@@ -1,21 +1,30 @@
-"""A Ray of our own on this machine: started when there is no other, stopped by `ardm down`."""
+"""A Ray of our own on this machine: started at the first submission, stopped by `ardm down`.
 
+It listens on the loopback interface alone, and asks for a token that only this user can read.
+"""
+
+import fcntl
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
+from ardm.cluster import environment, loopback, token
 from ardm.errors import JobFailed
+from ardm.runs.home import home
 
 PORT = 8265
 """Ray's usual port for its dashboard and job server."""
@@ -23,10 +32,13 @@ PORT = 8265
 START_PATIENCE = 60.0
 STOP_PATIENCE = 15.0
 
+TRIES = 4
+"""Starts of a local Ray, each with other ports, until one comes up."""
+
+LONGEST_FOLDER = 36
+"""Characters in the path of Ray's folder: it adds the path of a socket, which has 107 at most."""
+
 _ENVIRONMENT = {
-    # Where somebody once ran `ray.init()`, Ray (2.60) has left a token and asks for it from then
-    # on; its clients do not send it. This Ray is for this machine alone.
-    "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
     # Python processes for jobs without a runtime environment; each of ours has one.
@@ -34,6 +46,11 @@ _ENVIRONMENT = {
     # `ray job stop` waits so long for the driver, which lets the workers save.
     "RAY_JOB_STOP_WAIT_TIME_S": "25",
 }
+
+ELSEWHERE = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
+"""Variables with which Ray's clients (2.60) prefer another address to the one they are given."""
+
+Ports = Callable[..., list[int]]
 
 
 @dataclass(frozen=True)
@@ -46,88 +63,149 @@ class LocalRay:
     """Of `ray start --block`, which ends all its processes when it is ended."""
     created: float
     """When that process began: a pid alone may have passed to another."""
-
-
-def home() -> Path:
-    """Where this machine's ardm keeps its own small files (`ARDM_HOME`, default ~/.cache/ardm)."""
-    return Path(os.environ.get("ARDM_HOME", "~/.cache/ardm")).expanduser()
+    folder: str = ""
+    """Its sockets and logs, which only this user can reach. Empty: started by an older ardm."""
 
 
 def find() -> str | None:
-    """The address of the local job server in use: ours, or another one at Ray's usual port."""
-    if address := find_ours():
-        return address
-    usual = f"http://127.0.0.1:{PORT}"
-    return usual if answers(usual) else None
-
-
-def find_ours() -> str | None:
     """The address of the job server that `start` started, if it answers."""
     running = ours()
-    return running.address if running and answers(running.address) else None
+    if running is None or not running.folder:
+        return None
+    # Whoever else listens there since must not get the token.
+    if urllib.parse.urlsplit(running.address).port not in _ports_of(running.pid):
+        return None
+    return running.address if answers(running.address, token.headers()) else None
 
 
-def start(cpus: int | None = None) -> str:
+def start(cpus: int | None = None, ports: Ports | None = None) -> str:
     """Start a head node and wait until its job server answers.
 
     Args:
         cpus: CPUs that it offers; by default those of the machine.
+        ports: called with the ports wanted, returns as many; by default `free_ports`.
 
     Returns:
-        The address of its job server.
+        The address of its job server; of one that another process has started meanwhile.
 
     Raises:
         JobFailed: it does not come up; the message has the end of its log.
     """
     home().mkdir(parents=True, exist_ok=True)
-    port, head, agent = free_ports(PORT, 6379, 52365)
+    with _one_at_a_time():
+        if address := find():
+            return address
+        stop()
+        # Another Ray may take a port between our choice and its use. Where two heads choose the
+        # same one, Ray (2.60) fails in several ways, so any failure is worth another try.
+        wanted = (PORT, 6379, 52365)
+        for _ in range(TRIES):
+            running = _start(cpus, (ports or free_ports)(*wanted))
+            if running is not None:
+                return running.address
+            wanted = (0, 0, 0)
     log = home() / "ray.log"
+    tail = "\n".join(log.read_text().splitlines()[-15:])
+    raise JobFailed(f"the local Ray did not start; the end of {log}:\n{tail}")
+
+
+def _start(cpus: int | None, ports: list[int]) -> LocalRay | None:
+    """A head node whose job server answers; None if it does not come up, which then has ended."""
+    port, head, agent = ports
+    folder = _new_folder()
     command = [
-        _script("ray"), "start", "--head", "--block",
-        f"--port={head}", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}",
+        _script("ray"), "start", "--head", "--block", f"--temp-dir={folder / 'r'}",
+        f"--port={head}", f"--dashboard-host={loopback.ADDRESS}", f"--dashboard-port={port}",
         # The agent takes jobs; beside another Ray its usual port is taken, and no job starts.
         f"--dashboard-agent-listen-port={agent}",
         f"--num-cpus={cpus or max(os.cpu_count() or 1, 2)}", "--disable-usage-stats",
     ]  # fmt: skip
-    with log.open("w") as out:
+    with (home() / "ray.log").open("w") as out:
         process = psutil.Popen(
             command,
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env=os.environ | _ENVIRONMENT,
+            env=variables(os.environ),
         )
-    started = LocalRay(f"http://127.0.0.1:{port}", process.pid, process.create_time())
+    address = f"http://{loopback.ADDRESS}:{port}"
+    started = LocalRay(address, process.pid, process.create_time(), str(folder))
     _state_file().write_text(json.dumps(asdict(started)))
-    deadline = time.monotonic() + START_PATIENCE
-    while not answers(started.address):
-        if process.poll() is not None or time.monotonic() > deadline:
-            stop()
-            tail = "\n".join(log.read_text().splitlines()[-15:])
-            raise JobFailed(f"the local Ray did not start; the end of {log}:\n{tail}")
-        time.sleep(0.2)
+    if not _comes_up(process, ports) or not answers(address, token.headers()):
+        stop()
+        return None
     _start_node_agent(head)
-    return started.address
+    return started
+
+
+def _comes_up(process: psutil.Popen, ports: Sequence[int]) -> bool:
+    """Wait until a Ray listens at its ports; false if it ends, or if another process is there."""
+    mine: set[int] = set()
+    deadline = time.monotonic() + START_PATIENCE
+    while not mine.issuperset(ports):
+        if process.poll() is not None or time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+        taken = {port for port in ports if port not in mine and _is_taken(port)}
+        if taken:
+            mine |= _ports_of(process.pid)
+            if not taken <= mine:
+                return False
+    return True
+
+
+def _is_taken(port: int) -> bool:
+    """Whether anybody listens at a port of this machine."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((loopback.ADDRESS, port)) == 0
+
+
+def _ports_of(pid: int) -> set[int]:
+    """Where a process and those below it listen."""
+    ports: set[int] = set()
+    with suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for process in (root, *root.children(recursive=True)):
+            with suppress(psutil.Error):
+                ports |= {
+                    connection.laddr.port
+                    for connection in process.net_connections("tcp")
+                    if connection.status == psutil.CONN_LISTEN
+                }
+    return ports
+
+
+def variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a Ray of ours: without secrets, which each job gets from its submission.
+
+    Args:
+        environ: of the process that starts it.
+    """
+    secret = environment.private(environ)
+    kept = {name: value for name, value in environ.items() if name not in {*secret, *ELSEWHERE}}
+    return kept | _ENVIRONMENT | loopback.ENVIRONMENT | token.settings()
 
 
 def stop() -> LocalRay | None:
-    """End the Ray that `start` started, and no other process.
+    """End the Ray that `start` started, and no other process; its folder is removed.
 
     Returns:
         What was ended; None if none of ours runs.
     """
-    running = ours()
+    running, noted = ours(), _noted()
     _state_file().unlink(missing_ok=True)
-    if running is None:
-        return None
-    root = psutil.Process(running.pid)
-    family = [root, *root.children(recursive=True)]
-    root.terminate()
-    _, alive = psutil.wait_procs(family, STOP_PATIENCE)
-    for process in alive:
-        process.kill()
-    psutil.wait_procs(alive, STOP_PATIENCE)
+    if running is not None:
+        root = psutil.Process(running.pid)
+        family = [root, *root.children(recursive=True)]
+        root.terminate()
+        _, alive = psutil.wait_procs(family, STOP_PATIENCE)
+        for process in alive:
+            process.kill()
+        psutil.wait_procs(alive, STOP_PATIENCE)
+    if noted is not None and noted.folder:
+        shutil.rmtree(noted.folder, ignore_errors=True)
     return running
 
 
@@ -136,24 +214,63 @@ def is_here(address: str) -> bool:
     return urllib.parse.urlsplit(address).hostname in ("127.0.0.1", "localhost", "::1")
 
 
-def answers(address: str) -> bool:
-    """Whether a job server is there."""
-    try:
-        with urllib.request.urlopen(f"{address}/api/version", timeout=5) as reply:
-            return reply.status == 200
-    except (urllib.error.URLError, OSError, ValueError):
+def is_ours(address: str) -> bool:
+    """Whether an address is that of the local Ray that `start` started."""
+    running = ours()
+    if running is None or not running.folder or not is_here(address):
         return False
+    return urllib.parse.urlsplit(address).port == urllib.parse.urlsplit(running.address).port
+
+
+def answers(address: str, headers: Mapping[str, str] | None = None) -> bool:
+    """Whether a job server is there.
+
+    Args:
+        address: of the server.
+        headers: for one that has to know our token. Without them, one that asks for a token
+            answers, too.
+    """
+    # A proxy must not see a token, and knows another loopback interface.
+    proxies = urllib.request.ProxyHandler({} if is_here(address) else None)
+    request = urllib.request.Request(f"{address}/api/version", headers=dict(headers or {}))
+    try:
+        with urllib.request.build_opener(proxies).open(request, timeout=5) as reply:
+            return bool(reply.status == 200)
+    except urllib.error.HTTPError as error:
+        return headers is None and error.code in (401, 403)
+    except (OSError, ValueError):
+        return False
+
+
+def _new_folder() -> Path:
+    """A folder that only this user may enter; Ray opens those below it to everybody."""
+    for base in (tempfile.gettempdir(), "/tmp"):
+        folder = Path(tempfile.mkdtemp(prefix="ardm-", dir=base))
+        if len(str(folder / "r")) <= LONGEST_FOLDER:
+            return folder
+        folder.rmdir()
+    raise JobFailed(f"no folder with a path of {LONGEST_FOLDER} characters for Ray's sockets")
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Of several processes that start a Ray with this home, one does so and the others wait."""
+    with (home() / "ray.lock").open("w") as lock:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _start_node_agent(head: int) -> None:
     """Beside our Ray, should this be a spot machine; it ends by itself when that Ray has ended."""
     with (home() / "node-agent.log").open("w") as out:
         subprocess.Popen(
-            [_script("ardm"), "node-agent", f"--address=127.0.0.1:{head}"],
+            [_script("ardm"), "node-agent", f"--address={loopback.ADDRESS}:{head}"],
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            env=variables(os.environ),
         )
 
 
@@ -164,13 +281,22 @@ def _script(name: str) -> str:
 
 def ours() -> LocalRay | None:
     """The local Ray that `start` started, if its first process lives."""
-    try:
-        noted = LocalRay(**json.loads(_state_file().read_text()))
-        process = psutil.Process(noted.pid)
-    except (FileNotFoundError, ValueError, TypeError, psutil.NoSuchProcess):
+    if (noted := _noted()) is None:
         return None
-    same = abs(process.create_time() - noted.created) < 1.0
-    return noted if same and process.status() != psutil.STATUS_ZOMBIE else None
+    try:
+        process = psutil.Process(noted.pid)
+        same = abs(process.create_time() - noted.created) < 1.0
+        return noted if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _noted() -> LocalRay | None:
+    """The local Ray that was started last, as it is noted in a file."""
+    try:
+        return LocalRay(**json.loads(_state_file().read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
 
 
 def _state_file() -> Path:

@@ -1,24 +1,24 @@
 """Submitting a run to Ray's job server, and asking the server about it."""
 
+import hashlib
 import json
 import os
+import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 import ardm
+from ardm.cluster import environment, local, token
 from ardm.errors import InputError, JobFailed
 from ardm.runs.layout import Run
-
-# Settings of the submitting shell that workers on the same machine must share.
-_CARRIED = ("ARDM_", "FSSPEC_", "GCSFS_", "GOOGLE_", "JAX_", "XLA_", "AWS_")
-_CARRIED_WHOLE = ("STORAGE_EMULATOR_HOST", "TENSORSTORE_GCS_HTTP_URL", "NO_GCE_CHECK")
 
 START_PATIENCE = 60.0
 """Seconds that a job server may take to become ready for jobs."""
@@ -36,15 +36,17 @@ class Submission:
     """Seconds since 1970."""
     after: int | None = None
     """The newest attempt of the run when it was submitted; 0 if there was none."""
+    local_ray: str | None = None
+    """Of a local Ray that ardm started: a digest of its token. No other Ray is asked about it."""
 
 
-def submit(run: Run, address: str, *, local: bool) -> Submission:
+def submit(run: Run, address: str, *, here: bool) -> Submission:
     """Hand a run to a cluster.
 
     Args:
         run: opened.
         address: of the job server.
-        local: whether the cluster is this machine, with this Python and these files.
+        here: whether the cluster is this machine, with this Python and these files.
 
     Returns:
         The submission, which is also noted in the run.
@@ -53,28 +55,35 @@ def submit(run: Run, address: str, *, local: bool) -> Submission:
         InputError: the server cannot be reached, or cannot reach the store.
         JobFailed: the run is being trained already.
     """
-    if not local and run.store.is_local:
+    if not here and run.store.is_local:
         raise InputError(
             f"store {run.store.uri} is a directory of this machine, which the cluster at {address} "
             "cannot see; give one that both reach, such as --store gs://bucket/runs"
         )
+    if environment.has_credentials(run.store.uri):
+        raise InputError(
+            "the store's URL holds a user, which would be seen in Ray's list of jobs and in logs; "
+            "leave it out, and set the credentials in the environment (AWS_..., FSSPEC_...)"
+        )
     with _server(address) as client:
         name = _new_id(client, run)
-        python = sys.executable if local else "python"
-        environment = _environment() if local else {}
-        runtime: dict[str, object] = {"env_vars": environment | {"PYTHONUNBUFFERED": "1"}}
-        if not local:
-            # The cluster's image has the libraries; the code is the one that was submitted.
-            runtime["py_modules"] = [str(Path(ardm.__file__).parent)]
-        asked, after = round(time.time(), 3), max(run.attempts(), default=0)
-        _hand_over(
-            client,
-            entrypoint=f"{python} -m ardm.cluster.driver {run.store.uri} {run.name} {name}",
-            submission_id=name,
-            runtime_env=runtime,
-            metadata={"job": run.name, "store": run.store.uri},
-        )
-    made = Submission(address, name, asked, after)
+        python = sys.executable if here else "python"
+        with _environment(name, here=here) as variables:
+            runtime: dict[str, object] = {"env_vars": variables | {"PYTHONUNBUFFERED": "1"}}
+            if not here:
+                # The cluster's image has the libraries; the code is the one that was submitted.
+                runtime["py_modules"] = [str(Path(ardm.__file__).parent)]
+            asked, after = round(time.time(), 3), max(run.attempts(), default=0)
+            driver = [python, "-m", "ardm.cluster.driver", run.store.uri, run.name, name]
+            _hand_over(
+                client,
+                entrypoint=shlex.join(driver),
+                submission_id=name,
+                runtime_env=runtime,
+                metadata={"job": run.name, "store": run.store.uri},
+            )
+    own = _own() if local.is_ours(address) else None
+    made = Submission(address, name, asked, after, own)
     run.store.write(run.submission, json.dumps(asdict(made)).encode())
     return made
 
@@ -94,14 +103,19 @@ def _new_id(client: JobSubmissionClient, run: Run) -> str:
 
 def newest(run: Run) -> Submission | None:
     """The last submission of a run, as it is noted there."""
-    noted = run.store.read_record(run.submission)
-    return Submission(**noted) if noted else None
+    record = run.store.read_record(run.submission) or {}
+    known = {field.name: record[field.name] for field in fields(Submission) if field.name in record}
+    try:
+        found = Submission(**known)
+    except TypeError:  # torn, or of another version
+        return None
+    return found if isinstance(found.address, str) else None
 
 
 def status(submission: Submission) -> str | None:
     """What the job server says of a submission; None if it cannot be reached or knows nothing."""
     try:
-        with _server(submission.address) as client:
+        with _server(submission.address, submission.local_ray) as client:
             return str(client.get_job_status(submission.submission_id).value)
     except (InputError, RuntimeError):
         return None
@@ -109,19 +123,56 @@ def status(submission: Submission) -> str | None:
 
 def stop(submission: Submission) -> None:
     """Have the job server end a driver."""
-    with _server(submission.address) as client:
+    with _server(submission.address, submission.local_ray) as client:
         client.stop_job(submission.submission_id)
 
 
 def logs(submission: Submission) -> str:
     """The driver's output so far."""
-    with _server(submission.address) as client:
+    with _server(submission.address, submission.local_ray) as client:
         return str(client.get_job_logs(submission.submission_id))
 
 
+def ray_job(command: str, submission: Submission) -> str:
+    """A line for a shell with which Ray's own command line reaches the job server.
+
+    Args:
+        command: of `ray job`, such as `status`.
+        submission: the job.
+    """
+    ray = str(Path(sys.executable).with_name("ray"))
+    settings = _clear_path() if local.is_here(submission.address) else {}
+    if local.is_ours(submission.address):
+        settings |= token.settings()
+    assignments = [
+        f"{name}={shlex.quote(value)}"
+        for name, value in settings.items()
+        if value or name in os.environ
+    ]
+    job = [ray, "job", command, "--address", submission.address, submission.submission_id]
+    return " ".join([*assignments, shlex.join(job)])
+
+
+def _clear_path() -> dict[str, str]:
+    """Variables with which Ray's clients go to the address they are given, and to no proxy."""
+    proxied = any(name.lower() in ("http_proxy", "all_proxy") for name in os.environ)
+    direct = {name: "localhost,127.0.0.1,::1" for name in ("no_proxy", "NO_PROXY") if proxied}
+    return dict.fromkeys(local.ELSEWHERE, "") | direct
+
+
+def _own() -> str:
+    """A name for the local Rays of this user that gives nothing away."""
+    return hashlib.sha256(token.token_file().read_bytes()).hexdigest()[:12]
+
+
 @contextmanager
-def _server(address: str) -> Iterator[JobSubmissionClient]:
-    """A job server, which must answer to the end of what it is asked."""
+def _server(address: str, local_ray: str | None = None) -> Iterator[JobSubmissionClient]:
+    """A job server, which must answer to the end of what it is asked.
+
+    Args:
+        address: of the server.
+        local_ray: of the submission, if it is about one.
+    """
 
     def silent(error: Exception) -> InputError:
         return InputError(
@@ -129,14 +180,62 @@ def _server(address: str) -> Iterator[JobSubmissionClient]:
             "with ADDRESS=http://host:8265 (--address), or none for a local Ray"
         )
 
+    ours = local.is_ours(address)
+    if local_ray is not None and not (ours and local_ray == _own()):
+        raise InputError(f"the local Ray that was at {address} has ended, or is another machine's")
+    here = _clear_path() if local.is_here(address) else dict.fromkeys(local.ELSEWHERE, "")
+    with _set(here):
+        try:
+            # To others Ray's client sends the user's own token, by RAY_AUTH_MODE and the rest.
+            client = JobSubmissionClient(address, headers=token.headers() if ours else None)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise silent(error) from error
+        except AuthenticationError as error:
+            raise _refused(address, error) from error
+        try:
+            yield client
+        except AuthenticationError as error:
+            raise _refused(address, error) from error
+        except OSError as error:  # as all errors of `requests` are
+            raise silent(error) from error
+
+
+def _refused(address: str, error: AuthenticationError) -> InputError:
+    reason = str(error).splitlines()[0]
+    return InputError(
+        f"the Ray job server at {address} asks for a token ({reason}); set RAY_AUTH_MODE=token and "
+        "RAY_AUTH_TOKEN_PATH to a file with the token of that cluster"
+    )
+
+
+@contextmanager
+def _set(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process while the block runs."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
-        client = JobSubmissionClient(address)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise silent(error) from error
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _environment(submission: str, *, here: bool) -> Iterator[dict[str, str]]:
+    """What Ray is to set for a job; the rest is in a private file, unless the block fails."""
+    if not here:
+        yield {}
+        return
+    environment.sweep()
+    file = environment.write(submission, environment.private(os.environ))
     try:
-        yield client
-    except OSError as error:  # as all errors of `requests` are
-        raise silent(error) from error
+        yield environment.visible(os.environ) | {environment.FILE: str(file)}
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
 
 
 def _hand_over(client: JobSubmissionClient, **job: Any) -> None:
@@ -150,11 +249,3 @@ def _hand_over(client: JobSubmissionClient, **job: Any) -> None:
             if "No available agent" not in str(error) or time.monotonic() > deadline:
                 raise JobFailed(f"the job server refuses the job: {error}") from error
             time.sleep(0.5)
-
-
-def _environment() -> dict[str, str]:
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith(_CARRIED) or name in _CARRIED_WHOLE
-    }

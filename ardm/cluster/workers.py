@@ -1,9 +1,12 @@
 """The workers under Ray Train; beside `scaling.py` the only file that imports it."""
 
+import logging
 import os
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray
@@ -21,6 +24,8 @@ from ardm.cluster.scaling import DRAIN, LOOK, RESIZE, policy
 from ardm.runs.home import home
 from ardm.runs.layout import Run
 from ardm.runs.spec import JobSpec
+
+log = logging.getLogger(__name__)
 
 # Ray Train's settings travel from the driver to the workers.
 _SETTINGS = {
@@ -167,10 +172,12 @@ def _join(address: str, nodes: list[str], rank: int, config: JaxProcesses) -> No
         use_cpu(cores)
 
     if len(nodes) > 1:
+        _keep_gloo_at(ray.util.get_node_ip_address())
         jax.distributed.initialize(
             address,
             len(nodes),
             rank,
+            coordinator_bind_address=address if rank == 0 and _can_bind(address) else None,
             cluster_detection_method="deactivate",
             heartbeat_timeout_seconds=config.heartbeat_s,
             initialization_timeout=config.start_s,
@@ -178,6 +185,30 @@ def _join(address: str, nodes: list[str], rank: int, config: JaxProcesses) -> No
         )
     if config.warm_spares:
         spare.keep_one()
+
+
+def _can_bind(address: str) -> bool:
+    """Whether an address is one of this machine's own, and not of a gateway in front of it.
+
+    Without one JAX listens on every interface.
+    """
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        with socket.create_server(
+            (host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        ):
+            return True
+    except OSError as error:
+        log.warning("%s is no address of this machine (%s): JAX listens on all", host, error)
+        return False
+
+
+def _keep_gloo_at(host: str) -> None:
+    """Have gloo listen there; JAX (0.10) has it listen where the machine's name points to."""
+    from jax._src import xla_bridge
+
+    make = partial(xla_bridge._jax.make_gloo_tcp_collectives, hostname=host)
+    xla_bridge._jax.make_gloo_tcp_collectives = make
 
 
 def _work(config: dict[str, Any]) -> None:

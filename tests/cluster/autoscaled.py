@@ -8,7 +8,7 @@ from ray._private.ray_constants import PROCESS_TYPE_RAYLET
 from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeProvider
 
 from ardm.chaos.nodes import Nodes
-from ardm.cluster import raylet
+from ardm.cluster import loopback, raylet
 
 HEAD = "f" * 51 + "00000"
 ENVIRONMENT = {
@@ -59,8 +59,6 @@ class Autoscaled(Nodes):
 
 
 def _config(port: str) -> dict[str, Any]:
-    from ray._private.services import get_node_ip_address
-
     return {
         "cluster_name": "spot",
         "max_workers": 2,
@@ -71,7 +69,7 @@ def _config(port: str) -> dict[str, Any]:
             "module": f"{__name__}.Spot",
             "head_node_id": HEAD,
             "launch_multiple": True,
-            "gcs_address": f"{get_node_ip_address()}:{port}",
+            "gcs_address": f"{loopback.ADDRESS}:{port}",
         },
         "auth": {},
         "docker": {},

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,9 +14,10 @@ from typing import Any
 
 import psutil
 import pytest
+from ray.job_submission import JobSubmissionClient
 
 from ardm.chaos.nodes import Nodes, nodes
-from ardm.cluster import local
+from ardm.cluster import local, token
 from ardm.runs import checkpoints, control
 from ardm.runs.layout import Run
 from ardm.runs.outcome import ENDS_THE_JOB
@@ -156,14 +158,40 @@ def ray_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         local.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def ray(ray_home: Path) -> str:
     """The address of the job server of a running local Ray."""
-    return local.find_ours() or local.start(cpus=4)
+    return running_ray()
+
+
+def running_ray() -> str:
+    """The address of the tests' local Ray, which is started unless it runs.
+
+    Each of the ports that it chooses first is taken meanwhile, as by a Ray that starts beside it.
+    """
+    if address := local.find():
+        return address
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        places = iter(range(3))
+
+        def ports(*wanted: int) -> list[int]:
+            found = local.free_ports(*wanted)
+            if (place := next(places, None)) is not None:
+                found[place] = other.getsockname()[1]
+            return found
+
+        address = local.start(cpus=4, ports=ports)
+    assert next(places, None) is None
+    return address
+
+
+def jobs_of(address: str) -> JobSubmissionClient:
+    """A client of a Ray that asks for our token."""
+    return JobSubmissionClient(address, headers=token.headers())
 
 
 @pytest.fixture(scope="session")
-def head() -> Iterator[Nodes]:
+def head(ray_home: Path) -> Iterator[Nodes]:
     """A cluster of several nodes, of which only the head is there."""
     with nodes() as cluster:
         wait_until(lambda: local.answers(cluster.jobs))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ardm.chaos.nodes import family
-from ardm.cluster import local
+from ardm.cluster import local, token
 from ardm.runs.layout import Run
 from ardm.runs.store import Store
 from tests.cluster.autoscaled import Autoscaled
@@ -28,11 +28,12 @@ from tests.cluster.test_jobs import TICK
 
 
 @pytest.fixture
-def autoscaled() -> Iterator[Autoscaled]:
+def autoscaled(ray_home: Path) -> Iterator[Autoscaled]:
     folder = Path(tempfile.mkdtemp(prefix="ardm-ray-"))
-    cluster = Autoscaled(folder)
-    yield cluster
-    cluster.end()
+    with token.in_this_process():
+        cluster = Autoscaled(folder)
+        yield cluster
+        cluster.end()
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import psutil
 import pytest
 from PIL import Image
-from ray.job_submission import JobSubmissionClient
 
 from ardm.chaos.nodes import WORKER, Nodes
 from ardm.cluster import local, raylet
@@ -19,6 +18,7 @@ from tests.cluster.conftest import (
     at_rest,
     claim,
     idle,
+    jobs_of,
     kill,
     saved,
     server,
@@ -95,6 +95,10 @@ def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_gives_digits(
     assert 0 < estimate["nelbo_bpd"] < 1
     assert estimate["se_bpd"] > 0
 
+    for n in range(1, 5):
+        for e in ledger.read(run, n):
+            if e["kind"] != "trained":
+                print("EV", n, {k: v for k, v in e.items() if k in ("kind", "step", "time", "seconds", "outcome")})
     kinds = {name: run.store.names(f"{run.name}/{name}") for name in ("samples", "plots", "logs")}
     assert kinds["samples"] == ["00000200.png", "00000400.png"]
     assert kinds["plots"] == ["loss-per-t.png", "loss.png"]
@@ -121,7 +125,7 @@ def test_a_spare_takes_the_place_of_a_killed_worker_and_a_run_taken_over_meanwhi
     assert first
     assert first["compile_s"] == 0
 
-    client = JobSubmissionClient(ray)
+    client = jobs_of(ray)
     with ardm.begun("train", str(TINY), "--run", run.name, "--no-progress", *endless, *warm) as one:
         with stopped(spare):
             wait_until(lambda: saved(run, 3))
@@ -163,7 +167,7 @@ def test_a_run_goes_on_with_other_workers_and_when_the_whole_cluster_is_gone(
     found = ardm.status(run.name)
     assert found["state"] == "stopped"
     assert found["checkpoint"]["step"] == found["attempts"][0]["last_step"] < 400
-    client = JobSubmissionClient(ray)
+    client = jobs_of(ray)
     wait_until(lambda: client.get_job_status(made["submission_id"]).value == "STOPPED")
 
     ardm("submit", str(TINY), "--run", run.name)

@@ -30,7 +30,7 @@ def test_the_tour_up_to_the_end_of_our_ray_and_of_nothing_else(
     for command in found:
         make(command, tmp_path)
 
-    address = local.find_ours()
+    address = local.find()
     assert address
     log = ray_home / "node-agent.log"
     assert "watching over" in log.read_text()

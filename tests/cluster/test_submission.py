@@ -1,9 +1,13 @@
 """A job server that ends while it is asked."""
 
+import os
+import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import pytest
 import ray
@@ -12,13 +16,21 @@ from ardm.cluster import submission
 from ardm.errors import InputError
 from ardm.runs.layout import Run
 from ardm.runs.store import Store
+from tests.cluster.conftest import ARDM, TINY
 
 
 class Ending(BaseHTTPRequestHandler):
-    """Tells its version, and hangs up at anything else."""
+    """Reports its version, and hangs up at anything else."""
+
+    token: ClassVar[str | None] = None
+    heard: ClassVar[list[tuple[str, str | None]]]
 
     def do_GET(self) -> None:
-        if self.path == "/api/version":
+        said = self.headers["Authorization"]
+        self.heard.append((self.path, said))
+        if self.token and said != f"Bearer {self.token}":
+            self.send_error(403 if said else 401)
+        elif self.path == "/api/version":
             body = f'{{"version": "4", "ray_version": "{ray.__version__}", "ray_commit": ""}}'
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
@@ -27,19 +39,88 @@ class Ending(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
+class Heard(NamedTuple):
+    """A server of `Ending`, and the paths and tokens of what it was asked."""
+
+    address: str
+    requests: list[tuple[str, str | None]]
+
+
+@contextmanager
+def serve(token: str | None = None) -> Iterator[Heard]:
+    heard: list[tuple[str, str | None]] = []
+    handler = type("Handler", (Ending,), {"token": token, "heard": heard})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Heard(f"http://127.0.0.1:{server.server_port}", heard)
+        server.shutdown()
+
+
 @pytest.fixture
 def ending() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Ending) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serve() as server:
+        yield server.address
 
 
 def test_a_job_server_that_hangs_up_is_one_clear_error(ending: str, tmp_path: Path) -> None:
     run = Run(Store(str(tmp_path)), "r")
     with pytest.raises(InputError, match=f"no Ray job server answers at {ending} .*--address"):
-        submission.submit(run, ending, local=True)
+        submission.submit(run, ending, here=True)
     made = submission.Submission(ending, "r-1")
     assert submission.status(made) is None
     with pytest.raises(InputError):
         submission.logs(made)
+
+
+def test_a_job_server_that_asks_for_a_token_is_one_clear_error(tmp_path: Path) -> None:
+    with serve("theirs") as server, pytest.raises(InputError, match="asks for a token"):
+        submission.submit(Run(Store(str(tmp_path)), "r"), server.address, here=True)
+
+
+def test_no_other_ray_is_asked_about_a_job_of_a_local_ray_that_has_ended() -> None:
+    with serve() as server:
+        made = submission.Submission(server.address, "r-1", local_ray="0123456789ab")
+        assert submission.status(made) is None
+        with pytest.raises(InputError, match="has ended"):
+            submission.stop(made)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("variable", ["RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "http_proxy"])
+def test_the_server_that_was_named_is_asked_and_no_other(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve() as named, serve() as other:
+        monkeypatch.setenv(variable, other.address)
+        with pytest.raises(InputError):
+            submission.logs(submission.Submission(named.address, "r-1"))
+        assert os.environ[variable] == other.address
+    assert len(named.requests) > 1
+    assert other.requests == []
+
+
+def test_another_cluster_gets_the_user_s_own_token_and_not_ours(tmp_path: Path) -> None:
+    with serve("theirs") as server:
+        run = ["submit", str(TINY), "--run", "r", "--address", server.address]
+        done = subprocess.run(
+            [ARDM, *run],
+            env=os.environ
+            | {"ARDM_STORE": str(tmp_path / "runs"), "ARDM_HOME": str(tmp_path / "home")}
+            | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "theirs"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 2, done.stderr
+    assert "no Ray job server answers" in done.stderr  # it hangs up when asked for its jobs
+    assert {token for _, token in server.requests} == {"Bearer theirs"}
+
+
+def test_a_store_whose_url_holds_a_secret_is_refused_before_anybody_sees_it(
+    tmp_path: Path, ending: str
+) -> None:
+    store = Store(str(tmp_path))
+    store.uri = "s3://key:secret@bucket/runs"
+    with pytest.raises(InputError, match="URL holds a user") as caught:
+        submission.submit(Run(store, "r"), ending, here=True)
+    assert "secret@" not in str(caught.value)

@@ -1,0 +1,33 @@
+"""Keeps a Ray that we start on the loopback interface: it is for this machine alone.
+
+`ray start --node-ip-address=127.0.0.1` (2.60) takes the outer address instead, and most of its
+servers listen there. Its own switch for machines that shall show no port to the network, made for
+laptops, is a variable; it lets a single node start.
+"""
+
+from typing import Any
+
+ADDRESS = "127.0.0.1"
+
+ENVIRONMENT = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_START_HOOK": "ardm.cluster.loopback.configure",
+}
+"""Variables of `ray start` and of all that it starts."""
+
+
+def configure(params: Any, head: bool) -> None:
+    """Called by `ray start` with its options before it starts anything.
+
+    Args:
+        params: Ray's `RayParams`.
+        head: whether this will be the head; further nodes are for tests and `ardm chaos`.
+    """
+    from ray._private import ray_constants, services
+
+    params.node_ip_address = ADDRESS
+    params.ray_client_server_port = None  # nobody uses it, and one process less has to start
+    if not head:
+        # Ray would refuse to join, or look for the head at the outer address.
+        ray_constants.ENABLE_RAY_CLUSTER = True
+        services.resolve_ip_for_localhost = lambda host: host
