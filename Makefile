@@ -1,5 +1,5 @@
 # Every target sets up what it needs.
-# Variables: JOB RUN STORE ADDRESS WORKERS SET FOLLOW CLUSTER MINUTES SEED.
+# Variables: JOB RUN STORE ADDRESS WORKERS SET FOLLOW CLUSTER MINUTES FAULTS SEED.
 
 JOB ?= binmnist
 PYTHON ?= python3
@@ -19,7 +19,7 @@ RUN_OR_JOB = $(or $(RUN),--job $(JOB))
 SETS := $(foreach item,$(SET),--set $(item))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report plan chaos bench bench-recovery check test \
+.PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report plan chaos soak bench bench-recovery check test \
         lint fix cluster-up cluster-down gcs-emulator down clean lock
 
 help: ## list the targets
@@ -81,6 +81,9 @@ chaos: JOB = smoke
 chaos: setup ## train JOB for MINUTES among kills, drains and outages; shows what was lost
 	@$(ARDM) chaos $(JOB_FILE) --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0) \
 	  $(if $(WORKERS),--workers $(WORKERS)) $(SETS)
+
+soak: setup ## train a tiny job among FAULTS faults of this machine, one every few seconds
+	@$(ARDM) soak --faults $(or $(FAULTS),100) --seed $(or $(SEED),0)
 
 cluster-up: setup ## start the cluster of cluster.yaml on Google Cloud
 	$(BIN)/ray up -y cluster.yaml

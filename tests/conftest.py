@@ -26,10 +26,14 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 install_import_hook(["ardm.model", "ardm.training"], "beartype.beartype")
 
 import jax  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from ardm.training.lanes import use_cores  # noqa: E402
 
 use_cores(2)
+# Nothing is asserted about time: other work on the machine would fail such a test.
+settings.register_profile("ardm", deadline=None)
+settings.load_profile("ardm")
 
 
 class Together(LoadScopeScheduling):

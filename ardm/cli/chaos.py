@@ -1,6 +1,7 @@
-"""The command that tries the promise: chaos."""
+"""The commands that try the promise: chaos, soak."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import AsJson, JobFile, Overrides
-from ardm.errors import InputError
+from ardm.errors import InputError, JobFailed
 
 
 @errors_as_messages
@@ -59,6 +60,56 @@ def chaos(
     chaotic.require_kept(found)
 
 
+@errors_as_messages
+def soak(
+    faults: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Of the faults and their moments.")] = 0,
+    keep: Annotated[
+        Path | None, typer.Option(help="A directory in which stores and logs are kept.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Train a tiny job in processes of this machine among many faults, one every few seconds.
+
+    Each run must end with the digest of an uninterrupted one, and no finished checkpoint may be
+    lost; else the exit code is 3.
+    """
+    from ardm.chaos import soak as soaking
+
+    logging.getLogger("google.auth").setLevel(logging.ERROR)
+    try:
+        found = soaking.soak(faults, seed, keep, say)
+    except KeyboardInterrupt:
+        say("ended, with all that was started")
+        raise typer.Exit(130) from None
+    if json:
+        show(found)
+    else:
+        _print_soak(found, soaking.KINDS)
+    if found["broken"]:
+        raise JobFailed(f"{len(found['broken'])} promises were not kept; see above")
+
+
+def _print_soak(found: dict[str, Any], kinds: Mapping[str, str]) -> None:
+    minutes = found["seconds"] / 60
+    out.print(
+        f"{found['faults']} faults in {minutes:.1f} minutes, {found['runs']} runs, "
+        f"{found['attempts']} attempts"
+    )
+    table = Table("fault", "count", "steps redone", "what happens", box=None, pad_edge=False)
+    table.columns[1].justify = table.columns[2].justify = "right"
+    for kind, row in found["kinds"].items():
+        table.add_row(kind, str(row["faults"]), str(row["steps_lost"]), kinds[kind])
+    out.print(table)
+    for kind, why in found["left_out"].items():
+        out.print(f"left out: {kind} ({why})", markup=False)
+    out.print(f"digest of every run: {found['digest']}")
+    for line in found["broken"]:
+        out.print(f"BROKEN {line}", markup=False)
+    if not found["broken"]:
+        out.print("all promises were kept")
+
+
 def _print(found: dict[str, Any]) -> None:
     table = Table("fault", box=None, pad_edge=False)
     for heading in ("injected", "recoveries", "steps lost", "most", "to next step"):
@@ -100,4 +151,4 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     return [*rows, ("promise", "broken" if found["broken"] else "kept")]
 
 
-COMMANDS = (chaos,)
+COMMANDS = (chaos, soak)

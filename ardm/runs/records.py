@@ -212,7 +212,7 @@ class AttemptRecord:
             self.older.stalls_s += self.stalls.pop(0)
 
     def _evaluated(self, step: int, seconds: float, event: Event) -> None:
-        if number(event, "nelbo_bpd") is not None:
+        if "nelbo_bpd" in event:
             self.evaluated = event
         self.evaluations.append(Evaluation(step, seconds))
         if len(self.evaluations) > KEPT:

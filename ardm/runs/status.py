@@ -183,7 +183,7 @@ def _metrics(found: list[goodput.AttemptRecord], progress: dict[str, Any]) -> di
         "test_step": None,
     }
     if event := next((r.evaluated for r in reversed(found) if r.evaluated), None):
-        metrics["test_nelbo_bpd"] = event["nelbo_bpd"]
+        metrics["test_nelbo_bpd"] = event.get("nelbo_bpd")
         metrics["test_nelbo_se"] = event.get("se_bpd")
         metrics["test_step"] = event["step"]
     return metrics

