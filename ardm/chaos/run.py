@@ -20,7 +20,7 @@ from ardm.chaos.reference import Command
 from ardm.chaos.schedule import schedule
 from ardm.chaos.verdict import Facts, fastest_step, judge
 from ardm.chaos.watch import Watch
-from ardm.cluster import local
+from ardm.cluster import local, token
 from ardm.errors import InputError, JobFailed
 from ardm.runs import goodput, ledger, spec
 from ardm.runs.layout import Run
@@ -99,7 +99,7 @@ def chaos(plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
         run = Run(Store(f"gs://{BUCKET}/runs"), NAME)
         watch = stack.enter_context(Watch(run))
         stage = Stage(run, cluster, proxy, watch, size)
-        command = Command(plan.file, sets, stormy, folder / "submit.log")
+        command = Command(plan.file, sets, stormy | token.settings(), folder / "submit.log")
         drama = Drama(stage, command, tell)
         faults = schedule(plan.seed, plan.minutes * 60, _possible(plan.kinds, job), plan.every)
         try:

@@ -51,8 +51,15 @@ def replace(path: Path, data: bytes, root: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with _aside(path) as aside:
         _write(aside, data)
-        aside.replace(path)
+        take_place(aside, path)
     sync_directories(path.parent, root)
+
+
+def take_place(aside: Path, path: Path) -> None:
+    """Rename a file over another one, or over an empty directory that some tool has left there."""
+    if path.is_dir():
+        path.rmdir()
+    aside.replace(path)
 
 
 def rename_tree(tree: Path, to: Path, root: Path) -> None:

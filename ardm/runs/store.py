@@ -108,7 +108,7 @@ class Store:
             aside = Path(f"{path}.{uuid.uuid4().hex}")
             try:
                 aside.write_bytes(data)
-                aside.replace(path)
+                durable.take_place(aside, path)
             finally:
                 aside.unlink(missing_ok=True)
 
