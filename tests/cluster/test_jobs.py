@@ -96,7 +96,8 @@ def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_gives_digits(
     assert estimate["se_bpd"] > 0
 
     kinds = {name: run.store.names(f"{run.name}/{name}") for name in ("samples", "plots", "logs")}
-    assert kinds["samples"] == ["00000200.png", "00000400.png"]
+    # An evaluation that a notice or a resize breaks off, as it may that at step 200, is left out.
+    assert kinds["samples"] in (["00000400.png"], ["00000200.png", "00000400.png"])
     assert kinds["plots"] == ["loss-per-t.png", "loss.png"]
     assert len(kinds["logs"]) == 4
     assert run.store.names(f"{run.name}/tensorboard/000004")[0].startswith("events.out.tfevents")
