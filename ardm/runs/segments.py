@@ -8,6 +8,7 @@ told apart by their numbers. Older attempts have numbered segments, and no numbe
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from ardm.runs.events import Event, is_event, parse, whole
@@ -61,9 +62,9 @@ def beyond(segments: Sequence[Segment], covered: int) -> list[Segment]:
     if not covered:
         return list(segments)
     mine = [segment for segment in segments if segment.rank == 0]
-    begins = [segment.first for segment in mine[1:]] + [None]
+    begins = [segment.first for segment in mine[1:]]
     needed = [segment for segment in segments if segment.rank]
-    for segment, after in zip(mine, begins, strict=True):
+    for segment, after in zip_longest(mine, begins):
         if segment.last is not None:
             over = segment.last < covered
         else:

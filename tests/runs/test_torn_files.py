@@ -60,7 +60,7 @@ def damage(path: Path, how: str, amount: int) -> None:
         path.write_bytes(b"[1, 2]")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 @given(
     damages=st.lists(
         st.tuples(st.integers(0, 10**6), st.sampled_from(DAMAGES), st.integers(0, 99)),
