@@ -34,7 +34,7 @@ JOB = """
 job: soak
 seed: 7
 model: {net: {patch: 2, channels: 4, multipliers: [1, 1], blocks: 1, attention: [], groups: 2}}
-training: {steps: 1500, batch_size: 4, grad_shards: 2, warmup: 2, learning_rate: 1e-3}
+training: {steps: 4000, batch_size: 4, grad_shards: 2, warmup: 2, learning_rate: 1e-3}
 checkpoint: {interval: 0.2, keep_last: 3}
 evaluation: {every: 100000, images: 16, final_images: 16, samples: 0}
 """
@@ -123,6 +123,8 @@ class Soak:
         self._context.set_forkserver_preload(["ardm.chaos.soak_attempt"])
         self._disk: Disk | None = None
         self._proxy: Proxy | None = None
+        self._damaged: set[str] = set()
+        """Names of checkpoints that this soak has damaged."""
 
     def run(self, faults: int) -> Result:
         """Let so many faults happen.
@@ -181,7 +183,7 @@ class Soak:
                 if kind == "start":
                     time.sleep(self._rng.uniform(0.0, 1.5))
                     self._kill(process)
-                    self._note(struck, Struck(kind, before, _newest_step(run), False))
+                    self._note(struck, Struck(kind, before, self._newest_step(run), False))
                     process = None
                     continue
             if enough or not self._trains(run, process, before if kind != "nan" else 10**9):
@@ -190,7 +192,7 @@ class Soak:
                     break
                 if kind == "nan" and process.exitcode == 3:
                     mine = max(run.attempts(), default=0)
-                    self._note(struck, Struck(kind, mine, _newest_step(run), False))
+                    self._note(struck, Struck(kind, mine, self._newest_step(run), False))
                 else:
                     self._broken(name, f"an attempt ended with code {process.exitcode}")
                     if len(self.result.broken) > 20:
@@ -268,7 +270,7 @@ class Soak:
             self._note(struck, Struck(kind, number, 0, True, str(signals)))
             return None if process.exitcode else process
         os.kill(process.pid or 0, signal.SIGSTOP)
-        good = [entry for entry in checkpoints.entries(run) if entry.committed]
+        good = self._good(run)
         kept = good[0].checkpoint.step if good else 0
         if kind == "freeze":
             other = self._start(run, "")
@@ -291,6 +293,7 @@ class Soak:
             what = "; ".join(small_faults.tear(run, good[0], self._rng))
         if kind == "damage" and len(good) > 1:
             what, kept = small_faults.flip_a_byte(run, good[0], self._rng), _step(good[1])
+            self._damaged.add(good[0].checkpoint.name)
         self._note(struck, Struck(kind, number, kept, False, what))
         return None
 
@@ -328,6 +331,15 @@ class Soak:
         self.result.broken.append(line)
         self._say(f"BROKEN {line}\n{self._tail()}")
 
+    def _good(self, run: Run) -> list[Entry]:
+        """The finished checkpoints of a run that nobody has damaged, the newest first."""
+        found = checkpoints.entries(run)
+        return [e for e in found if e.committed and e.checkpoint.name not in self._damaged]
+
+    def _newest_step(self, run: Run) -> int:
+        good = self._good(run)
+        return _step(good[0]) if good else 0
+
     def _kill(self, process: BaseProcess) -> None:
         process.kill()
         process.join(30)
@@ -363,11 +375,6 @@ def soak(faults: int, seed: int, keep: Path | None, say: Callable[[str], None]) 
 def _digest(run: Run) -> str:
     newest = checkpoints.committed(run)
     return str(checkpoints.verify(newest[0])["digest"]) if newest else "none"
-
-
-def _newest_step(run: Run) -> int:
-    found = checkpoints.committed(run)
-    return found[0].step if found else 0
 
 
 def _step(entry: Entry) -> int:
