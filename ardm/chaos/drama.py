@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 from ardm.chaos.faults import NoVictim, Stage, inject
 from ardm.chaos.reference import Command
 from ardm.chaos.schedule import Planned
-from ardm.chaos.verdict import Injected
+from ardm.chaos.verdict import TROUBLE, Injected
 from ardm.cluster import submission
 from ardm.errors import JobFailed
 from ardm.runs import control
+from ardm.runs.ledger import Event
 from ardm.runs.liveness import stale_s
 from ardm.runs.outcome import ENDS_THE_JOB, of_the_store
 
@@ -25,7 +26,7 @@ FRESH = 8.0
 SURELY = 25.0
 """Seconds after a fault at which an attempt that still trains has survived it."""
 
-ENDING = ("worker", "node", "controller", "driver", "head", "drain", "damage")
+ENDING = ("worker", "node", "controller", "driver", "head", "drain", "damage", "torn", "signals")
 """Faults that end an attempt."""
 
 
@@ -50,6 +51,8 @@ class Drama:
         """From the first submission to the end."""
         self._begin = self._looked = time.monotonic()
         self._deadline = float("inf")
+        self._submission: submission.Submission | None = None
+        """The newest one that could be read: its file may be torn meanwhile."""
 
     def play(self, planned: Sequence[Planned], patience: float) -> None:
         """Submit the job, make the faults happen, and wait for the end.
@@ -79,7 +82,7 @@ class Drama:
 
     def _strike(self, planned: Planned) -> None:
         while True:
-            if planned.kind != "storage":
+            if planned.kind not in TROUBLE:
                 self._wait(self._trains)
             try:
                 done = inject(self._stage, planned)
@@ -110,16 +113,21 @@ class Drama:
         run = self._stage.run
         number = max(run.attempts(), default=0)
         event = control.ended(run, number) if number else None
-        if event and event["outcome"] in ENDS_THE_JOB:
+        if event and event["outcome"] in ENDS_THE_JOB and not self._was_asked(number, event):
             self._say(f"attempt {number}: {event['outcome']} at step {event['step']}")
             raise Over
-        made = submission.newest(run)
+        made = self._submission = submission.newest(run) or self._submission
         if made and self._is_gone(made):
             if self.submissions > len(self.injected) + 2:
                 self._say(f"the job {made.submission_id} is gone too, once too often")
                 raise Over
             self._say(f"the job {made.submission_id} is gone; submitting the run again")
             self._submit()
+
+    def _was_asked(self, number: int, event: Event) -> bool:
+        """Whether a signal has stopped an attempt, of a run that is wanted all the same."""
+        asked = any(f.kind == "signals" and f.attempt == number for f in self.injected)
+        return asked and event["outcome"] == "stopped"
 
     def _is_gone(self, made: submission.Submission) -> bool:
         """Whether a job has ended, or its cluster is not the present one."""
@@ -145,8 +153,10 @@ class Drama:
         if not fresh or told["state"] not in ("training", "saving"):
             return False
         last = self.injected[-1] if self.injected else None
-        if last is None or last.kind not in ENDING:
-            return last is None or last.kind == "storage" or told["time"] > last.until
+        if last is None or last.kind in TROUBLE:
+            return True
+        if last.kind not in ENDING:
+            return min(time.time(), told["time"]) > last.until
         return told["attempt"] > last.attempt or told["time"] > last.time + SURELY
 
     def _ask(self, question: Callable[[], T]) -> T | None:

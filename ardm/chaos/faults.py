@@ -5,10 +5,12 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
 
+from ardm.chaos import machine, torn
 from ardm.chaos.nodes import CONTROLLER, WORKER, Nodes
 from ardm.chaos.schedule import Planned
 from ardm.chaos.storage_faults import Fault, Proxy
@@ -19,6 +21,9 @@ from ardm.runs.layout import Run
 
 ABSENT = 5.0
 """Seconds from the end of a drained node to its replacement."""
+
+BETWEEN = 0.02
+"""Seconds from one SIGTERM to the next."""
 
 
 class NoVictim(Exception):
@@ -76,6 +81,7 @@ def inject(stage: Stage, planned: Planned) -> Injected:
         step=progress.get("step", 0),
         told=told,
         extra_steps=more.get("extra_steps", 0),
+        saves=more.get("saves", False),
     )
 
 
@@ -184,6 +190,88 @@ def _storage(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
     return f"store: {fault.kind}{share}, {fault.seconds:.0f} s", {"lasts_s": fault.seconds}
 
 
+def _torn(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    victim = _pick(stage.nodes.processes(WORKER), planned)
+    chosen = torn.choose(stage.run, planned)
+    if chosen is None:
+        raise NoVictim
+    # The dead do not write a torn file anew.
+    victim.kill()
+    torn.tear(stage.run.store, chosen)
+    return f"{chosen}, and a worker killed", {}
+
+
+def _route(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    drawn = planned.details
+    fault = Fault(drawn["what"], seconds=drawn["seconds"], client=drawn["client"])
+    stage.proxy.inject(fault)
+    told = "not let through" if fault.kind == "cut" else f"answered with {fault.kind}"
+    who = "libraries other than gcsfs" if fault.client == "others" else fault.client
+    return f"store: requests of {who} {told}, {fault.seconds:.0f} s", {"lasts_s": fault.seconds}
+
+
+def _slow(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    fault = Fault("slow", seconds=planned.details["seconds"], delay=planned.details["delay"])
+    stage.proxy.inject(fault)
+    told = f"store: answers {fault.delay * 1000:.0f} ms late, {fault.seconds:.0f} s"
+    return told, {"lasts_s": fault.seconds}
+
+
+def _clock(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    nodes, drawn = stage.nodes, planned.details
+    victim = _pick([n for n in nodes.nodes if nodes.processes(WORKER, n)], planned)
+    number = nodes.number(victim)
+    nodes.machine.step(number, drawn["step_s"])
+    stage.later(drawn["seconds"], lambda: nodes.machine.step(number, 0.0))
+    told = f"clock of node {victim.node_id[:8]} stepped by {drawn['step_s']:+.0f} s"
+    # Its processes look at their clock once in a second.
+    return f"{told}, back in {drawn['seconds']:.0f} s", {"lasts_s": drawn["seconds"] + 2.0}
+
+
+def _signals(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    to, drawn = planned.details["to"], planned.details["signal"]
+    nodes = stage.nodes
+    victims = nodes.drivers() if to == "driver" else nodes.processes(WORKER)
+    victim = _pick(victims, planned)
+    if drawn == "SIGHUP":
+        victim.send_signal(signal.SIGHUP)
+    else:
+        victim.send_signal(signal.SIGTERM)
+        time.sleep(BETWEEN)
+        if victim.is_running():
+            victim.send_signal(signal.SIGTERM)
+    return f"{drawn} to {to} {victim.pid}", {"saves": to == "driver"}
+
+
+def _full(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
+    nodes, drawn = stage.nodes, planned.details
+    victim = _pick([n for n in nodes.nodes if nodes.processes(WORKER, n)], planned)
+    temporary = nodes.machine.temporary(nodes.number(victim))
+    places: dict[str, list[Path]] = {
+        "temporary folder": [temporary],
+        "/dev/shm": [machine.SHARED_MEMORY],
+    }
+    filled = places.get(drawn["where"], [temporary, machine.SHARED_MEMORY])
+    try:
+        for place in filled:
+            machine.fill(victim.pid, place)
+    except OSError as error:
+        raise NoVictim(str(error)) from error
+
+    def end() -> None:
+        for place in filled:
+            machine.relieve(victim.pid, place)
+        if victim in nodes.nodes and not victim.alive():
+            # Ray ends a node whose shared memory it cannot write.
+            nodes.kill(victim)
+            nodes.add()
+
+    stage.later(drawn["seconds"], end)
+    where = {"both": "temporary folder and /dev/shm"}.get(drawn["where"], drawn["where"])
+    told = f"{where} of node {victim.node_id[:8]} full, {drawn['seconds']:.0f} s"
+    return told, {"lasts_s": drawn["seconds"]}
+
+
 _FAULTS: dict[str, Callable[[Stage, Planned], tuple[str, dict[str, Any]]]] = {
     "worker": _worker,
     "node": _node,
@@ -194,6 +282,12 @@ _FAULTS: dict[str, Callable[[Stage, Planned], tuple[str, dict[str, Any]]]] = {
     "freeze": _freeze,
     "damage": _damage,
     "storage": _storage,
+    "torn": _torn,
+    "route": _route,
+    "slow": _slow,
+    "clock": _clock,
+    "signals": _signals,
+    "full": _full,
 }
 
 

@@ -21,11 +21,15 @@ from ray._private.state import GlobalState
 from ray._raylet import GcsClient, GcsClientOptions  # type: ignore[attr-defined]
 from ray.core.generated.common_pb2 import NodeDeathInfo  # type: ignore[attr-defined]
 
+from ardm.chaos.machine import Machine
 from ardm.cluster import local, loopback, raylet, token
 from ardm.errors import JobFailed
 
 START_PATIENCE = 120.0
 """Seconds that a node may take to join its cluster."""
+
+OBJECT_STORE = 100_000_000
+"""Bytes of a node's object store, which lies in `/dev/shm`."""
 
 WORKER, CONTROLLER = "ray::RayTrainWorker", "ray::TrainController"
 """What Ray (2.60) calls the processes of Ray Train."""
@@ -49,10 +53,17 @@ class Nodes:
     Args:
         folder: for logs and Ray's own files; short, since paths of sockets lie below it.
         environment: variables of all its processes.
+        machine: what each node but the head gets for itself.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        machine: Machine | None = None,
+    ) -> None:
         self._folder = folder
+        self.machine = machine or Machine(folder)
         self._environment = dict(environment or {})
         self._processes: list[subprocess.Popen[bytes]] = []
         self._parents: dict[str, subprocess.Popen[bytes]] = {}
@@ -102,6 +113,10 @@ class Nodes:
             self.nodes.remove(node)
         _kill(family(self._parents[node.node_id].pid))
 
+    def number(self, node: raylet.Raylet) -> int:
+        """The number by which the node's machine is known."""
+        return self._processes.index(self._parents[node.node_id])
+
     def processes(self, name: str, node: raylet.Raylet | None = None) -> list[psutil.Process]:
         """Processes of a node, or of the whole cluster, whose command line begins with a name."""
         roots = [node] if node else [self.head, *self.nodes]
@@ -148,10 +163,14 @@ class Nodes:
         command = [
             str(Path(sys.executable).with_name("ray")), "start", *options, "--block",
             "--num-gpus=0",
-            f"--temp-dir={self._folder / str(number)}", "--object-store-memory=100000000",
+            f"--temp-dir={self._folder / str(number)}", f"--object-store-memory={OBJECT_STORE}",
             # Its usual port may belong to another Ray, and then no job would start.
             f"--dashboard-agent-listen-port={agent}", "--disable-usage-stats",
         ]  # fmt: skip
+        environment = self._environment
+        if "--head" not in options:
+            command = self.machine.command(number, command)
+            environment = environment | self.machine.environment(number)
         with log.open("w") as out:
             process = subprocess.Popen(
                 command,
@@ -162,7 +181,7 @@ class Nodes:
                 | _ENVIRONMENT
                 | loopback.ENVIRONMENT
                 | token.settings()
-                | self._environment,
+                | environment,
                 # Ctrl-C is for those who end the nodes, in their order.
                 start_new_session=True,
             )
@@ -183,18 +202,23 @@ class Nodes:
 
 
 @contextmanager
-def nodes(environment: Mapping[str, str] | None = None) -> Iterator[Nodes]:
+def nodes(
+    environment: Mapping[str, str] | None = None, *, clocks: bool = False, rooms: bool = False
+) -> Iterator[Nodes]:
     """A cluster with nothing but its head, on the loopback interface.
 
     It asks for the token of the local Ray, which this process and those it starts send meanwhile.
 
     Args:
         environment: variables of all its processes.
+        clocks: whether the clock of a node can be stepped.
+        rooms: whether the temporary folder and `/dev/shm` of a node can be filled.
     """
     folder = Path(tempfile.mkdtemp(prefix="ardm-ray-"))
     try:
+        machine = Machine(folder, clocks, rooms, OBJECT_STORE)
         with token.in_this_process():
-            cluster = Nodes(folder, environment)
+            cluster = Nodes(folder, environment, machine)
             try:
                 yield cluster
             finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ardm.chaos import emulator, reference, storage_faults
+from ardm.chaos import emulator, machine, reference, storage_faults
 from ardm.chaos.drama import Drama
 from ardm.chaos.faults import Stage
 from ardm.chaos.nodes import Nodes, end_marked, nodes, wait_until
@@ -90,10 +90,14 @@ def chaos(plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
         here = {"JAX_PLATFORMS": "cpu"}
         stack.enter_context(_variables(here | emulator.settings(address)))
         base = dict(os.environ) | {MARK: mark}
+        out = machine.left_out(plan.kinds, base, folder)
+        for kind, reason in out.items():
+            tell(f"left out on this machine: {kind} ({reason})")
+        kinds = _possible([kind for kind in plan.kinds if kind not in out], job)
         sets, digest = _reference(plan, job, base, folder, tell)
         proxy = stack.enter_context(storage_faults.serve(address, plan.seed))
         stormy = base | emulator.settings(proxy.address)
-        cluster = stack.enter_context(nodes(stormy))
+        cluster = stack.enter_context(nodes(stormy, clocks="clock" in kinds, rooms="full" in kinds))
         size = job.scaling.most + SPARE
         _fill(cluster, size, tell)
         run = Run(Store(f"gs://{BUCKET}/runs"), NAME)
@@ -101,7 +105,7 @@ def chaos(plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
         stage = Stage(run, cluster, proxy, watch, size)
         command = Command(plan.file, sets, stormy | token.settings(), folder / "submit.log")
         drama = Drama(stage, command, tell)
-        faults = schedule(plan.seed, plan.minutes * 60, _possible(plan.kinds, job), plan.every)
+        faults = schedule(plan.seed, plan.minutes * 60, kinds, plan.every)
         try:
             drama.play(faults, patience=3 * plan.minutes * 60 + 600)
             proxy.heal()
@@ -109,7 +113,8 @@ def chaos(plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
         finally:
             if plan.keep:
                 _keep(plan.keep, folder, cluster, run)
-        return {"job": job.job, "seed": plan.seed, "minutes": plan.minutes} | found
+        asked = {"job": job.job, "seed": plan.seed, "minutes": plan.minutes, "left_out": out}
+        return asked | found
 
 
 def _reference(
@@ -145,6 +150,8 @@ def _fill(cluster: Nodes, count: int, tell: Callable[[str], None]) -> None:
 
 def _possible(kinds: Sequence[str], job: spec.JobSpec) -> list[str]:
     """Kinds of faults that the job's promise covers: damage needs a second checkpoint."""
+    if not kinds:
+        raise InputError("--faults: expected kinds that this machine permits; all were left out")
     few = job.checkpoint.keep_last < 2
     found = [kind for kind in kinds if not (few and kind == "damage")]
     if not found:
@@ -158,7 +165,8 @@ def _verdict(stage: Stage, drama: Drama, sets: Sequence[str], digest: str) -> di
     job = spec.load(drama.command.file, sets)
     ends = [record.ended or record.last_seen for record in found]
     now = max(ends, default=time.time())
-    events = [ledger.read(run, record.attempt) for record in found]
+    stepped = {fault.attempt for fault in drama.injected if fault.kind == "clock"}
+    events = [ledger.read(run, r.attempt) for r in found if r.attempt not in stepped]
     paces = [account.step_s for account in goodput.accounts(found, now) if account.step_s]
     facts = Facts(
         attempts=found,
@@ -177,6 +185,7 @@ def _verdict(stage: Stage, drama: Drama, sets: Sequence[str], digest: str) -> di
         "steps": job.training.steps,
         "took_s": round(drama.seconds, 1),
         "requests": dict(stage.proxy.counts),
+        "clients": dict(stage.proxy.clients),
     } | judge(facts)
 
 

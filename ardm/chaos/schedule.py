@@ -15,11 +15,27 @@ KINDS = {
     "freeze": "SIGSTOP of a worker, SIGCONT later",
     "damage": "a file of the newest checkpoint is damaged, then a worker is killed",
     "storage": "the store answers wrongly, slowly or not at all for a while",
+    "torn": "a small file of the run directory is torn or copied, and a worker killed",
+    "route": "the store refuses the requests of one client library for a while",
+    "slow": "every answer of the store takes 40 ms or 1 s longer for a while",
+    "clock": "the clock of a worker's node is stepped, and back later",
+    "signals": "SIGHUP, or two SIGTERMs 20 ms apart, to a worker or to the job's driver",
+    "full": "the temporary folder or /dev/shm of a worker's node is full for a while",
 }
 """Kinds of faults, and what each does."""
 
 DAMAGES = ("truncate", "flip", "remove")
 STORAGE = ("429", "500", "503", "slow", "cut", "outage")
+TORN = ("claim", "segment", "progress", "summary", "spec", "submission")
+TEARS = ("empty", "truncate", "copy", "shadow")
+CLIENTS = ("gcsfs", "others")
+REFUSALS = ("cut", "403")
+SLOW = (0.04, 1.0)
+"""Seconds by which an answer of a slow store is late."""
+STEPS = (-3600.0, -30.0, 30.0, 3600.0)
+"""Seconds by which a clock is stepped."""
+SIGNALS = ("SIGHUP", "SIGTERM twice")
+FULL = ("temporary folder", "/dev/shm", "both")
 
 FIRST = 10.0
 """Seconds of undisturbed training before the first fault, at least."""
@@ -97,4 +113,20 @@ def _details(draw: random.Random, kind: str) -> dict[str, Any]:
                 "seconds": round(draw.uniform(15.0, 60.0), 1),
                 "delay": round(draw.uniform(0.2, 2.0), 2),
             }
+        case "torn":
+            return {"files": draw.sample(TORN, len(TORN)), "how": draw.choice(TEARS)}
+        case "route":
+            return {
+                "client": draw.choice(CLIENTS),
+                "what": draw.choice(REFUSALS),
+                "seconds": round(draw.uniform(15.0, 60.0), 1),
+            }
+        case "slow":
+            return {"delay": draw.choice(SLOW), "seconds": round(draw.uniform(15.0, 60.0), 1)}
+        case "clock":
+            return {"step_s": draw.choice(STEPS), "seconds": round(draw.uniform(10.0, 30.0), 1)}
+        case "signals":
+            return {"signal": draw.choice(SIGNALS), "to": draw.choice(("driver", "worker"))}
+        case "full":
+            return {"where": draw.choice(FULL), "seconds": round(draw.uniform(15.0, 40.0), 1)}
     return {}

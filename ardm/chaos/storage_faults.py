@@ -26,6 +26,7 @@ KINDS = {
     "429": "answered with 429, and not passed on",
     "500": "answered with 500, and not passed on",
     "503": "answered with 503, and not passed on",
+    "403": "answered with 403, and not passed on",
     "slow": "passed on after `delay` seconds",
     "cut": "the connection is reset instead of an answer, and nothing is passed on",
     "lost": "passed on, and the connection is reset instead of an answer",
@@ -33,6 +34,9 @@ KINDS = {
     "outage": "as `cut`; named for itself because it hits everything",
     "silence": "never answered: the connection stays open until the fault is over",
 }
+
+CLIENTS = ("gcsfs", "others")
+"""Client libraries as their User-Agent tells them."""
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "expect"}
 
@@ -48,6 +52,7 @@ class Fault:
         delay: seconds, of a slow answer.
         under: only requests that name an object with this in its path (`checkpoints`).
         writes: only requests that change something.
+        client: only requests of this client library, one of `CLIENTS`; empty for all.
     """
 
     kind: str
@@ -56,10 +61,13 @@ class Fault:
     delay: float = 1.0
     under: str = ""
     writes: bool = False
+    client: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"fault {self.kind!r}: expected one of {', '.join(KINDS)}")
+        if self.client not in ("", *CLIENTS):
+            raise ValueError(f"client {self.client!r}: expected one of {', '.join(CLIENTS)}")
 
 
 class Proxy:
@@ -74,6 +82,8 @@ class Proxy:
         self.target = target
         self.counts: Counter[str] = Counter()
         """Requests by what became of them: `passed`, or the kind of fault."""
+        self.clients: Counter[str] = Counter()
+        """Requests by client library."""
         self._fault: Fault | None = None
         self._until = 0.0
         self._random = random.Random(seed)
@@ -107,7 +117,7 @@ class Proxy:
             server.server_close()
 
     def fate(
-        self, method: str, path: str, body: bytes
+        self, method: str, path: str, body: bytes, agent: str
     ) -> tuple[Fault | None, threading.Event, float]:
         """What happens to a request; what tells that faults are over; and seconds until then."""
         with self._lock:
@@ -117,6 +127,9 @@ class Proxy:
                 fault.under in path or fault.under.encode() in body[:2000]
             )
             named = named and not (fault and fault.writes and method in ("GET", "HEAD"))
+            client = "gcsfs" if "gcsfs" in agent else "others"
+            named = named and not (fault and fault.client not in ("", client))
+            self.clients[client] += 1
             if fault is None or left <= 0 or not named or self._random.random() >= fault.share:
                 fault = None
             self.counts[fault.kind if fault else "passed"] += 1
@@ -159,7 +172,8 @@ class _Passing(Handler[Proxy]):
 
     def pass_on(self) -> None:
         body = self.body()
-        fault, healed, left = self.server.owner.fate(self.command, self.path, body)
+        agent = self.headers.get("User-Agent", "")
+        fault, healed, left = self.server.owner.fate(self.command, self.path, body, agent)
         kind = fault.kind if fault else ""
         if fault and kind == "slow":
             time.sleep(fault.delay)

@@ -11,6 +11,9 @@ from ardm.runs import goodput
 from ardm.runs.goodput import AttemptRecord
 from ardm.runs.ledger import Event
 
+TROUBLE = ("storage", "route", "slow", "full")
+"""Kinds of faults that keep saves from succeeding while they last, and end no attempt."""
+
 
 @dataclass(frozen=True)
 class Injected:
@@ -24,6 +27,7 @@ class Injected:
         step: that this attempt had last told of.
         told: what was done, for people.
         extra_steps: between the newest checkpoint, which the fault damaged, and the one before.
+        saves: whether the run can save before it ends.
     """
 
     kind: str
@@ -33,6 +37,7 @@ class Injected:
     step: int
     told: str
     extra_steps: int = 0
+    saves: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,11 @@ def judge(facts: Facts) -> dict[str, Any]:
     """Tell what was lost, and whether it was within the promise.
 
     At most the checkpoint interval, the duration of a save and one step may be lost at a fault; a
-    drain loses nothing. While the store fails no save can succeed, so its faults add their seconds;
-    a damaged checkpoint adds the steps to the one before. What a killed attempt did after it last
-    told of its steps counts as lost, at the speed of the fastest steps.
+    drain and a signal to the driver lose nothing. While the store fails, is slow or is not let
+    through, or a save finds no temporary space, no save can succeed, so these faults add their
+    seconds; a damaged checkpoint adds the steps to the one before. A torn file adds nothing. What
+    a killed attempt did after it last reported its steps counts as lost, at the speed of the
+    fastest steps, unless its clock was stepped.
 
     Returns:
         The object that `ardm chaos --json` prints, but for the names of the run: `faults`, `kinds`
@@ -128,7 +135,7 @@ def allowed(facts: Facts, record: AttemptRecord) -> int:
     troubled = [
         min(fault.until, end) - max(fault.time, begin)
         for fault in facts.faults
-        if fault.kind == "storage" and fault.time < end and fault.until > begin
+        if fault.kind in TROUBLE and fault.time < end and fault.until > begin
     ]
     if troubled:
         # A failed save is tried again with back-off, which may be as long as the interval.
@@ -156,10 +163,10 @@ def _broken(facts: Facts, culprits: dict[int, Injected | None]) -> list[str]:
                 f"attempt {record.attempt}{cause} lost {record.steps_lost} steps; at most {bound} "
                 "are promised"
             )
-        elif culprit and _drain_alone(facts, record, culprit) and record.steps_lost:
+        elif culprit and _notice_alone(facts, record, culprit) and record.steps_lost:
+            what = "a drain" if culprit.kind == "drain" else "a signal to the driver"
             broken.append(
-                f"attempt {record.attempt} lost {record.steps_lost} steps{cause}; a drain loses "
-                "none"
+                f"attempt {record.attempt} lost {record.steps_lost} steps{cause}; {what} loses none"
             )
     return broken
 
@@ -168,28 +175,30 @@ def _whole(facts: Facts, record: AttemptRecord, culprit: Injected | None) -> Att
     """An attempt with the steps lost that it had no time to tell of."""
     if not record.silent or record.trains_from is None or culprit is None:
         return record
+    if any(f.kind == "clock" and f.attempt == record.attempt for f in facts.faults):
+        return record  # the moments that it reported are those of another clock
     untold = math.ceil(max(culprit.time - record.last_seen, 0.0) / facts.step_s)
     return replace(record, steps_lost=record.steps_lost + untold)
 
 
 def _culprit(facts: Facts, record: AttemptRecord) -> Injected | None:
-    """The last fault that struck an attempt, faults of the store aside."""
-    mine = [f for f in facts.faults if f.attempt == record.attempt and f.kind != "storage"]
+    """The last fault that struck an attempt, those aside that end none."""
+    mine = [f for f in facts.faults if f.attempt == record.attempt and f.kind not in TROUBLE]
     return mine[-1] if mine else None
 
 
 def _struck_by_store(facts: Facts, record: AttemptRecord) -> bool:
     begin, end = _life(facts, record)
-    return any(f.kind == "storage" and f.time < end and f.until > begin for f in facts.faults)
+    return any(f.kind in TROUBLE and f.time < end and f.until > begin for f in facts.faults)
 
 
-def _drain_alone(facts: Facts, record: AttemptRecord, culprit: Injected) -> bool:
-    """Whether a drain is all that happened to an attempt while its notice lasted."""
+def _notice_alone(facts: Facts, record: AttemptRecord, culprit: Injected) -> bool:
+    """Whether a notice is all that happened to an attempt while it lasted."""
     others = [f for f in facts.faults if f is not culprit]
-    return culprit.kind == "drain" and not any(
+    return (culprit.kind == "drain" or culprit.saves) and not any(
         f.time < culprit.until
         and f.until > culprit.time
-        and (f.kind == "storage" or f.attempt == record.attempt)
+        and (f.kind in TROUBLE or f.attempt == record.attempt)
         for f in others
     )
 

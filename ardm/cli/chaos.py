@@ -138,8 +138,9 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("recoveries", f"{found['recoveries']} of {found['attempts'] - 1} ends{resubmitted}"),
         ("steps lost", f"{found['steps_lost']}, at most {found['most_lost']} at one fault"),
         ("goodput", f"{fraction} of {told['wall_s']:.0f} s"),
-        ("store", f"{hit} of {asked} requests troubled"),
+        ("store", f"{hit} of {asked} requests troubled ({_clients(found['clients'])})"),
     ]
+    rows += [("left out", f"{kind}: {reason}") for kind, reason in found["left_out"].items()]
     if found["unexplained"]:
         rows.append(
             ("no fault ended", f"attempts {found['unexplained']}, which ended all the same")
@@ -149,6 +150,10 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     differs = f"{digest} DIFFERS from {found['reference'][:16]}, of the uninterrupted run"
     rows.append(("digest", equal or differs))
     return [*rows, ("promise", "broken" if found["broken"] else "kept")]
+
+
+def _clients(counts: dict[str, int]) -> str:
+    return ", ".join(f"{counts.get(name, 0)} by {name}" for name in ("gcsfs", "others"))
 
 
 COMMANDS = (chaos, soak)

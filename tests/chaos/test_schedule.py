@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ardm.chaos import storage_faults
-from ardm.chaos.schedule import FIRST, KINDS, schedule
+from ardm.chaos.schedule import FIRST, KINDS, TORN, schedule
 
 seeds = some.integers(0, 2**63)
 lengths = some.floats(0.0, 3600.0)
@@ -52,6 +52,27 @@ def test_faults_of_the_store_are_ones_that_the_proxy_knows(seed):
         fault = storage_faults.Fault(what["what"], what["share"], what["seconds"], what["delay"])
         assert 15 <= fault.seconds <= 60
         assert 0 < fault.share <= 1
+
+
+@given(seeds)
+def test_refusals_and_delays_are_ones_that_the_proxy_knows(seed):
+    for what in (f.details for f in schedule(seed, 3600, ["route"])):
+        storage_faults.Fault(what["what"], seconds=what["seconds"], client=what["client"])
+    late = {f.details["delay"] for f in schedule(seed, 36000, ["slow"])}
+    assert late == {0.04, 1.0}
+
+
+@given(seeds)
+def test_every_small_file_has_its_turn(seed):
+    drawn = [f.details for f in schedule(seed, 36000, ["torn"])]
+    assert {what["files"][0] for what in drawn} == set(TORN)
+    assert all(sorted(what["files"]) == sorted(TORN) for what in drawn)
+
+
+@given(seeds)
+def test_signals_go_to_drivers_and_to_workers(seed):
+    drawn = [f.details for f in schedule(seed, 36000, ["signals"])]
+    assert len({(what["signal"], what["to"]) for what in drawn}) == 4
 
 
 def test_other_seeds_give_other_faults():

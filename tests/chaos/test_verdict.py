@@ -110,6 +110,38 @@ def test_while_the_store_is_down_its_seconds_are_added():
     assert judge(facts(outage, fault("worker", 1), lost=bound + 1))["broken"]
 
 
+@pytest.mark.parametrize("kind", ["route", "slow", "full"])
+def test_what_keeps_saves_from_succeeding_adds_its_seconds(kind):
+    trouble = fault(kind, 1, at=20, lasts=30)
+    bound = BOUND + 30 + 10
+    assert judge(facts(trouble, fault("worker", 1), lost=bound))["broken"] == []
+    assert judge(facts(trouble, fault("worker", 1), lost=bound + 1))["broken"]
+    # It ends no attempt by itself, so that an end beside it has another cause.
+    assert judge(facts(trouble, fault("worker", 1), lost=3))["kinds"][kind]["recoveries"] == 0
+
+
+def test_a_torn_file_costs_what_the_kill_beside_it_costs():
+    assert judge(facts(fault("torn", 1), lost=BOUND))["broken"] == []
+    assert judge(facts(fault("torn", 1), lost=BOUND + 1))["broken"]
+
+
+def test_a_signal_to_the_driver_loses_nothing_and_one_to_a_worker_what_a_kill_does():
+    told = replace(fault("signals", 1), saves=True)
+    assert judge(facts(told, struck="stopped"))["broken"] == []
+    (line,) = judge(facts(told, struck="stopped", lost=1))["broken"]
+    assert "a signal to the driver loses none" in line
+    assert judge(facts(fault("signals", 1), lost=BOUND))["broken"] == []
+
+
+def test_the_moments_of_a_stepped_clock_are_not_compared():
+    known = facts(fault("clock", 1, at=10, lasts=20), fault("worker", 1, at=50), lost=3)
+    first, second = known.attempts
+    seen = replace(first, silent=True, last_seen=first.began + 50 - 3600)
+    assert judge(replace(known, attempts=[seen, second]))["broken"] == []
+    bare = replace(known, attempts=[seen, second], faults=known.faults[1:])
+    assert judge(bare)["most_lost"] > 3600
+
+
 def test_an_outage_in_another_attempt_adds_nothing():
     outage = fault("storage", 2, at=20, lasts=30)
     told = facts(outage, fault("worker", 1), lost=BOUND + 1)

@@ -1,0 +1,86 @@
+"""Torn files: what a power cut, a full disk or a tool that copies files leaves of small ones."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from ardm.chaos.schedule import Planned
+from ardm.runs.layout import Run
+from ardm.runs.store import Store
+
+FILES = {
+    "claim": r"attempts/\d+\.json",
+    "segment": r"events/\d+/[^/]+\.jsonl",
+    "progress": r"progress/\d+\.json",
+    "summary": r"history/[^/]+\.json",
+    "spec": r"job\.yaml",
+    "submission": r"submission\.json",
+}
+"""Small files of a run directory by what they are, as expressions for their path in it."""
+
+_RESOURCE_FORK = bytes.fromhex("00051607 00020000") + bytes(74)
+"""How a file begins that a Mac leaves beside each one it copies."""
+
+
+@dataclass(frozen=True)
+class Tear:
+    """What is done to a file.
+
+    Attributes:
+        kind: of the file.
+        path: of the file in the store.
+        how: one of `schedule.TEARS`.
+        pick: in [0, 1): where it is cut off.
+    """
+
+    kind: str
+    path: str
+    how: str
+    pick: float
+
+    def __str__(self) -> str:
+        verb = {"empty": "emptied", "truncate": "cut off"}.get(self.how, "copied to a stray name")
+        return f"{self.path.partition('/')[2]} {verb}"
+
+
+def choose(run: Run, planned: Planned) -> Tear | None:
+    """The file to tear: the first kind drawn of which the run has any; None if it has none."""
+    names = sorted(small_files(run))
+    for kind in planned.details["files"]:
+        some = of_kind(names, kind)
+        if some:
+            path = f"{run.name}/{some[int(planned.pick * len(some))]}"
+            return Tear(kind, path, planned.details["how"], planned.pick)
+    return None
+
+
+def small_files(run: Run) -> Iterable[str]:
+    """Paths in the run directory of the files that can be torn."""
+    names = run.store.names(run.name)
+    yield from (name for name in names if "." in name)
+    for folder in ("attempts", "events", "progress", "history"):
+        if folder in names:
+            yield from (f"{folder}/{name}" for name in run.store.files(f"{run.name}/{folder}"))
+
+
+def of_kind(names: Sequence[str], kind: str) -> list[str]:
+    """Those of some paths that are files of a kind."""
+    return [name for name in names if re.fullmatch(FILES[kind], name)]
+
+
+def tear(store: Store, torn: Tear) -> None:
+    """Empty a file, cut it off, or put a file of a similar name beside it."""
+    data = store.read(torn.path)
+    if data is None:
+        return
+    path = PurePosixPath(torn.path)
+    match torn.how:
+        case "empty":
+            store.write(torn.path, b"")
+        case "truncate":
+            store.write(torn.path, data[: int(torn.pick * len(data))])
+        case "copy":
+            store.write(str(path.with_name(f"{path.stem} (1){path.suffix}")), data)
+        case "shadow":
+            store.write(str(path.with_name(f"._{path.name}")), _RESOURCE_FORK)
