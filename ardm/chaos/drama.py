@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ardm.chaos.faults import NoVictim, Stage, inject
+from ardm.chaos.faults import inject
 from ardm.chaos.reference import Command
 from ardm.chaos.schedule import Planned
+from ardm.chaos.stage import NoVictim, Stage
 from ardm.chaos.verdict import TROUBLE, Injected
 from ardm.cluster import submission
 from ardm.errors import JobFailed

@@ -4,54 +4,22 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psutil
 
-from ardm.chaos import machine, torn
-from ardm.chaos.nodes import CONTROLLER, WORKER, Nodes
+from ardm.chaos import surroundings, torn
+from ardm.chaos.nodes import CONTROLLER, WORKER
 from ardm.chaos.schedule import Planned
-from ardm.chaos.storage_faults import Fault, Proxy
+from ardm.chaos.stage import NoVictim, Stage, pick, pick_node
 from ardm.chaos.verdict import Injected
-from ardm.chaos.watch import Watch
 from ardm.cluster import raylet
-from ardm.runs.layout import Run
 
 ABSENT = 5.0
 """Seconds from the end of a drained node to its replacement."""
 
 BETWEEN = 0.02
 """Seconds from one SIGTERM to the next."""
-
-
-class NoVictim(Exception):
-    """There is nothing at this moment that the fault could happen to."""
-
-
-@dataclass
-class Stage:
-    """What faults happen to."""
-
-    run: Run
-    """Reached without faults."""
-    nodes: Nodes
-    proxy: Proxy
-    watch: Watch
-    size: int
-    """Nodes that the cluster has while none is missing."""
-    due: list[tuple[float, Callable[[], Any]]] = field(default_factory=list)
-    """Things to do later, with the moment (monotonic seconds)."""
-
-    def later(self, seconds: float, action: Callable[[], Any]) -> None:
-        self.due.append((time.monotonic() + seconds, action))
-
-    def do_what_is_due(self) -> None:
-        now = time.monotonic()
-        for item in [item for item in self.due if item[0] <= now]:
-            self.due.remove(item)
-            item[1]()
 
 
 def inject(stage: Stage, planned: Planned) -> Injected:
@@ -86,26 +54,26 @@ def inject(stage: Stage, planned: Planned) -> Injected:
 
 
 def _worker(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    victim = _pick(stage.nodes.processes(WORKER), planned)
+    victim = pick(stage.nodes.processes(WORKER), planned)
     victim.kill()
     return f"worker {victim.pid} killed", {}
 
 
 def _node(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    victim = _pick([n for n in stage.nodes.nodes if stage.nodes.processes(WORKER, n)], planned)
+    victim = pick_node(stage.nodes, planned)
     stage.nodes.kill(victim)
     stage.later(planned.details["absent_s"], stage.nodes.add)
     return f"node {victim.node_id[:8]} killed, back in {planned.details['absent_s']:.0f} s", {}
 
 
 def _controller(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    victim = _pick(stage.nodes.processes(CONTROLLER), planned)
+    victim = pick(stage.nodes.processes(CONTROLLER), planned)
     victim.kill()
     return f"controller {victim.pid} killed", {}
 
 
 def _driver(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    victim = _pick(stage.nodes.drivers(), planned)
+    victim = pick(stage.nodes.drivers(), planned)
     victim.kill()
     return f"driver {victim.pid} killed", {}
 
@@ -119,7 +87,7 @@ def _head(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
 
 def _drain(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
     nodes, seconds = stage.nodes, planned.details["deadline_s"]
-    victim = _pick([n for n in nodes.nodes if nodes.processes(WORKER, n)], planned)
+    victim = pick_node(nodes, planned)
     raylet.drain(victim, "ardm chaos", seconds)
 
     def take_away() -> None:
@@ -131,7 +99,7 @@ def _drain(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
 
 
 def _freeze(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    victim = _pick(stage.nodes.processes(WORKER), planned)
+    victim = pick(stage.nodes.processes(WORKER), planned)
     seconds = planned.details["seconds"]
     os.kill(victim.pid, signal.SIGSTOP)
     try:
@@ -154,7 +122,7 @@ def _damage(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
     sizes = fs.find(stage.run.store.path(where), detail=True)
     path, at = _byte({name: about["size"] for name, about in sizes.items()}, planned.pick)
     _spoil(fs, path, planned.details["how"], at)
-    _pick(workers, planned).kill()
+    pick(workers, planned).kill()
     told = f"step {newest.step}: {planned.details['how']} {path.rpartition(f'{where}/')[2]}"
     return f"{told}, and a worker killed", {"extra_steps": newest.step - before.step}
 
@@ -182,16 +150,8 @@ def _spoil(fs: Any, path: str, how: str, at: int) -> None:
     fs.pipe_file(path, bytes(data))
 
 
-def _storage(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    drawn = planned.details
-    fault = Fault(drawn["what"], drawn["share"], drawn["seconds"], drawn["delay"])
-    stage.proxy.inject(fault)
-    share = "" if fault.share == 1.0 else f" for {fault.share:.0%} of requests"
-    return f"store: {fault.kind}{share}, {fault.seconds:.0f} s", {"lasts_s": fault.seconds}
-
-
 def _torn(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    victim = _pick(stage.nodes.processes(WORKER), planned)
+    victim = pick(stage.nodes.processes(WORKER), planned)
     chosen = torn.choose(stage.run, planned)
     if chosen is None:
         raise NoVictim
@@ -201,38 +161,11 @@ def _torn(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
     return f"{chosen}, and a worker killed", {}
 
 
-def _route(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    drawn = planned.details
-    fault = Fault(drawn["what"], seconds=drawn["seconds"], client=drawn["client"])
-    stage.proxy.inject(fault)
-    told = "not let through" if fault.kind == "cut" else f"answered with {fault.kind}"
-    who = "libraries other than gcsfs" if fault.client == "others" else fault.client
-    return f"store: requests of {who} {told}, {fault.seconds:.0f} s", {"lasts_s": fault.seconds}
-
-
-def _slow(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    fault = Fault("slow", seconds=planned.details["seconds"], delay=planned.details["delay"])
-    stage.proxy.inject(fault)
-    told = f"store: answers {fault.delay * 1000:.0f} ms late, {fault.seconds:.0f} s"
-    return told, {"lasts_s": fault.seconds}
-
-
-def _clock(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    nodes, drawn = stage.nodes, planned.details
-    victim = _pick([n for n in nodes.nodes if nodes.processes(WORKER, n)], planned)
-    number = nodes.number(victim)
-    nodes.machine.step(number, drawn["step_s"])
-    stage.later(drawn["seconds"], lambda: nodes.machine.step(number, 0.0))
-    told = f"clock of node {victim.node_id[:8]} stepped by {drawn['step_s']:+.0f} s"
-    # Its processes look at their clock once in a second.
-    return f"{told}, back in {drawn['seconds']:.0f} s", {"lasts_s": drawn["seconds"] + 2.0}
-
-
 def _signals(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
     to, drawn = planned.details["to"], planned.details["signal"]
     nodes = stage.nodes
     victims = nodes.drivers() if to == "driver" else nodes.processes(WORKER)
-    victim = _pick(victims, planned)
+    victim = pick(victims, planned)
     if drawn == "SIGHUP":
         victim.send_signal(signal.SIGHUP)
     else:
@@ -241,35 +174,6 @@ def _signals(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
         if victim.is_running():
             victim.send_signal(signal.SIGTERM)
     return f"{drawn} to {to} {victim.pid}", {"saves": to == "driver"}
-
-
-def _full(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    nodes, drawn = stage.nodes, planned.details
-    victim = _pick([n for n in nodes.nodes if nodes.processes(WORKER, n)], planned)
-    temporary = nodes.machine.temporary(nodes.number(victim))
-    places: dict[str, list[Path]] = {
-        "temporary folder": [temporary],
-        "/dev/shm": [machine.SHARED_MEMORY],
-    }
-    filled = places.get(drawn["where"], [temporary, machine.SHARED_MEMORY])
-    try:
-        for place in filled:
-            machine.fill(victim.pid, place)
-    except OSError as error:
-        raise NoVictim(str(error)) from error
-
-    def end() -> None:
-        for place in filled:
-            machine.relieve(victim.pid, place)
-        if victim in nodes.nodes and not victim.alive():
-            # Ray ends a node whose shared memory it cannot write.
-            nodes.kill(victim)
-            nodes.add()
-
-    stage.later(drawn["seconds"], end)
-    where = {"both": "temporary folder and /dev/shm"}.get(drawn["where"], drawn["where"])
-    told = f"{where} of node {victim.node_id[:8]} full, {drawn['seconds']:.0f} s"
-    return told, {"lasts_s": drawn["seconds"]}
 
 
 _FAULTS: dict[str, Callable[[Stage, Planned], tuple[str, dict[str, Any]]]] = {
@@ -281,17 +185,11 @@ _FAULTS: dict[str, Callable[[Stage, Planned], tuple[str, dict[str, Any]]]] = {
     "drain": _drain,
     "freeze": _freeze,
     "damage": _damage,
-    "storage": _storage,
+    "storage": surroundings.storage,
     "torn": _torn,
-    "route": _route,
-    "slow": _slow,
-    "clock": _clock,
+    "route": surroundings.route,
+    "slow": surroundings.slow,
+    "clock": surroundings.clock,
     "signals": _signals,
-    "full": _full,
+    "full": surroundings.full,
 }
-
-
-def _pick(victims: list[Any], planned: Planned) -> Any:
-    if not victims:
-        raise NoVictim
-    return victims[int(planned.pick * len(victims))]

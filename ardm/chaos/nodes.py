@@ -20,6 +20,7 @@ from ray import NodeID
 from ray._private.state import GlobalState
 from ray._raylet import GcsClient, GcsClientOptions  # type: ignore[attr-defined]
 from ray.core.generated.common_pb2 import NodeDeathInfo  # type: ignore[attr-defined]
+from ray.exceptions import RpcError
 
 from ardm.chaos.machine import Machine
 from ardm.cluster import local, loopback, raylet, token
@@ -197,7 +198,14 @@ class Nodes:
         self._parents[node.node_id] = process
         head = GcsClient(address=node.address)
         alive = [NodeID.from_hex(node.node_id)]
-        wait_until(lambda: head.check_alive(alive, 10)[0], START_PATIENCE, "a Ray node to join")
+
+        def joined() -> bool:
+            try:
+                return bool(head.check_alive(alive, 10)[0])
+            except RpcError:
+                return False  # on a busy machine the head takes its time
+
+        wait_until(joined, START_PATIENCE, "a Ray node to join")
         return node
 
 

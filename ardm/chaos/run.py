@@ -14,10 +14,10 @@ from typing import Any
 
 from ardm.chaos import emulator, machine, reference, storage_faults
 from ardm.chaos.drama import Drama
-from ardm.chaos.faults import Stage
 from ardm.chaos.nodes import Nodes, end_marked, nodes, wait_until
 from ardm.chaos.reference import Command
 from ardm.chaos.schedule import schedule
+from ardm.chaos.stage import Stage
 from ardm.chaos.verdict import Facts, fastest_step, judge
 from ardm.chaos.watch import Watch
 from ardm.cluster import local, token

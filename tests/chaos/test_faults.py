@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from ardm.chaos.faults import NoVictim, _byte, _spoil
+from ardm.chaos.faults import _byte, _spoil
+from ardm.chaos.stage import NoVictim
 from ardm.runs.store import Store
 
 

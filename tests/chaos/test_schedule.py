@@ -2,7 +2,7 @@
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from ardm.chaos import storage_faults
@@ -14,11 +14,13 @@ gaps = some.floats(1.0, 300.0)
 kinds = some.lists(some.sampled_from(sorted(KINDS)), min_size=1, unique=True)
 
 
+@settings(deadline=None, max_examples=50)
 @given(seeds, lengths, kinds, gaps)
 def test_the_same_seed_gives_the_same_faults(seed, seconds, chosen, every):
     assert schedule(seed, seconds, chosen, every) == schedule(seed, seconds, chosen, every)
 
 
+@settings(deadline=None, max_examples=50)
 @given(seeds, lengths, kinds, gaps)
 def test_faults_come_in_time_and_in_order(seed, seconds, chosen, every):
     moments = [fault.time for fault in schedule(seed, seconds, chosen, every)]
@@ -29,6 +31,7 @@ def test_faults_come_in_time_and_in_order(seed, seconds, chosen, every):
     )
 
 
+@settings(deadline=None, max_examples=50)
 @given(seeds, kinds)
 def test_every_kind_comes_once_before_any_comes_again(seed, chosen):
     found = [fault.kind for fault in schedule(seed, 3600, chosen, 30.0)]
@@ -38,6 +41,7 @@ def test_every_kind_comes_once_before_any_comes_again(seed, chosen):
     assert all(sorted(one) == sorted(chosen) for one in rounds)
 
 
+@settings(deadline=None, max_examples=50)
 @given(seeds)
 def test_a_longer_run_begins_as_a_shorter_one(seed):
     short, long = schedule(seed, 300), schedule(seed, 3000)
@@ -45,6 +49,7 @@ def test_a_longer_run_begins_as_a_shorter_one(seed):
     assert long[: len(short)] == short
 
 
+@settings(deadline=None, max_examples=50)
 @given(seeds)
 def test_faults_of_the_store_are_ones_that_the_proxy_knows(seed):
     drawn = [f.details for f in schedule(seed, 3600, ["storage"])]
@@ -54,6 +59,7 @@ def test_faults_of_the_store_are_ones_that_the_proxy_knows(seed):
         assert 0 < fault.share <= 1
 
 
+@settings(deadline=None, max_examples=50)
 @given(seeds)
 def test_refusals_and_delays_are_ones_that_the_proxy_knows(seed):
     for what in (f.details for f in schedule(seed, 3600, ["route"])):
@@ -62,6 +68,7 @@ def test_refusals_and_delays_are_ones_that_the_proxy_knows(seed):
     assert late == {0.04, 1.0}
 
 
+@settings(deadline=None, max_examples=50)
 @given(seeds)
 def test_every_small_file_has_its_turn(seed):
     drawn = [f.details for f in schedule(seed, 36000, ["torn"])]
@@ -69,6 +76,7 @@ def test_every_small_file_has_its_turn(seed):
     assert all(sorted(what["files"]) == sorted(TORN) for what in drawn)
 
 
+@settings(deadline=None, max_examples=50)
 @given(seeds)
 def test_signals_go_to_drivers_and_to_workers(seed):
     drawn = [f.details for f in schedule(seed, 36000, ["signals"])]
