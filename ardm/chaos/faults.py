@@ -45,7 +45,8 @@ def inject(stage: Stage, planned: Planned) -> Injected:
         kind=planned.kind,
         time=begin,
         until=max(time.time(), begin + more.get("lasts_s", 0.0)),
-        attempt=progress.get("attempt", 0),
+        # The progress file of the newest attempt may be torn.
+        attempt=progress.get("attempt") or max(stage.run.attempts(), default=0),
         step=progress.get("step", 0),
         told=told,
         extra_steps=more.get("extra_steps", 0),
