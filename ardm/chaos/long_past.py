@@ -84,7 +84,8 @@ def _train(run: Run, seconds: float, interval: float, step_s: float) -> int:
         nonlocal events
         book.add(kind, **fields)
         events += 1
-        if book.flush(at_least=ledger.FULL):
+        # Each summary replaces the one before, so the last one is all that is left in the end.
+        if book.flush(at_least=ledger.FULL) and now > seconds - 4 * ledger.FULL * interval:
             summary.write()
 
     add("claimed", **{k: v for k, v in claim.items() if k != "time"})
