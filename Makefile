@@ -19,7 +19,7 @@ RUN_OR_JOB = $(or $(RUN),--job $(JOB))
 SETS := $(foreach item,$(SET),--set $(item))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report plan chaos soak bench bench-recovery check test \
+.PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report plan chaos soak bench bench-recovery bench-history check test \
         lint fix cluster-up cluster-down gcs-emulator down clean lock
 
 help: ## list the targets
@@ -111,6 +111,9 @@ bench-recovery: JOB = smoke
 bench-recovery: setup ## what kills, notices and saves cost, beside Ray Train's defaults
 	@$(BIN)/python benchmarks/recovery.py $(JOB_FILE)
 	@$(BIN)/python benchmarks/saves.py $(JOB_FILE)
+
+bench-history: setup ## what a long past costs: status, stop and a restart at 40 ms per answer
+	@$(BIN)/python benchmarks/history.py
 
 fix: setup ## format and mend what the linter can
 	$(BIN)/ruff check --fix .

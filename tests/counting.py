@@ -25,6 +25,9 @@ class Counting(Proxy):
         super().__init__(target)
         self.delay = delay
         self.requests: list[Request] = []
+        self.hanging = ""
+        """Requests that name an object with this in its path are answered only after `release`."""
+        self.hangs, self._released = threading.Event(), threading.Event()
         self.refused = ""
         """Requests that name an object with this in its path are answered with 403."""
 
@@ -34,9 +37,17 @@ class Counting(Proxy):
             path = f"{path}&name={named.group(1).decode()}"
         self.requests.append((method, path, time.monotonic()))
         never = threading.Event()
+        if self.hanging and self.hanging in path:
+            self.hangs.set()
+            self._released.wait(60.0)
         if self.refused and self.refused in path:
             return SimpleNamespace(kind="403"), never, 1.0
         return (Fault("slow", delay=self.delay) if self.delay else None), never, 1.0
+
+    def release(self) -> None:
+        """Let what hangs go on."""
+        self.hanging = ""
+        self._released.set()
 
     @contextmanager
     def account(self) -> Iterator[list[Request]]:

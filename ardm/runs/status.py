@@ -15,6 +15,9 @@ from ardm.runs.outcome import ENDS_THE_JOB
 SERVER_PATIENCE = 60.0
 """Seconds after a submission for which a job server that does not answer may still begin it."""
 
+_OF_PROGRESS = ("starting", "training", "saving", "draining")
+"""States that an attempt gives itself while it lives."""
+
 _OF_OUTCOME = {
     "completed": "completed",
     "stopped": "stopped",
@@ -117,7 +120,8 @@ def _state(
     last = found[-1]
     if last.outcome is None:
         if silent < stale_s(last.beat_s):
-            return str(progress.get("state", "starting")), ""
+            told = progress.get("state")
+            return (told if told in _OF_PROGRESS else "starting"), ""
         if running:
             return "recovering", f"attempt {last.attempt} is silent for {silent:.0f} s"
         return "stopped", (

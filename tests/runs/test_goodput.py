@@ -169,3 +169,53 @@ def test_no_second_is_negative_and_an_attempt_has_as_many_as_it_lived(
     whole = goodput.goodput(found, now=1e6)
     first = found[0].began - told[0].badput["queued"]
     assert whole["wall_s"] + whole["idle_s"] == pytest.approx(found[-1].ended - first, abs=1.0)
+
+
+def test_clocks_that_differ_give_no_negative_and_no_absurd_spans(tmp_path: Path) -> None:
+    """The second machine's clock is a day behind, the third's is right again."""
+    run, day = new_run(tmp_path), 86400.0
+    add_attempt(
+        run, started(10 * day, 0.0), first_step(10 * day + 1, 1, 1.0, 0.0),
+        ended(10 * day + 100, 100, "preempted"), began=10 * day, submission="s", submitted=10 * day,
+    )  # fmt: skip
+    add_attempt(
+        run, restored(9 * day + 5, 100, 5.0), first_step(9 * day + 6, 101, 1.0, 0.0),
+        ended(9 * day + 105, 200, "preempted"), began=9 * day, submission="s", submitted=10 * day,
+    )  # fmt: skip
+    add_attempt(
+        run, restored(10 * day + 215, 200, 5.0), first_step(10 * day + 216, 201, 1.0, 0.0),
+        ended(10 * day + 315, 300, "completed"), began=10 * day + 210, submission="s",
+        submitted=10 * day,
+    )  # fmt: skip
+    records = goodput.records(run)
+    told = goodput.accounts(records, now=11 * day)
+    assert [account.alive_s for account in told] == [100.0, 105.0, 105.0]
+    whole = goodput.goodput(records, now=11 * day)
+    assert whole["wall_s"] == 315.0
+    assert min(whole["badput"].values()) >= 0
+
+
+@pytest.mark.parametrize("torn", [1, 2, 3])
+def test_an_attempt_of_which_nothing_can_be_read_takes_no_time(tmp_path: Path, torn: int) -> None:
+    run = new_run(tmp_path)
+    for number in (1, 2, 3):
+        began, step = 1e9 + 100 * number, 50 * number
+        if number == torn:
+            run.store.create(run.claim(number), b"")
+        else:
+            add_attempt(
+                run, restored(began, step, 0.0), first_step(began + 1, step + 1, 1.0, 0.0),
+                ended(began + 50, step + 50, "preempted"), began=began,
+            )  # fmt: skip
+    told = goodput.goodput(goodput.records(run), now=1e9 + 400)
+    assert told["wall_s"] <= 400.0
+    assert told["productive_s"] == pytest.approx(100.0, abs=1.0)
+
+
+def test_a_reader_whose_clock_is_behind_sees_what_an_attempt_has_done(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    add_attempt(
+        run, started(1000.0, 0.0), first_step(1001.0, 1, 1.0, 0.0), began=1000.0,
+        progress=(1100.0, 100),
+    )  # fmt: skip
+    assert goodput.goodput(goodput.records(run), now=10.0)["wall_s"] == 100.0

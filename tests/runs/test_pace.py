@@ -57,3 +57,13 @@ def test_seconds_of_an_evaluation_are_left_out():
     pace.step(3, 0.3)
     assert pace.now()["steps_per_s"] == 1.0
     assert pace.window() is None
+
+
+def test_the_points_of_a_long_curve_come_ever_more_seldom():
+    pace, clock = paced([1.0])
+    windows = 0
+    for step in range(30 * 24 * 60):  # minutes of 30 days
+        clock.now += 60.0
+        pace.step(step + 2, 0.5)
+        windows += pace.window() is not None
+    assert 1000 < windows < 5000

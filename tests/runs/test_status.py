@@ -3,11 +3,13 @@ import time
 
 import pytest
 
-from ardm.errors import NotFound
-from ardm.runs import attempt
+from ardm.cli.progress import line
+from ardm.errors import InputError, NotFound
+from ardm.runs import attempt, control, plan
 from ardm.runs.layout import Run
 from ardm.runs.ledger import Ledger
 from ardm.runs.liveness import STALE
+from ardm.runs.report import report
 from ardm.runs.status import status
 from tests.runs.setting import files_of, newest_digest, save
 
@@ -164,3 +166,24 @@ def test_a_submission_without_an_attempt_is_queued_however_the_attempt_before_it
     assert status(run, lost)["state"] == before
     lived(run, state="training")
     assert status(run, waiting)["state"] == "training"
+
+
+def test_a_run_whose_files_hold_anything_has_a_status_and_a_report(local_run):
+    """A field that is absent or odd has its default; `watch` shows the line of the progress bar."""
+    lived(local_run, ended="preempted", ago=100)
+    number = attempt.claim(local_run, {"workers": "many", "time": None, "nodes": 3})
+    book = Ledger(local_run, number)
+    for kind in ("started", "saved", "evaluated", "stalled", "first_step", "trained", "ended"):
+        book.add(kind)
+        book.add(kind, step="x", seconds=None, bytes=[], outcome=7, nelbo_bpd={})
+    book.flush()
+    for data in (b"", b"[]", b"{}", b'{"step": "x", "time": {}, "state": 3, "beat_s": "y"}'):
+        local_run.store.write(local_run.progress(number), data)
+        found = status(local_run, NO_RAY)
+        assert [a["attempt"] for a in found["attempts"]] == [1, 2]
+        assert report(local_run)["goodput"]["wall_s"] >= 0
+        progress = local_run.store.read_record(local_run.progress(number)) or {}
+        assert line(progress).startswith("step 0/?")
+        with pytest.raises(InputError, match="no attempt of two or more steps"):
+            plan.measured(local_run, 0.03, plan.Figures())
+        assert control.ended(local_run, number) is None
