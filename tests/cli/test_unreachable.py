@@ -35,7 +35,7 @@ WRITING = {
     "submit": ["submit", str(TINY), "--run", "mine"],
     "train": ["train", str(TINY), "--run", "mine"],
 }
-ELSEWHERE = {"validate", "down", "chaos", "node_agent"}
+ELSEWHERE = {"validate", "down", "chaos", "soak", "node_agent"}
 """Commands without a store, or with one of their own."""
 
 
