@@ -31,7 +31,7 @@ class Counting(Proxy):
         self.refused = ""
         """Requests that name an object with this in its path are answered with 403."""
 
-    def fate(self, method: str, path: str, body: bytes):
+    def fate(self, method: str, path: str, body: bytes, agent: str):
         # An upload names its object in the first lines of its body.
         if named := re.search(rb'"name": *"([^"]+)"', body[:2000]):
             path = f"{path}&name={named.group(1).decode()}"
