@@ -160,9 +160,13 @@ def test_a_run_goes_on_with_other_workers_and_when_the_whole_cluster_is_gone(
     run = Run(Store(ardm.store), "stopped")
     made = ardm.json("submit", str(TINY), "--run", run.name)
     wait_until(lambda: saved(run, 1))
-    assert ardm.json("stop", run.name)["outcome"] == "stopped"
+    (worker,) = train_workers()
+    with ardm.begun("stop", run.name) as stopping:
+        with stopped(worker):  # it would be ready before the command has started
+            wait_until(lambda: run.store.exists(run.stop_request(1)))
+        assert stopping.wait(60) == 0
     found = ardm.status(run.name)
-    assert found["state"] == "stopped"
+    assert [a["outcome"] for a in found["attempts"]] == [found["state"]] == ["stopped"]
     assert found["checkpoint"]["step"] == found["attempts"][0]["last_step"] < 400
     client = jobs_of(ray)
     wait_until(lambda: client.get_job_status(made["submission_id"]).value == "STOPPED")
