@@ -86,7 +86,7 @@ def skipped_steps(found: list[AttemptRecord]) -> int:
         if record.first_step is not None:
             steps = {step for step in steps if step <= record.first_step}
         steps.update(record.skipped)
-    return len(steps)
+    return len(steps) + sum(record.older.skipped for record in found)
 
 
 def end_of(record: AttemptRecord, after: AttemptRecord | None, now: float) -> float:

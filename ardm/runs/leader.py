@@ -297,7 +297,9 @@ class Leader:
             "end": end and [end.kind, end.reason[:_LONGEST_REASON]],
             "environment": {} if end else agreement.brief(environment(self._data.sha256)),
         }
-        return [json.loads(one) for one in self._place.group.exchange(json.dumps(message).encode())]
+        data, group = json.dumps(message).encode(), self._place.group
+        # The others come here once they have their data, and a notice leaves no time to wait.
+        return [json.loads(one) for one in self._unless_ending(lambda: group.exchange(data))]
 
     def _hopeless(self, past: history.History) -> Outcome | None:
         """Why another attempt of this submission would end as the ones before it."""

@@ -8,6 +8,9 @@ from ardm.runs.events import Event, number, whole
 KEPT = 100
 """Newest saves, stalls and evaluations that are kept one by one; earlier ones are added up."""
 
+KEPT_SKIPPED = 1000
+"""Newest steps left out that are kept one by one: a later attempt may do some of them again."""
+
 
 class Save(NamedTuple):
     """A committed checkpoint."""
@@ -37,6 +40,7 @@ class Older:
     longest_interval_s: float = 0.0
     stalls_s: float = 0.0
     evaluations_s: float = 0.0
+    skipped: int = 0
 
 
 @dataclass
@@ -170,6 +174,9 @@ class AttemptRecord:
                 self._saved(Save(step, seconds or 0.0, size, number(event, "interval")))
             case "skipped_step" if step is not None:
                 self.skipped.append(step)
+                if len(self.skipped) > KEPT_SKIPPED:
+                    self.skipped.pop(0)
+                    self.older.skipped += 1
             case "workers_differ":
                 self.workers_differ = [str(line) for line in event.get("differences") or ()]
             case "save_failed":
@@ -213,7 +220,9 @@ class AttemptRecord:
 
     def _evaluated(self, step: int, seconds: float, event: Event) -> None:
         if "nelbo_bpd" in event:
-            self.evaluated = event
+            # One that is not finite is None, also where an earlier version wrote NaN.
+            figures = {key: number(event, key) for key in ("nelbo_bpd", "se_bpd")}
+            self.evaluated = event | figures
         self.evaluations.append(Evaluation(step, seconds))
         if len(self.evaluations) > KEPT:
             self.older.evaluations_s += self.evaluations.pop(0).seconds

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ardm.errors import NotFound
-from ardm.runs import checkpoints, goodput, state_files
+from ardm.runs import checkpoints, goodput, records, state_files
 from ardm.runs.digest import digest
 from ardm.runs.outcome import ENDS_THE_JOB
 from ardm.runs.place import Notice, Place
@@ -212,3 +212,12 @@ def test_a_step_done_again_counts_as_it_was_left_last(tmp_path):
     add_attempt(run, restored(21, 8, 0.1), skipped(22, 9), skipped(23, 20), began=20)
     add_attempt(run, restored(31, 15, 0.1), ended(32, 30, "completed"), began=30)
     assert goodput.skipped_steps(goodput.records(run)) == 2
+
+
+def test_the_record_of_an_attempt_that_leaves_out_many_steps_stays_small(tmp_path):
+    run = new_run(tmp_path)
+    many = records.KEPT_SKIPPED + 50
+    add_attempt(run, started(1, 0.1), *(skipped(2, step) for step in range(many)), began=0)
+    (found,) = goodput.records(run)
+    assert len(found.skipped) == records.KEPT_SKIPPED
+    assert goodput.skipped_steps([found]) == many
