@@ -75,6 +75,7 @@ def soak(
     lost; else the exit code is 3.
     """
     from ardm.chaos import soak as soaking
+    from ardm.chaos.soak_result import KINDS
 
     logging.getLogger("google.auth").setLevel(logging.ERROR)
     try:
@@ -85,7 +86,7 @@ def soak(
     if json:
         show(found)
     else:
-        _print_soak(found, soaking.KINDS)
+        _print_soak(found, KINDS)
     if found["broken"]:
         raise JobFailed(f"{len(found['broken'])} promises were not kept; see above")
 
