@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import signal
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,9 @@ def attempt(order: Order) -> None:
     log = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        # Under nohup, or in the background of a shell, some would be ignored.
+        signal.signal(number, signal.SIG_DFL)
     use_cores(1)
     if order.clock_step_s:
         _step_clock(order.clock_step_s)
