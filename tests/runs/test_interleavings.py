@@ -1,0 +1,237 @@
+"""Claims, fencing, pruning and compaction in thousands of schedules, of a bucket in memory."""
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ardm.runs import attempt, checkpoints, history, ledger, restore, saver, state_files
+from ardm.runs.checkpoints import Unfinished
+from ardm.runs.config import CheckpointConfig
+from ardm.runs.digest import digest
+from ardm.runs.layout import Run
+from ardm.runs.ledger import Ledger
+from ardm.runs.saver import Saver
+from ardm.runs.state_files import COMPLETE, METADATA, Damaged
+from ardm.runs.summary import Summarizer
+from tests.simulated import DIES, FAILS, IS_LOST, Actor, Bucket, Schedule, store_on
+
+T = TypeVar("T")
+
+SCHEDULES = st.lists(
+    st.one_of(st.integers(0, 5), st.sampled_from((DIES, FAILS, IS_LOST))), max_size=150
+)
+
+
+class World:
+    """A run in a simulated bucket, and what must be true of it after each change."""
+
+    def __init__(self, choices: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.schedule = Schedule(choices)
+        self.bucket = Bucket(self.schedule, self.look)
+        self.run = Run(store_on(self.bucket, monkeypatch), "run")
+        self.attempts: dict[str, int] = {}
+        """Number of the attempt of each actor that has one."""
+        self.newest = (0, 0)
+        """Step and attempt of the newest checkpoint so far."""
+        self.late: dict[int, set[int]] = {}
+        """Steps that an attempt committed after a newer one had claimed the run."""
+
+    def look(self, change: str, path: str) -> None:
+        found = [self._place(p) for p in self.bucket.objects if p.endswith(COMPLETE)]
+        newest = max(found, default=(0, 0))
+        assert newest >= self.newest, f"the newest checkpoint went with {change} {path}"
+        self.newest = newest
+        for step, number in found:
+            folder = f"bucket/{self.run.checkpoint(number, step)}"
+            assert f"{folder}/array" in self.bucket.objects, f"{folder} is not whole"
+        mine = self.attempts.get(self.schedule.actor())
+        if mine is None or "/checkpoints/" not in path:
+            return
+        step, number = self._place(path)
+        assert number <= mine, f"attempt {mine} did {change} {path}"
+        if change == "write" and path.endswith(COMPLETE) and mine < self.newest_claim():
+            self.late.setdefault(mine, set()).add(step)
+            assert len(self.late[mine]) == 1, f"attempt {mine} began a save after it was overtaken"
+
+    def newest_claim(self) -> int:
+        claims = (re.search(r"/attempts/(\d+)\.json", path) for path in self.bucket.objects)
+        return max((int(match.group(1)) for match in claims if match), default=0)
+
+    def claim(self) -> int:
+        """Claim the run for the actor of this thread; its number is nobody else's."""
+        token = uuid.uuid4().hex
+        number = insist(lambda: attempt.claim(self.run, {"token": token}))
+        assert number not in self.attempts.values()
+        self.attempts[self.schedule.actor()] = number
+        return number
+
+    def train(self, steps: int, keep_last: int) -> None:
+        """One attempt: claim, restore, and a save after each step."""
+        run, number = self.run, self.claim()
+        saved_before = self.newest[0]
+        found = insist(lambda: restore.newest_verified(run, None, passed_over, fall_back=False))
+        begin = found[0].step if found else 0
+        assert begin >= saved_before, f"step {saved_before} was saved; this begins with {begin}"
+        config = CheckpointConfig(interval=0, keep_last=keep_last)
+        book = Ledger(run, number, clock=lambda: 0.0)
+        saving = insist(lambda: Saver(run, number, config, book, begin, clock=lambda: 0.0))
+        for step in range(begin + 1, begin + 1 + steps):
+            saving.offer(step, {"step": np.int32(step)})
+            if saving.superseded_by is not None:
+                return
+        insist(book.finish)
+
+    @staticmethod
+    def _place(path: str) -> tuple[int, int]:
+        match = re.search(r"/checkpoints/(\d+)/(\d+)/", path)
+        assert match, path
+        return int(match.group(2)), int(match.group(1))
+
+
+def insist(work: Callable[[], T]) -> T:
+    """Try again until it succeeds, as `persist` does, which has a clock."""
+    while True:
+        try:
+            return work()
+        except (FileExistsError, FileNotFoundError):
+            raise
+        except OSError:
+            continue
+
+
+def passed_over(checkpoint: checkpoints.Checkpoint, error: Exception) -> None:
+    assert isinstance(error, Unfinished), f"{checkpoint.name} looks wrong: {error!r}"
+
+
+def write_plainly(folder: Path, state: Any, metadata: dict[str, Any], *, few_files: bool) -> int:
+    """In the place of Orbax, which takes a hundred times as long: the same files, all but one."""
+    folder.mkdir()
+    (folder / "array").write_bytes(state["step"].tobytes())
+    (folder / METADATA).write_text(json.dumps(metadata))
+    (folder / COMPLETE).write_bytes(b"")
+    return 0
+
+
+def load_plainly(folder: Path, template: Any = None) -> tuple[Any, dict[str, Any]]:
+    try:
+        about = json.loads((folder / METADATA).read_text())
+        step = np.frombuffer((folder / "array").read_bytes(), np.int32)[0]
+    except FileNotFoundError as error:
+        raise Damaged(str(error)) from error
+    if digest({"step": step}) != about["digest"]:
+        raise Damaged("other bytes")
+    return {"step": step}, about
+
+
+def at_once(work: Callable[[], T], name: str) -> Future[T]:
+    """In the place of a thread, whose requests would follow no schedule."""
+    done: Future[T] = Future()
+    done.set_result(work())
+    return done
+
+
+@pytest.fixture(autouse=True, scope="module")
+def plainly():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(state_files, "write", write_plainly)
+        patch.setattr(state_files, "load", load_plainly)
+        patch.setattr(state_files, "verify", lambda folder: load_plainly(folder)[1])
+        patch.setattr(saver, "in_background", at_once)
+        patch.setattr(ledger, "MERGED", 2)
+        yield patch
+
+
+@settings(max_examples=400)
+@given(SCHEDULES, st.integers(1, 3))
+def test_attempts_that_meet_lose_no_checkpoint(plainly, choices, keep_last):
+    """Three attempts save while a reader looks for the newest checkpoint."""
+    world = World(choices, plainly)
+
+    def read() -> None:
+        before = world.newest[0]
+        found = insist(
+            lambda: restore.newest_verified(world.run, None, passed_over, fall_back=False)
+        )
+        assert (found[0].step if found else 0) >= before
+
+    trainers = [Actor(name, lambda: world.train(3, keep_last)) for name in ("a", "b", "c")]
+    world.schedule.run(*trainers, Actor("reader", read))
+    last, before = World([], plainly), world.newest[0]
+    last.bucket.objects = world.bucket.objects
+    last.schedule.run(Actor("last", lambda: last.train(4, keep_last)))
+    assert last.newest[0] == before + 4
+    kept = [c.step for c in checkpoints.committed(last.run)]
+    assert kept == sorted(kept, reverse=True)
+    assert sorted(set(kept)) == list(range(before + 5 - keep_last, before + 5))
+    assert all(entry.committed for entry in checkpoints.entries(last.run))
+
+
+@settings(max_examples=400)
+@given(SCHEDULES)
+def test_events_are_read_once_and_in_order_while_segments_are_merged(plainly, choices):
+    world = World(choices, plainly)
+    run, written = world.run, [0]
+
+    def write() -> None:
+        book = Ledger(run, world.claim(), clock=lambda: 0.0)
+        for number in range(9):
+            book.add("happened", number=number)
+            tail = json.dumps({"tail": book.tail()}).encode()
+            insist(lambda tail=tail: run.store.write(run.progress(1), tail))
+            written[0] = number + 1
+            if number % 2:
+                insist(book.flush)
+        insist(book.finish)
+
+    def read() -> None:
+        for _ in range(3):
+            before = written[0]
+            found = insist(lambda: ledger.read(run, 1))
+            numbers = [event["number"] for event in found]
+            assert numbers == list(range(len(numbers)))
+            assert len(numbers) >= before
+
+    world.schedule.run(Actor("writer", write), Actor("one", read), Actor("other", read))
+    assert len(ledger.read(run, 1)) >= written[0]
+
+
+@settings(max_examples=200)
+@given(SCHEDULES)
+def test_caches_of_the_history_never_say_something_else_than_the_events(plainly, choices):
+    world = World(choices, plainly)
+    run = world.run
+
+    def live() -> None:
+        number = world.claim()
+        summary = Summarizer(run, number, insist(lambda: run.store.read_record(run.claim(number))))
+        book = Ledger(run, number, clock=lambda: 0.0, listener=summary.add)
+        for step in range(4):
+            book.add("trained", step=step, nelbo_bpd=1.0 / (step + number))
+            if step % 2:
+                insist(book.flush)
+                insist(summary.write)
+        book.add("ended", step=4, outcome="completed", reason="")
+        insist(book.finish)
+        insist(summary.write)
+
+    def look() -> None:
+        for _ in range(3):
+            insist(lambda: history.read(run).write_roll_up(run))
+
+    actors = [Actor(name, live) for name in ("a", "b", "c")]
+    world.schedule.run(*actors, Actor("reader", look), Actor("other", look))
+    cached = history.read(run)
+    world.bucket.objects = {
+        path: data for path, data in world.bucket.objects.items() if "/history/" not in path
+    }
+    plain = history.read(run)
+    assert (cached.records, cached.curve) == (plain.records, plain.curve)
