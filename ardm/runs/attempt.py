@@ -2,11 +2,11 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Mapping
 from typing import Any
 
-from ardm.runs import checkpoints
 from ardm.runs.environment import environment
 from ardm.runs.layout import Run
 
@@ -27,8 +27,7 @@ def claim(run: Run, about: Mapping[str, Any]) -> int:
         number holds the run.
     """
     data = json.dumps(dict(about), indent=1).encode()
-    # The claim of an attempt may be lost while its checkpoints are not, which nobody may mix with.
-    number = max([*run.attempts(), *checkpoints.attempts(run)], default=0) + 1
+    number = max(_used(run), default=0) + 1
     if number > 1 and _is_mine(run, number - 1, about):
         return number - 1
     while True:
@@ -39,6 +38,17 @@ def claim(run: Run, about: Mapping[str, Any]) -> int:
             if _is_mine(run, number, about):
                 return number
             number += 1
+
+
+def _used(run: Run) -> list[int]:
+    """Numbers of attempts of which something is left.
+
+    A claim may be lost while what its attempt has written is not, which nobody may mix with.
+    """
+    directories = run.attempts_dir, run.checkpoints_dir, run.events_dir, run.progress_dir
+    names = [name for listed in run.store.names_of(directories).values() for name in listed]
+    found = (re.fullmatch(r"(\d{6,9})(\.json)?", name) for name in names)
+    return [int(match.group(1)) for match in found if match]
 
 
 def _is_mine(run: Run, number: int, about: Mapping[str, Any]) -> bool:

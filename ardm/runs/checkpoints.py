@@ -49,7 +49,7 @@ class Entry(NamedTuple):
     @property
     def committed(self) -> bool:
         """Whether its save was finished."""
-        return COMPLETE in self.files
+        return state_files.is_finished(self.files)
 
     @property
     def bytes(self) -> int:

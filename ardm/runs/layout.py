@@ -62,8 +62,12 @@ class Run:
     def stop_request(self, attempt: int) -> str:
         return f"{self.attempts_dir}/{attempt:06d}.stop"
 
+    @property
+    def progress_dir(self) -> str:
+        return f"{self.name}/progress"
+
     def progress(self, attempt: int) -> str:
-        return f"{self.name}/progress/{attempt:06d}.json"
+        return f"{self.progress_dir}/{attempt:06d}.json"
 
     @property
     def events_dir(self) -> str:

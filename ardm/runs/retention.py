@@ -1,6 +1,7 @@
 """Which checkpoints stay: old ones are pruned, failed saves swept up, damaged ones quarantined."""
 
 import re
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 
 from ardm.runs import checkpoints, overrides
@@ -72,7 +73,7 @@ def sweep(run: Run, number: int) -> list[str]:
         if entry.checkpoint.attempt < number and not entry.committed
     ]
     for name in gone:
-        run.store.remove_tree(name)
+        _take_away(run, name)
     return gone
 
 
@@ -81,10 +82,10 @@ def discard(checkpoint: Checkpoint) -> None:
     run = checkpoint.run
     for step, name in _unfinished_locally(run, checkpoint.attempt):
         if step == checkpoint.step:
-            run.store.remove_tree(name)
+            _take_away(run, name)
     for entry in checkpoints.entries(run):
         if entry.checkpoint == checkpoint and not entry.committed:
-            run.store.remove_tree(checkpoint.name)
+            _take_away(run, checkpoint.name)
 
 
 def is_good(checkpoint: Checkpoint, digest: str) -> bool:
@@ -136,6 +137,18 @@ def _remove(entry: Entry) -> None:
     store.remove([f"{name}/{file}" for file in entry.files if file != COMPLETE])
     if store.is_local:
         store.remove_tree(name)
+
+
+def _take_away(run: Run, name: str) -> None:
+    """Remove an unfinished save, so that nobody who is still at it makes half of it a checkpoint.
+
+    In a bucket, what is removed is missing from it even once its last file is there.
+    """
+    if run.store.is_local:
+        aside = f"{name.removesuffix(UNFINISHED_LOCALLY)}{UNFINISHED_LOCALLY}.{uuid.uuid4().hex}"
+        run.store.move_tree(name, aside)
+        name = aside
+    run.store.remove_tree(name)
 
 
 def _unfinished_locally(run: Run, attempt: int) -> Iterator[tuple[int, str]]:

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ COMPLETE = "commit_success.txt"
 """The file that Orbax writes last; in a bucket, a checkpoint without it is unfinished."""
 
 _DESCRIPTIONS = (METADATA, "_METADATA", COMPLETE)
+_MANIFEST, _ARRAYS = "manifest.ocdbt", "d/"
+"""Of OCDBT, TensorStore's format: the list of what there is, and the directory that holds it."""
 
 
 class Damaged(ArdmError):
@@ -42,6 +45,16 @@ class Damaged(ArdmError):
 
 class NotFinite(Damaged):
     """A checkpoint that is what was written, but holds a NaN or an infinity: of no use."""
+
+
+def is_finished(files: Collection[str]) -> bool:
+    """Whether a save was finished, by the names of the files that are there.
+
+    It takes more than the last of them: somebody who took the save for a dead one may have removed
+    some of the others meanwhile.
+    """
+    there = {_ARRAYS if name.startswith(_ARRAYS) else name for name in files}
+    return there.issuperset((*_DESCRIPTIONS, _MANIFEST, _ARRAYS))
 
 
 def write(folder: Path, state: Any, metadata: dict[str, Any], *, few_files: bool) -> int:

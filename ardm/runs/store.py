@@ -24,8 +24,6 @@ from ardm.runs import arrays, durable
 
 log = logging.getLogger(__name__)
 
-log = logging.getLogger(__name__)
-
 T = TypeVar("T")
 
 AT_ONCE_REMOTE, AT_ONCE_LOCAL = 64, 16

@@ -46,13 +46,10 @@ class World:
         """Steps that an attempt committed after a newer one had claimed the run."""
 
     def look(self, change: str, path: str) -> None:
-        found = [self._place(p) for p in self.bucket.objects if p.endswith(COMPLETE)]
+        found = [(c.step, c.attempt) for c in self.committed()]
         newest = max(found, default=(0, 0))
         assert newest >= self.newest, f"the newest checkpoint went with {change} {path}"
         self.newest = newest
-        for step, number in found:
-            folder = f"bucket/{self.run.checkpoint(number, step)}"
-            assert f"{folder}/array" in self.bucket.objects, f"{folder} is not whole"
         mine = self.attempts.get(self.schedule.actor())
         if mine is None or "/checkpoints/" not in path:
             return
@@ -61,6 +58,16 @@ class World:
         if change == "write" and path.endswith(COMPLETE) and mine < self.newest_claim():
             self.late.setdefault(mine, set()).add(step)
             assert len(self.late[mine]) == 1, f"attempt {mine} began a save after it was overtaken"
+
+    def committed(self) -> list[checkpoints.Checkpoint]:
+        """What `checkpoints.committed` gives, in no time."""
+        found: dict[tuple[int, int], set[str]] = {}
+        for path in self.bucket.objects:
+            if match := re.search(r"/checkpoints/(\d+)/(\d+)/(.+)", path):
+                number, step, file = match.groups()
+                found.setdefault((int(number), int(step)), set()).add(file)
+        whole = [place for place, files in found.items() if state_files.is_finished(files)]
+        return [checkpoints.Checkpoint(self.run, *place) for place in whole]
 
     def newest_claim(self) -> int:
         claims = (re.search(r"/attempts/(\d+)\.json", path) for path in self.bucket.objects)
@@ -113,18 +120,19 @@ def passed_over(checkpoint: checkpoints.Checkpoint, error: Exception) -> None:
 
 
 def write_plainly(folder: Path, state: Any, metadata: dict[str, Any], *, few_files: bool) -> int:
-    """In the place of Orbax, which takes a hundred times as long: the same files, all but one."""
-    folder.mkdir()
-    (folder / "array").write_bytes(state["step"].tobytes())
+    """In the place of Orbax, which takes a hundred times as long: files of the same names."""
+    (folder / "d").mkdir(parents=True)
+    (folder / "d" / "array").write_bytes(state["step"].tobytes())
+    for name in ("_METADATA", "manifest.ocdbt", COMPLETE):
+        (folder / name).write_bytes(b"")
     (folder / METADATA).write_text(json.dumps(metadata))
-    (folder / COMPLETE).write_bytes(b"")
     return 0
 
 
 def load_plainly(folder: Path, template: Any = None) -> tuple[Any, dict[str, Any]]:
     try:
         about = json.loads((folder / METADATA).read_text())
-        step = np.frombuffer((folder / "array").read_bytes(), np.int32)[0]
+        step = np.frombuffer((folder / "d" / "array").read_bytes(), np.int32)[0]
     except FileNotFoundError as error:
         raise Damaged(str(error)) from error
     if digest({"step": step}) != about["digest"]:
