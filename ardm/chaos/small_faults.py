@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -28,10 +29,11 @@ STRAY = ("._{}", "{} (1)", "{}~", "{}.sync-conflict", "desktop.ini")
 
 
 def send(process: BaseProcess, signals: tuple[signal.Signals, ...]) -> None:
-    """Send signals in a quick row."""
+    """Send signals in a quick row to a process that may end meanwhile."""
     for number in signals:
         if process.pid and process.is_alive():
-            os.kill(process.pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, number)
             time.sleep(APART)
 
 

@@ -204,7 +204,7 @@ class Soak:
         number = max(run.attempts(), default=0)
         if kind == "signals":
             return self._signal(run, process, number)
-        os.kill(process.pid or 0, signal.SIGSTOP)
+        small_faults.send(process, (signal.SIGSTOP,))
         good = self._good(run)
         kept = _step(good[0]) if good else 0
         if kind == "freeze":
@@ -251,7 +251,7 @@ class Soak:
         """Let another attempt take the run over while this one does nothing."""
         other = self._start(run, "")
         self._trains(run, other, struck.attempt)
-        os.kill(process.pid or 0, signal.SIGCONT)
+        small_faults.send(process, (signal.SIGCONT,))
         process.join(PATIENCE)
         if process.exitcode not in (0, 3):
             self._broken(run.name, f"code {process.exitcode} of an attempt that was overtaken")
