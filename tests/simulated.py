@@ -1,7 +1,7 @@
 """A bucket in memory, used by actors whose requests follow each other as a schedule says.
 
 Every actor has a thread of its own, of which one runs at a time, from one request to the next. So a
-list of numbers decides how their requests interleave, who dies in between, and whose request fails
+list of turns decides how their requests interleave, who dies in between, and whose request fails
 before or after it was carried out; Hypothesis chooses and shrinks such lists.
 """
 
@@ -10,15 +10,33 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fsspec import AbstractFileSystem
+from hypothesis import strategies as st
 
 from ardm.runs import store as store_module
 from ardm.runs.store import Store
 
-DIES, FAILS, IS_LOST = 97, 98, 99
-"""Numbers of a schedule: the actor ends for ever; its request fails; only the answer is lost."""
+FINE, DIES, FAILS, IS_LOST = range(4)
+"""What becomes of the last request of a turn: it succeeds; its actor ends for ever; it fails; it is
+carried out, and only the answer is lost."""
+
+
+class Turn(NamedTuple):
+    """Some requests of one actor."""
+
+    actor: int
+    """Its place among those that have not ended; the count goes round and round."""
+    requests: int
+    fate: int = FINE
+
+
+def schedules(actors: int) -> st.SearchStrategy[list[Turn]]:
+    """Schedules in which so many actors meet."""
+    fate = st.sampled_from((FINE, FINE, FINE, DIES, FAILS, IS_LOST))
+    turn = st.builds(Turn, st.integers(0, actors - 1), st.integers(1, 12), fate)
+    return st.lists(turn, min_size=8, max_size=40)
 
 
 class Dead(BaseException):
@@ -34,19 +52,18 @@ class Actor:
     turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     over: bool = False
     error: BaseException | None = None
-    fate: int = 0
+    fate: int = FINE
 
 
 class Schedule:
     """Carries out actors until all have ended.
 
     Args:
-        choices: of the actor whose request is next, or of a fate and then of the actor that meets
-            it; after the last one every actor comes to its end in turn, and nothing fails any more.
+        turns: one after the other; after the last one every actor comes to its end in turn.
     """
 
-    def __init__(self, choices: Iterable[int]) -> None:
-        self._choices = iter(choices)
+    def __init__(self, turns: Iterable[Turn]) -> None:
+        self._turns = iter(turns)
         self._actors: dict[int, Actor] = {}
         self._back = threading.Semaphore(0)
 
@@ -61,15 +78,16 @@ class Schedule:
             thread.start()
             self._actors[thread.ident or 0] = actor
         while living := [actor for actor in actors if not actor.over]:
-            number = next(self._choices, 0)
-            fate = number if number in (DIES, FAILS, IS_LOST) else 0
-            who = next(self._choices, 0) if fate else number
-            chosen = living[who % len(living)]
-            chosen.fate = fate
-            chosen.turn.release()
-            self._back.acquire()
-            if chosen.error:
-                raise chosen.error
+            turn = next(self._turns, Turn(0, 1))
+            chosen = living[turn.actor % len(living)]
+            for left in reversed(range(turn.requests)):
+                chosen.fate = FINE if left else turn.fate
+                chosen.turn.release()
+                self._back.acquire()
+                if chosen.error:
+                    raise chosen.error
+                if chosen.over:
+                    break
 
     @contextlib.contextmanager
     def request(self, what: str) -> Iterator[None]:

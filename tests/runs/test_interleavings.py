@@ -22,20 +22,16 @@ from ardm.runs.ledger import Ledger
 from ardm.runs.saver import Saver
 from ardm.runs.state_files import COMPLETE, METADATA, Damaged
 from ardm.runs.summary import Summarizer
-from tests.simulated import DIES, FAILS, IS_LOST, Actor, Bucket, Schedule, store_on
+from tests.simulated import Actor, Bucket, Schedule, Turn, schedules, store_on
 
 T = TypeVar("T")
-
-SCHEDULES = st.lists(
-    st.one_of(st.integers(0, 5), st.sampled_from((DIES, FAILS, IS_LOST))), max_size=150
-)
 
 
 class World:
     """A run in a simulated bucket, and what must be true of it after each change."""
 
-    def __init__(self, choices: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.schedule = Schedule(choices)
+    def __init__(self, turns: list[Turn], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.schedule = Schedule(turns)
         self.bucket = Bucket(self.schedule, self.look)
         self.run = Run(store_on(self.bucket, monkeypatch), "run")
         self.attempts: dict[str, int] = {}
@@ -159,10 +155,10 @@ def plainly():
 
 
 @settings(max_examples=400)
-@given(SCHEDULES, st.integers(1, 3))
-def test_attempts_that_meet_lose_no_checkpoint(plainly, choices, keep_last):
+@given(schedules(4), st.integers(1, 3))
+def test_attempts_that_meet_lose_no_checkpoint(plainly, turns, keep_last):
     """Three attempts save while a reader looks for the newest checkpoint."""
-    world = World(choices, plainly)
+    world = World(turns, plainly)
 
     def read() -> None:
         before = world.newest[0]
@@ -184,9 +180,9 @@ def test_attempts_that_meet_lose_no_checkpoint(plainly, choices, keep_last):
 
 
 @settings(max_examples=400)
-@given(SCHEDULES)
-def test_events_are_read_once_and_in_order_while_segments_are_merged(plainly, choices):
-    world = World(choices, plainly)
+@given(schedules(3))
+def test_events_are_read_once_and_in_order_while_segments_are_merged(plainly, turns):
+    world = World(turns, plainly)
     run, written = world.run, [0]
 
     def write() -> None:
@@ -213,9 +209,9 @@ def test_events_are_read_once_and_in_order_while_segments_are_merged(plainly, ch
 
 
 @settings(max_examples=200)
-@given(SCHEDULES)
-def test_caches_of_the_history_never_say_something_else_than_the_events(plainly, choices):
-    world = World(choices, plainly)
+@given(schedules(5))
+def test_caches_of_the_history_never_say_something_else_than_the_events(plainly, turns):
+    world = World(turns, plainly)
     run = world.run
 
     def live() -> None:
