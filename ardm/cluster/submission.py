@@ -60,11 +60,6 @@ def submit(run: Run, address: str, *, here: bool) -> Submission:
             f"store {run.store.uri} is a directory of this machine, which the cluster at {address} "
             "cannot see; give one that both reach, such as --store gs://bucket/runs"
         )
-    if environment.has_credentials(run.store.uri):
-        raise InputError(
-            "the store's URL holds a user, which would be seen in Ray's list of jobs and in logs; "
-            "leave it out, and set the credentials in the environment (AWS_..., FSSPEC_...)"
-        )
     with _server(address) as client:
         name = _new_id(client, run)
         python = sys.executable if here else "python"

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from ardm.errors import ArdmError, InputError
+from ardm.runs import addresses
 from ardm.runs.outcome import of_the_store
 
 
@@ -43,7 +44,7 @@ def _is_in(filename: object, store: str | None) -> bool:
     """Whether a file is part of a store; a remote one names its objects without the protocol."""
     if store is None or not isinstance(filename, str | bytes):
         return True
-    if "://" in store:
+    if not addresses.is_directory(store):
         return not os.fsdecode(filename).startswith("/")
     root = Path(store).expanduser().resolve()
     return Path(os.fsdecode(filename)).resolve().is_relative_to(root)

@@ -20,7 +20,7 @@ from fsspec.exceptions import FSTimeoutError
 from fsspec.implementations.local import LocalFileSystem
 
 from ardm.errors import StoreUnusable
-from ardm.runs import arrays, durable
+from ardm.runs import addresses, arrays, durable
 
 log = logging.getLogger(__name__)
 
@@ -33,29 +33,29 @@ AT_THE_DOOR, SMALL, LARGE = 5.0, 15.0, 600.0
 """Seconds within which a remote store must answer: when it is first tried, with a small object or
 a listing, and with whole directories."""
 
-_GOOGLE = ("gs://", "gcs://")
-
 
 class Store:
     """Small objects under one root, by relative path.
 
     Args:
-        uri: a local path, or an fsspec URL such as `gs://bucket/prefix`.
+        uri: a path, or a URL such as `gs://bucket/prefix`; see `addresses.normal_form`.
+
+    Raises:
+        InputError: no runs can be kept there.
+        StoreUnusable: the library for this kind of store is not installed.
     """
 
     def __init__(self, uri: str) -> None:
-        if "://" not in uri:
-            uri = str(Path(uri).expanduser().resolve())
-        self.uri = uri.rstrip("/")
-        if self.uri.startswith(_GOOGLE):
+        self.uri = addresses.normal_form(uri)
+        if self.uri.startswith("gs://"):
             _bound_requests()
         try:
             # Own instance: fsspec shares instances, and with them gcsfs's listing cache.
             self.fs, root = fsspec.core.url_to_fs(
                 self.uri, skip_instance_cache=True, use_listings_cache=False
             )
-        except (ImportError, ValueError) as error:
-            raise StoreUnusable(f"store {uri}: no such kind of store ({error})") from error
+        except ImportError as error:
+            raise StoreUnusable(f"store {uri}: its library cannot be loaded ({error})") from error
         self.root = root.rstrip("/")
         self._unreadable: set[str] = set()
 

@@ -114,13 +114,3 @@ def test_another_cluster_gets_the_user_s_own_token_and_not_ours(tmp_path: Path) 
     assert done.returncode == 2, done.stderr
     assert "no Ray job server answers" in done.stderr  # it hangs up when asked for its jobs
     assert {token for _, token in server.requests} == {"Bearer theirs"}
-
-
-def test_a_store_whose_url_holds_a_secret_is_refused_before_anybody_sees_it(
-    tmp_path: Path, ending: str
-) -> None:
-    store = Store(str(tmp_path))
-    store.uri = "s3://key:secret@bucket/runs"
-    with pytest.raises(InputError, match="URL holds a user") as caught:
-        submission.submit(Run(store, "r"), ending, here=True)
-    assert "secret@" not in str(caught.value)
