@@ -31,7 +31,8 @@ def main() -> None:
     from ardm.runs.spec import load
     from ardm.runs.store import Store
     from ardm.training.group import Alone
-    from ardm.training.lanes import cores_here, use_cores
+    from ardm.training.cores import cores_here
+    from ardm.training.lanes import use_cores
     from ardm.training.loop import train
     from ardm.training.memory import keep_freed_memory
     from ardm.training.state import init, place

@@ -7,7 +7,6 @@ is therefore exactly what dies with a machine.
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,7 +22,7 @@ from ray.core.generated.common_pb2 import NodeDeathInfo  # type: ignore[attr-def
 from ray.exceptions import RpcError
 
 from ardm.chaos.machine import Machine
-from ardm.cluster import local, loopback, raylet, token
+from ardm.cluster import interpreter, local, loopback, raylet, token
 from ardm.errors import JobFailed
 
 START_PATIENCE = 120.0
@@ -64,6 +63,7 @@ class Nodes:
         machine: Machine | None = None,
     ) -> None:
         self._folder = folder
+        self._ray = interpreter.ray(folder)
         self.machine = machine or Machine(folder)
         self._environment = dict(environment or {})
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -162,7 +162,7 @@ class Nodes:
         log = self._folder / f"{number}.log"
         # A folder of its own for each node, short enough for the path of a Unix socket.
         command = [
-            str(Path(sys.executable).with_name("ray")), "start", *options, "--block",
+            *self._ray, "start", *options, "--block",
             "--num-gpus=0",
             f"--temp-dir={self._folder / str(number)}", f"--object-store-memory={OBJECT_STORE}",
             # Its usual port may belong to another Ray, and then no job would start.

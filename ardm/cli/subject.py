@@ -45,7 +45,8 @@ def opened(target: str | None, store: str, job: str | None) -> "Subject":
     """
     from ardm.runs.compilation import own_cache
     from ardm.runs.subject import open_subject
-    from ardm.training.lanes import cores_here, use_cores
+    from ardm.training.cores import cores_here
+    from ardm.training.lanes import use_cores
 
     use_cores(cores_here())
     place = Store(store)

@@ -9,7 +9,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -22,9 +21,10 @@ from pathlib import Path
 
 import psutil
 
-from ardm.cluster import environment, loopback, token
+from ardm.cluster import environment, interpreter, loopback, token
 from ardm.errors import JobFailed
 from ardm.runs.home import home
+from ardm.training.cores import cores_here
 
 PORT = 8265
 """Ray's usual port for its dashboard and job server."""
@@ -114,11 +114,11 @@ def _start(cpus: int | None, ports: list[int]) -> LocalRay | None:
     port, head, agent = ports
     folder = _new_folder()
     command = [
-        _script("ray"), "start", "--head", "--block", f"--temp-dir={folder / 'r'}",
+        *interpreter.ray(folder), "start", "--head", "--block", f"--temp-dir={folder / 'r'}",
         f"--port={head}", f"--dashboard-host={loopback.ADDRESS}", f"--dashboard-port={port}",
         # The agent takes jobs; beside another Ray its usual port is taken, and no job starts.
         f"--dashboard-agent-listen-port={agent}",
-        f"--num-cpus={cpus or max(os.cpu_count() or 1, 2)}", "--disable-usage-stats",
+        f"--num-cpus={cpus or max(cores_here(), 2)}", "--disable-usage-stats",
     ]  # fmt: skip
     with (home() / "ray.log").open("w") as out:
         process = psutil.Popen(
@@ -265,18 +265,13 @@ def _start_node_agent(head: int) -> None:
     """Beside our Ray, should this be a spot machine; it ends by itself when that Ray has ended."""
     with (home() / "node-agent.log").open("w") as out:
         subprocess.Popen(
-            [_script("ardm"), "node-agent", f"--address={loopback.ADDRESS}:{head}"],
+            [interpreter.script("ardm"), "node-agent", f"--address={loopback.ADDRESS}:{head}"],
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             env=variables(os.environ),
         )
-
-
-def _script(name: str) -> str:
-    """A command that was installed with this Python."""
-    return str(Path(sys.executable).with_name(name))
 
 
 def ours() -> LocalRay | None:

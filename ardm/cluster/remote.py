@@ -1,7 +1,6 @@
 """Reaching the job server of a cluster that `ray up` started, the way `ray dashboard` does."""
 
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from ardm.cluster import local
+from ardm.cluster import interpreter, local
 from ardm.errors import InputError, JobFailed
 
 TUNNEL_PATIENCE = 90.0
@@ -31,7 +30,7 @@ def tunnel(cluster: Path) -> Iterator[str]:
     """
     (port,) = local.free_ports(0)
     address = f"http://127.0.0.1:{port}"
-    ray = str(Path(sys.executable).with_name("ray"))
+    ray = interpreter.script("ray")
     command = [ray, "dashboard", str(cluster), f"--port={port}", "--remote-port=8265"]
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(

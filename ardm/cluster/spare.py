@@ -59,7 +59,8 @@ def _get_ready(store: str, name: str) -> None:
     from ardm.runs.following import Newest
     from ardm.runs.session import get_ready
     from ardm.runs.store import Store
-    from ardm.training.lanes import cores_here, use_cpu
+    from ardm.training.cores import cores_here
+    from ardm.training.lanes import use_cpu
 
     use_cpu(cores_here())
     run = Run(Store(store), name)

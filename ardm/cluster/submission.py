@@ -16,7 +16,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 import ardm
-from ardm.cluster import environment, local, token
+from ardm.cluster import environment, interpreter, local, token
 from ardm.errors import InputError, JobFailed
 from ardm.runs.layout import Run
 
@@ -135,7 +135,7 @@ def ray_job(command: str, submission: Submission) -> str:
         command: of `ray job`, such as `status`.
         submission: the job.
     """
-    ray = str(Path(sys.executable).with_name("ray"))
+    ray = interpreter.script("ray")
     settings = _clear_path() if local.is_here(submission.address) else {}
     if local.is_ours(submission.address):
         settings |= token.settings()

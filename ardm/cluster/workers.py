@@ -160,7 +160,8 @@ def _join(address: str, nodes: list[str], rank: int, config: JaxProcesses) -> No
     """Make this worker's process one JAX process of the group; before JAX touches a device."""
     import jax
 
-    from ardm.training.lanes import cores_here, use_cores, use_cpu
+    from ardm.training.cores import cores_here
+    from ardm.training.lanes import use_cores, use_cpu
 
     NODES[:] = nodes
     cores = cores_here() // ray.train.get_context().get_local_world_size()

@@ -52,13 +52,6 @@ def use_cpu(cores: int) -> None:
     use_cores(cores)
 
 
-def cores_here() -> int:
-    """The cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class Lanes:
     """Some devices of this process, at most as many as asked for.
 

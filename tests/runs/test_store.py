@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ardm.errors import InputError, StoreUnusable
+from ardm.errors import StoreUnusable
 from ardm.runs import store as store_module
 from ardm.runs.store import Store
 from tests import counting
@@ -163,10 +163,30 @@ def test_a_place_that_is_no_directory_is_told(tmp_path):
         Store(str(tmp_path / "file")).check()
 
 
-def test_an_unknown_kind_of_store_is_told():
-    with pytest.raises(StoreUnusable, match="no such kind of store"):
-        Store("nosuch://place")
-    assert issubclass(StoreUnusable, InputError)
+@pytest.mark.parametrize(
+    "odd",
+    ["My Drive", "[1]", "a*b?", "x;id", "$HOME", 'it\'s "q"', "a&b", "50%20", "ü ñ", "#1", "-rf"],
+)
+def test_a_directory_may_have_any_name(tmp_path, odd):
+    store = Store(str(tmp_path / odd))
+    assert store.root == str(tmp_path / odd)
+    store.check()
+    for name in ("r/a", "r/b", "r/c/d"):
+        store.create(name, name.encode())
+    assert store.names("r") == ["a", "b", "c"]
+    store.move_tree("r", "q/r")
+    assert store.files("q") == {"r/a": 3, "r/b": 3, "r/c/d": 5}
+    store.fetch_tree("q/r", tmp_path / "copies" / odd)
+    assert (tmp_path / "copies" / odd / "c" / "d").read_bytes() == b"r/c/d"
+    begun = Path(store.path("q/begun"))
+    begun.mkdir()
+    (begun / "last").touch()
+    store.publish_tree(begun, "q/published", "last")
+    assert store.names("q/published") == ["last"]
+    store.read_through("q")
+    assert abs(store.age("q/r/a")) < 100
+    store.remove_tree("q")
+    assert store.names() == []
 
 
 def test_a_local_path_is_made_absolute(tmp_path, monkeypatch):
