@@ -30,8 +30,8 @@ def main() -> None:
     from ardm.runs.saver import Saver
     from ardm.runs.spec import load
     from ardm.runs.store import Store
-    from ardm.training.group import Alone
     from ardm.training.cores import cores_here
+    from ardm.training.group import Alone
     from ardm.training.lanes import use_cores
     from ardm.training.loop import train
     from ardm.training.memory import keep_freed_memory

@@ -105,8 +105,8 @@ def train(
     from ardm.runs.place import Notice, Place
     from ardm.runs.session import run_attempt
     from ardm.runs.signals import saving_first
-    from ardm.training.group import Alone
     from ardm.training.cores import cores_here
+    from ardm.training.group import Alone
     from ardm.training.lanes import use_cores
 
     use_cores(cores_here())

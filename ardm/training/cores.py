@@ -15,7 +15,7 @@ def cores_here() -> int:
         number = len(os.sched_getaffinity(0))
     else:
         number = os.cpu_count() or 1
-    return max(1, min(number, math.ceil(quota())))
+    return max(1, math.ceil(min(number, quota())))
 
 
 def quota(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
