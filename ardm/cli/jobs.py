@@ -185,6 +185,8 @@ def _open(
     spec = load(file, overrides)
     place = Store(store)
     place.check()
+    if caveat := place.abilities.caveat():
+        say(f"store {place.uri}: {caveat}")
     now = datetime.now().astimezone()
     opened = Run(place, name or catalogue.new_name(spec.job, now))
     new = catalogue.open_run(opened, spec, now, override=override)

@@ -4,11 +4,15 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from ardm.runs.environment import environment
 from ardm.runs.layout import Run
+
+SETTLING = 1.0
+"""Seconds after which a claim is read back where files cannot be created exclusively."""
 
 
 def claim(run: Run, about: Mapping[str, Any]) -> int:
@@ -33,11 +37,17 @@ def claim(run: Run, about: Mapping[str, Any]) -> int:
     while True:
         try:
             run.store.create(run.claim(number), data)
-            return number
         except FileExistsError:
             if _is_mine(run, number, about):
                 return number
-            number += 1
+        else:
+            if run.store.abilities.exclusive:
+                return number
+            # Somebody else may have created it, too, and the last one to write has it.
+            time.sleep(SETTLING)
+            if _is_mine(run, number, about):
+                return number
+        number += 1
 
 
 def _used(run: Run) -> list[int]:
@@ -57,12 +67,22 @@ def _is_mine(run: Run, number: int, about: Mapping[str, Any]) -> bool:
     return (run.store.read_record(run.claim(number)) or {}).get("token") == about["token"]
 
 
-def newer(run: Run, number: int) -> int | None:
+def newer(run: Run, number: int, token: str | None = None) -> int | None:
     """The number of a newer attempt on the run, if there is one.
 
     Claims follow each other without a gap, so where listings cost money the next number is looked
     for first.
+
+    Args:
+        run: the run.
+        number: of an attempt.
+        token: in the claim of that attempt. Where files cannot be created exclusively, somebody
+            else may have written a claim of the same number over it, and that one holds the run.
     """
+    if token and not run.store.abilities.exclusive:
+        held_by = (run.store.read_record(run.claim(number)) or {}).get("token", token)
+        if held_by != token:
+            return number
     if not run.store.is_local and not run.store.exists(run.claim(number + 1)):
         return None
     newest = max(run.attempts(), default=number)

@@ -114,14 +114,14 @@ def save(
         checkpoint: its name.
         state: a pytree of host arrays.
         metadata: JSON values committed together with the arrays; `digest` is among them.
-        replace: whether an earlier save may have left something there; in a local store that is
-            always looked for.
+        replace: whether an earlier save may have left something there; in a store that takes
+            whole trees that is always looked for.
 
     Returns:
         Bytes that it takes in the store.
     """
     store = checkpoint.run.store
-    if not store.is_local:
+    if not store.takes_whole_trees:
         needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         with scratch.folder(needed) as temporary:
             folder = Path(temporary) / "checkpoint"

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
-_UNSYNCED_DIRECTORY = _UNSUPPORTED | {errno.EACCES, errno.EPERM}
-_NO_LINKS = _UNSUPPORTED | {errno.EPERM, errno.EMLINK, errno.EXDEV}
+from ardm.runs.mounts import NO_LINKS, NO_RENAMES, UNSUPPORTED
+
+_UNSYNCED_DIRECTORY = UNSUPPORTED | {errno.EACCES, errno.EPERM}
 
 
 def create(path: Path, data: bytes, root: Path) -> None:
@@ -33,7 +33,7 @@ def create(path: Path, data: bytes, root: Path) -> None:
         try:
             os.link(aside, path)
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if error.errno not in NO_LINKS:
                 raise
             # A mounted drive without hard links; there a reader may meet half a file.
             _write(path, data, os.O_EXCL)
@@ -59,7 +59,12 @@ def take_place(aside: Path, path: Path) -> None:
     """Rename a file over another one, or over an empty directory that some tool has left there."""
     if path.is_dir():
         path.rmdir()
-    aside.replace(path)
+    try:
+        aside.replace(path)
+    except OSError as error:
+        if error.errno not in NO_RENAMES:
+            raise
+        path.write_bytes(aside.read_bytes())
 
 
 def rename_tree(tree: Path, to: Path, root: Path) -> None:
@@ -76,6 +81,22 @@ def rename_tree(tree: Path, to: Path, root: Path) -> None:
         _sync(Path(folder), directory=True)
     tree.rename(to)
     sync_directories(to.parent, root)
+
+
+def copy_tree(tree: Path, to: Path, root: Path, last: str) -> None:
+    """Copy a directory, file by file, where none can be renamed.
+
+    Args:
+        tree: the directory.
+        to: the copy, of which parts may be there.
+        root: the directory up to which new directories are made durable as well.
+        last: the file that is written once all the others are on the disk.
+    """
+    files = sorted(path.relative_to(tree) for path in tree.rglob("*") if path.is_file())
+    for file in sorted(files, key=lambda file: file.as_posix() == last):
+        (to / file).parent.mkdir(parents=True, exist_ok=True)
+        _write(to / file, (tree / file).read_bytes())
+        sync_directories((to / file).parent, root)
 
 
 def sync_directories(folder: Path, root: Path) -> None:

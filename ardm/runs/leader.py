@@ -77,6 +77,7 @@ class Leader:
     ) -> None:
         self._run, self._spec, self._place, self.number = run, spec, place, number
         self._noticed: float | None = None
+        self._token = about.get("token")
         summary = Summarizer(run, self.number, dict(about))
         self._ledger = Ledger(run, self.number, listener=summary.add)
         self._ledger.add("claimed", **about)
@@ -139,6 +140,7 @@ class Leader:
                     "spec": self._spec.model_dump(mode="json"),
                     "environment": environment(self._data.sha256),
                 },
+                token=self._token,
             )
         )
         gallery = Gallery(

@@ -142,9 +142,9 @@ def _remove(entry: Entry) -> None:
 def _take_away(run: Run, name: str) -> None:
     """Remove an unfinished save, so that nobody who is still at it makes half of it a checkpoint.
 
-    In a bucket, what is removed is missing from it even once its last file is there.
+    Elsewhere what is removed is missing from it even once its last file is there.
     """
-    if run.store.is_local:
+    if run.store.takes_whole_trees:
         aside = f"{name.removesuffix(UNFINISHED_LOCALLY)}{UNFINISHED_LOCALLY}.{uuid.uuid4().hex}"
         run.store.move_tree(name, aside)
         name = aside

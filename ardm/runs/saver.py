@@ -41,6 +41,7 @@ class Saver:
         clock: monotonic seconds.
         sleep: for so many seconds.
         about: put into the metadata of every checkpoint, beside what each of them holds.
+        token: in the claim of the attempt.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class Saver:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         about: Mapping[str, Any] = MappingProxyType({}),
+        token: str | None = None,
     ) -> None:
         self._run, self._number, self._config, self._ledger = run, number, config, ledger
         self._about, self._clock, self._sleep = dict(about), clock, sleep
+        self._token = token
         self._busy: Future[None] | None = None
         self._busy_step = restored
         self._failures = 0
@@ -157,9 +160,13 @@ class Saver:
     def raise_if_superseded(self) -> None:
         if self.superseded_by is not None:
             raise Superseded(
-                f"attempt {self._number} of {self._run.name} is superseded: attempt "
-                f"{self.superseded_by} holds the run now. This one ends; nothing is lost."
+                f"attempt {self._number} of {self._run.name} is superseded: "
+                f"{self._holder()} holds the run now. This one ends; nothing is lost."
             )
+
+    def _holder(self) -> str:
+        another = self.superseded_by != self._number
+        return f"attempt {self.superseded_by}" if another else "another one of this number"
 
     def _measure(self, seconds: float) -> None:
         """Take in the seconds of a step; after the last one beside a save, note its cost."""
@@ -198,7 +205,7 @@ class Saver:
     def _save(self, step: int, state: Any) -> None:
         if step == self.saved_step:
             return
-        self.superseded_by = attempt.newer(self._run, self._number)
+        self.superseded_by = attempt.newer(self._run, self._number, self._token)
         if self.superseded_by is not None:
             return
         begin = self._clock()
@@ -243,7 +250,7 @@ class Saver:
     def _prune(self, newest: checkpoints.Checkpoint) -> None:
         try:
             # A claim made since this save began may just be reading what would be removed.
-            if attempt.newer(self._run, self._number):
+            if attempt.newer(self._run, self._number, self._token):
                 return
             gone = retention.prune(
                 newest,

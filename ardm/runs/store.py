@@ -7,10 +7,12 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +22,8 @@ from fsspec.exceptions import FSTimeoutError
 from fsspec.implementations.local import LocalFileSystem
 
 from ardm.errors import StoreUnusable
-from ardm.runs import addresses, arrays, durable
+from ardm.runs import addresses, arrays, durable, mounts
+from ardm.runs.mounts import Abilities
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +66,16 @@ class Store:
     def is_local(self) -> bool:
         """Whether the store is a directory of this machine."""
         return isinstance(self.fs, LocalFileSystem)
+
+    @cached_property
+    def abilities(self) -> Abilities:
+        """What the file system below a directory can do, which is tried out once."""
+        return mounts.probe(Path(self.root)) if self.is_local else Abilities()
+
+    @property
+    def takes_whole_trees(self) -> bool:
+        """Whether a directory can appear at once, with all that is in it."""
+        return self.is_local and self.abilities.whole_trees
 
     def path(self, name: str) -> str:
         """The path of `name` as the file system understands it."""
@@ -260,12 +273,17 @@ class Store:
         """Put a directory of this machine into the store, where it appears as a whole.
 
         Args:
-            folder: on this machine, in a local store on the same disk; it is gone afterwards.
-            name: of the directory in the store, which must not exist in a local one.
+            folder: on this machine; in a store that takes whole trees on the same disk, and gone
+                afterwards.
+            name: of the directory in the store, which must not exist where it takes whole trees.
             last: the file that a reader takes for the sign that the directory is complete.
         """
         if self.is_local:
-            durable.rename_tree(folder, Path(self.path(name)), Path(self.root))
+            target, root = Path(self.path(name)), Path(self.root)
+            if self.takes_whole_trees:
+                durable.rename_tree(folder, target, root)
+            else:
+                durable.copy_tree(folder, target, root, last)
             return
         files = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
         files = [file for file in files if file != last and (folder / file).is_file()]
@@ -277,7 +295,12 @@ class Store:
     def move_tree(self, name: str, to: str) -> None:
         """Move a directory and all below it."""
         if self.is_local:
-            Path(self.path(to)).parent.mkdir(parents=True, exist_ok=True)
+            tree, target = Path(self.path(name)), Path(self.path(to))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not self.takes_whole_trees:
+                durable.copy_tree(tree, target, Path(self.root), last="")
+                shutil.rmtree(tree)
+                return
         self._call(self.fs.mv, self.path(name), self.path(to), recursive=True, seconds=LARGE)
 
     def read_through(self, name: str) -> None:
@@ -317,7 +340,7 @@ class Store:
             if (found := self.read(probe)) != b"ardm":
                 raise OSError(f"4 bytes were written and {found!r} was read back")
             self._call(self.fs.rm, self.path(probe), seconds=AT_THE_DOOR)
-            if self.is_local:
+            if self.takes_whole_trees:
                 arrays.check(Path(self.path(f"{probe}.arrays")))
         except FileNotFoundError as error:
             raise StoreUnusable(
