@@ -11,7 +11,7 @@ from ardm.runs.store import Store
 
 StoreUri = Annotated[
     str,
-    typer.Option("--store", envvar="ARDM_STORE", help="Where runs live: a path or gs://bucket/x."),
+    typer.Option("--store", envvar="ARDM_STORE", help="Where runs live: a directory, or gs://bucket/x (s3://, az://)."),
 ]
 RunName = Annotated[str | None, typer.Argument(help="The run; default: the newest one.")]
 Target = Annotated[

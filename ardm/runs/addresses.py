@@ -8,9 +8,9 @@ from fsspec import available_protocols
 
 from ardm.errors import InputError
 
-EXPECTED = "expected a directory, or gs://bucket/prefix"
+EXPECTED = "expected a directory, or gs://bucket/prefix (or s3://, az://)"
 
-_ALIASES = {"gs": "gs", "gcs": "gs"}
+_ALIASES = {"gs": "gs", "gcs": "gs", "s3": "s3", "s3a": "s3", "az": "az", "abfs": "az"}
 """Kinds of store besides directories, by the schemes that name them."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")

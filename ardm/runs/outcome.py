@@ -35,7 +35,10 @@ ENDS_THE_JOB: frozenset[Kind] = frozenset(
 """Outcomes after which starting again would change nothing, or is not wanted."""
 
 
-_STORE_LIBRARIES = ("aiohttp", "botocore", "fsspec", "gcsfs", "google", "requests", "urllib3")
+_STORE_LIBRARIES = (
+    "adlfs", "aiobotocore", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google", "requests",
+    "s3fs", "urllib3",
+)  # fmt: skip
 """Of remote stores. Not all of their errors are an OSError: gcsfs (2026.10) has one for a 5xx."""
 
 

@@ -301,7 +301,13 @@ class Store:
                 durable.copy_tree(tree, target, Path(self.root), last="")
                 shutil.rmtree(tree)
                 return
-        self._call(self.fs.mv, self.path(name), self.path(to), recursive=True, seconds=LARGE)
+            self._call(self.fs.mv, str(tree), str(target), recursive=True)
+            return
+        files = list(self.files(name))
+        sources = [self.path(f"{name}/{file}") for file in files]
+        targets = [self.path(f"{to}/{file}") for file in files]
+        self._call(self.fs.copy, sources, targets, seconds=LARGE)
+        self._call(self.fs.rm, sources, seconds=LARGE)
 
     def read_through(self, name: str) -> None:
         """Read every object below a directory and keep none: whether the store gives them.
@@ -354,7 +360,7 @@ class Store:
             ) from error
         except Exception as error:  # every file system has errors of its own
             raise StoreUnusable(
-                f"store {self.uri}: cannot be written ({type(error).__name__}: {error}). "
+                f"store {self.uri}: cannot be written ({_in_a_line(error)}). "
                 "Check its permissions and your credentials, or name another store with "
                 "--store or ARDM_STORE."
             ) from error
@@ -406,6 +412,10 @@ class Store:
             return method(*args, **kwargs, timeout=seconds)
         except FSTimeoutError as error:
             raise TimeoutError(f"no answer within {seconds:.0f} s") from error
+
+
+def _in_a_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _last_parts(paths: Iterable[str]) -> list[str]:
