@@ -1,6 +1,8 @@
 """Commands that start and end training: validate, submit, train, stop, down."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -28,7 +30,7 @@ from ardm.runs.spec import JobSpec, load
 from ardm.runs.store import Store
 
 if TYPE_CHECKING:
-    from ardm.cluster.submission import Submission
+    from ardm.cluster.submission import JobServer, Submission
 
 
 @errors_as_messages
@@ -59,25 +61,34 @@ def submit(
     cluster: Annotated[
         Path | None, typer.Option(help="A cluster launcher's file; its cluster must be up.")
     ] = None,
+    shared: Annotated[
+        bool, typer.Option(help="The store is a directory that all machines have mounted.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(help="Short for --set scaling.workers=N.")] = None,
     follow: Annotated[bool, typer.Option(help="Stay and show the progress.")] = False,
     override: Override = False,
     json: AsJson = False,
 ) -> None:
     """Submit a job to Ray; a local Ray is started where none runs. The same run goes on."""
-    from ardm.cluster import remote
+    from ardm.cluster import remote, submission
 
     more = [f"scaling.workers={workers}"] if workers else []
     if cluster and remote.has_gpus(cluster):
         # Its GPUs come only when they are asked for, so `auto` would not see them.
         more.append("scaling.accelerator=gpu")
-    spec, opened = _open(file, [*(set_ or ()), *more], store, run, override=override)
-    if _is_complete(opened, spec):
-        say(f"run {opened.name} is complete already; `ardm sample {opened.name}` draws from it")
+    spec, place = load(file, [*(set_ or ()), *more]), _store(store)
+    named = Run(place, run) if run else None
+    if named and place.exists(named.job_file) and _is_complete(named, spec):
+        _open(spec, place, run, override=override)
+        say(f"run {named.name} is complete already; `ardm sample {named.name}` draws from it")
         if json:
-            show({"run": opened.name, "submission_id": None, "address": None})
+            show({"run": named.name, "submission_id": None, "address": None})
         return
-    made = _hand_over(opened, address, cluster)
+    with _job_server(address, cluster) as server:
+        # Only then is anything created: an empty run would be the newest one.
+        submission.require(server, place, shared=shared)
+        opened = _open(spec, place, run, override=override)
+        made = submission.submit(opened, server)
     if json:
         show({"run": opened.name, "submission_id": made.submission_id, "address": made.address})
     else:
@@ -99,7 +110,8 @@ def train(
     json: AsJson = False,
 ) -> None:
     """Train in this process, without Ray, on the same run directory. Ctrl-C saves and ends."""
-    spec, opened = _open(file, set_ or (), store, run, override=override)
+    spec = load(file, set_ or ())
+    opened = _open(spec, _store(store), run, override=override)
     from ardm.cli.progress import ProgressBar
     from ardm.runs.outcome import to_error
     from ardm.runs.place import Notice, Place
@@ -179,35 +191,42 @@ def down() -> None:
     say(f"stopped the local Ray at {ended.address}" if ended else "no local Ray of ours runs")
 
 
-def _open(
-    file: Path, overrides: list[str] | tuple[()], store: str, name: str | None, *, override: bool
-) -> tuple[JobSpec, Run]:
-    spec = load(file, overrides)
-    place = Store(store)
+def _store(address: str) -> Store:
+    """A store that works, with a word on what is not guaranteed there."""
+    place = Store(address)
     place.check()
     if caveat := place.abilities.caveat():
         say(f"store {place.uri}: {caveat}")
+    return place
+
+
+def _open(spec: JobSpec, place: Store, name: str | None, *, override: bool) -> Run:
+    """The run of that name, or a new one."""
     now = datetime.now().astimezone()
     opened = Run(place, name or catalogue.new_name(spec.job, now))
-    new = catalogue.open_run(opened, spec, now, override=override)
-    if not new:
+    if not catalogue.open_run(opened, spec, now, override=override):
         say(f"run {opened.name} exists; it goes on")
-    return spec, opened
+    return opened
 
 
-def _hand_over(run: Run, address: str | None, cluster: Path | None) -> "Submission":
-    from ardm.cluster import local, remote, submission
+@contextmanager
+def _job_server(address: str | None, cluster: Path | None) -> Iterator["JobServer"]:
+    """The job server that was named, or that of the local Ray, which is started if none runs."""
+    from ardm.cluster import local, remote
+    from ardm.cluster.submission import JobServer, named
 
     if cluster:
         with remote.tunnel(cluster) as target:
-            return submission.submit(run, target, here=False)
-    if address:
-        return submission.submit(run, address, here=local.is_here(address))
-    found = local.find()
-    if found is None:
+            yield JobServer(target, here=False)
+        return
+    if found := named(address):
+        yield found
+        return
+    running = local.find()
+    if running is None:
         say("starting a local Ray (`make down` stops it)")
-        found = local.start()
-    return submission.submit(run, found, here=True)
+        running = local.start()
+    yield JobServer(running, here=True)
 
 
 def _newest(run: Run) -> int:

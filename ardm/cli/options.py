@@ -11,7 +11,11 @@ from ardm.runs.store import Store
 
 StoreUri = Annotated[
     str,
-    typer.Option("--store", envvar="ARDM_STORE", help="Where runs live: a directory, or gs://bucket/x (s3://, az://)."),
+    typer.Option(
+        "--store",
+        envvar="ARDM_STORE",
+        help="Where runs live: a directory, or gs://bucket/x (s3://, az://).",
+    ),
 ]
 RunName = Annotated[str | None, typer.Argument(help="The run; default: the newest one.")]
 Target = Annotated[

@@ -40,7 +40,17 @@ VISIBLE = frozenset(
 )
 """The allow-list: settings that hold no secret, unless one holds a URL with a user and password."""
 
-_PRIVATE = ("ARDM_", "AWS_", "FSSPEC_", "GCSFS_", "GOOGLE_", "JAX_", "TENSORSTORE_", "XLA_")
+_PRIVATE = (
+    "ARDM_",
+    "AWS_",
+    "AZURE_",
+    "FSSPEC_",
+    "GCSFS_",
+    "GOOGLE_",
+    "JAX_",
+    "TENSORSTORE_",
+    "XLA_",
+)
 
 SWEEP_AFTER = 3600.0
 """Seconds after which a file that no driver holds is removed: a driver may yet have to start."""

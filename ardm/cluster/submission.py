@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shlex
 import sys
 import time
@@ -19,6 +20,7 @@ import ardm
 from ardm.cluster import environment, interpreter, local, token
 from ardm.errors import InputError, JobFailed
 from ardm.runs.layout import Run
+from ardm.runs.store import Store
 
 START_PATIENCE = 60.0
 """Seconds that a job server may take to become ready for jobs."""
@@ -40,32 +42,88 @@ class Submission:
     """Of a local Ray that ardm started: a digest of its token. No other Ray is asked about it."""
 
 
-def submit(run: Run, address: str, *, here: bool) -> Submission:
+@dataclass(frozen=True)
+class JobServer:
+    """Where jobs can be submitted.
+
+    Attributes:
+        address: `http://host:port`.
+        here: whether its cluster is this machine, with this Python and these files.
+    """
+
+    address: str
+    here: bool
+
+
+def named(address: str | None) -> JobServer | None:
+    """The job server that an address names; None if it asks for a local Ray.
+
+    Args:
+        address: as it is given in RAY_ADDRESS.
+
+    Raises:
+        InputError: it is the address of something else.
+    """
+    if not address or address == "local":
+        return None
+    is_url = re.match(r"[a-z]+://[^/]", address)
+    if not is_url or address.startswith("ray://"):
+        what = "of Ray's client server" if address.startswith("ray") else "of no job server"
+        host = address.partition("://")[2] or address
+        host = host.partition(":")[0] if ":" in host else "host"
+        raise InputError(
+            f"Ray address {address!r} is that {what}; expected one such as http://{host}:8265 "
+            "(ADDRESS=, --address or RAY_ADDRESS), or none for a local Ray"
+        )
+    return JobServer(address, here=local.is_here(address))
+
+
+def require(server: JobServer, store: Store, *, shared: bool = False) -> None:
+    """Make sure that a server answers and that its cluster can reach a store.
+
+    Args:
+        server: the server.
+        store: the store.
+        shared: whether a directory is known to be the same one on every machine of the cluster.
+
+    Raises:
+        InputError: with the reason.
+    """
+    if not server.here and store.is_local and not shared:
+        raise InputError(
+            f"store {store.uri} is a directory of this machine, which the cluster at "
+            f"{server.address} cannot see; give one that both reach, such as --store "
+            "gs://bucket/runs. If every machine of the cluster has mounted this directory at the "
+            "same path, say so with --shared"
+        )
+    with _server(server.address) as client:
+        client.list_jobs()
+
+
+def submit(run: Run, server: JobServer) -> Submission:
     """Hand a run to a cluster.
 
     Args:
         run: opened.
-        address: of the job server.
-        here: whether the cluster is this machine, with this Python and these files.
+        server: which `require` has tried.
 
     Returns:
         The submission, which is also noted in the run.
 
     Raises:
-        InputError: the server cannot be reached, or cannot reach the store.
+        InputError: the server cannot be reached.
         JobFailed: the run is being trained already.
     """
-    if not here and run.store.is_local:
-        raise InputError(
-            f"store {run.store.uri} is a directory of this machine, which the cluster at {address} "
-            "cannot see; give one that both reach, such as --store gs://bucket/runs"
-        )
+    address, here = server.address, server.here
     with _server(address) as client:
         name = _new_id(client, run)
         python = sys.executable if here else "python"
         with _environment(name, here=here) as variables:
             runtime: dict[str, object] = {"env_vars": variables | {"PYTHONUNBUFFERED": "1"}}
-            if not here:
+            if here:
+                # The Ray may be that of another checkout. Ray (2.60) gives this to a shell as it is.
+                runtime["py_executable"] = shlex.quote(sys.executable)
+            else:
                 # The cluster's image has the libraries; the code is the one that was submitted.
                 runtime["py_modules"] = [str(Path(ardm.__file__).parent)]
             asked, after = round(time.time(), 3), max(run.attempts(), default=0)

@@ -13,6 +13,7 @@ import pytest
 import ray
 
 from ardm.cluster import submission
+from ardm.cluster.submission import JobServer
 from ardm.errors import InputError
 from ardm.runs.layout import Run
 from ardm.runs.store import Store
@@ -65,7 +66,7 @@ def ending() -> Iterator[str]:
 def test_a_job_server_that_hangs_up_is_one_clear_error(ending: str, tmp_path: Path) -> None:
     run = Run(Store(str(tmp_path)), "r")
     with pytest.raises(InputError, match=f"no Ray job server answers at {ending} .*--address"):
-        submission.submit(run, ending, here=True)
+        submission.submit(run, JobServer(ending, here=True))
     made = submission.Submission(ending, "r-1")
     assert submission.status(made) is None
     with pytest.raises(InputError):
@@ -74,7 +75,7 @@ def test_a_job_server_that_hangs_up_is_one_clear_error(ending: str, tmp_path: Pa
 
 def test_a_job_server_that_asks_for_a_token_is_one_clear_error(tmp_path: Path) -> None:
     with serve("theirs") as server, pytest.raises(InputError, match="asks for a token"):
-        submission.submit(Run(Store(str(tmp_path)), "r"), server.address, here=True)
+        submission.submit(Run(Store(str(tmp_path)), "r"), JobServer(server.address, here=True))
 
 
 def test_no_other_ray_is_asked_about_a_job_of_a_local_ray_that_has_ended() -> None:
@@ -114,3 +115,43 @@ def test_another_cluster_gets_the_user_s_own_token_and_not_ours(tmp_path: Path) 
     assert done.returncode == 2, done.stderr
     assert "no Ray job server answers" in done.stderr  # it hangs up when asked for its jobs
     assert {token for _, token in server.requests} == {"Bearer theirs"}
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("auto", "is that of no job server; expected one such as http://host:8265"),
+        ("10.0.0.1:6379", "is that of no job server; expected one such as http://10.0.0.1:8265"),
+        ("ray://head:10001", "is that of Ray's client server; expected one such as http://head:"),
+        ("http://127.0.0.1:1", "no Ray job server answers at http://127.0.0.1:1"),
+        ("http://", "is that of no job server"),
+    ],
+)
+def test_no_run_is_created_before_a_job_server_answers(
+    tmp_path: Path, address: str, expected: str
+) -> None:
+    done = subprocess.run(
+        [ARDM, "submit", str(TINY), "--store", str(tmp_path / "runs")],
+        env=os.environ | {"RAY_ADDRESS": address},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2, done.stderr
+    assert expected in " ".join(done.stderr.split())
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("address", [None, "", "local"])
+def test_without_an_address_the_local_ray_is_meant(address: str | None) -> None:
+    assert submission.named(address) is None
+
+
+def test_a_directory_is_refused_by_another_machine_unless_it_is_shared(
+    tmp_path: Path, ending: str
+) -> None:
+    far, store = JobServer("http://192.0.2.1:8265", here=False), Store(str(tmp_path))
+    with pytest.raises(InputError, match="say so with --shared"):
+        submission.require(far, store)
+    with pytest.raises(InputError, match="no Ray job server answers"):
+        submission.require(JobServer(ending, here=False), store, shared=True)
