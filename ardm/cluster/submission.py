@@ -121,7 +121,7 @@ def submit(run: Run, server: JobServer) -> Submission:
         with _environment(name, here=here) as variables:
             runtime: dict[str, object] = {"env_vars": variables | {"PYTHONUNBUFFERED": "1"}}
             if here:
-                # The Ray may be that of another checkout. Ray (2.60) gives this to a shell as it is.
+                # Ray may be that of another checkout. Ray (2.60) gives this to a shell as it is.
                 runtime["py_executable"] = shlex.quote(sys.executable)
             else:
                 # The cluster's image has the libraries; the code is the one that was submitted.
