@@ -203,7 +203,9 @@ def _store(address: str) -> Store:
 def _open(spec: JobSpec, place: Store, name: str | None, *, override: bool) -> Run:
     """The run of that name, or a new one."""
     now = datetime.now().astimezone()
-    opened = Run(place, name or catalogue.new_name(spec.job, now))
+    if name is None:
+        return catalogue.open_new_run(place, spec, now)
+    opened = Run(place, name)
     if not catalogue.open_run(opened, spec, now, override=override):
         say(f"run {opened.name} exists; it goes on")
     return opened

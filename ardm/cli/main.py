@@ -19,6 +19,7 @@ from ardm.cli import (
     results,
     watching,
 )
+from ardm.cluster import loopback
 from ardm.errors import Interrupted
 
 app = typer.Typer(
@@ -61,6 +62,7 @@ def main() -> None:
     call to a silent store would hold the process far beyond the notice of a machine.
     """
     _open_streams()
+    os.environ.update(loopback.past_proxies(os.environ))
     code = 1
     try:
         app()

@@ -5,6 +5,7 @@ servers listen there. Its own switch for machines that shall show no port to the
 laptops, is a variable; it lets a single node start.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 ADDRESS = "127.0.0.1"
@@ -14,6 +15,20 @@ ENVIRONMENT = {
     "RAY_START_HOOK": "ardm.cluster.loopback.configure",
 }
 """Variables of `ray start` and of all that it starts."""
+
+
+def past_proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables by which every library reaches this machine itself, and through no proxy.
+
+    Args:
+        environ: the variables that there are.
+    """
+    if not any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in environ):
+        return {}
+    before = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    hosts = [host.strip() for host in before.split(",") if host.strip()]
+    hosts += [host for host in ("localhost", ADDRESS, "::1") if host not in hosts]
+    return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(hosts))
 
 
 def configure(params: Any, head: bool) -> None:

@@ -17,7 +17,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 import ardm
-from ardm.cluster import environment, interpreter, local, token
+from ardm.cluster import environment, interpreter, local, loopback, token
 from ardm.errors import InputError, JobFailed
 from ardm.runs.layout import Run
 from ardm.runs.store import Store
@@ -208,9 +208,7 @@ def ray_job(command: str, submission: Submission) -> str:
 
 def _clear_path() -> dict[str, str]:
     """Variables with which Ray's clients go to the address they are given, and to no proxy."""
-    proxied = any(name.lower() in ("http_proxy", "all_proxy") for name in os.environ)
-    direct = {name: "localhost,127.0.0.1,::1" for name in ("no_proxy", "NO_PROXY") if proxied}
-    return dict.fromkeys(local.ELSEWHERE, "") | direct
+    return dict.fromkeys(local.ELSEWHERE, "") | loopback.past_proxies(os.environ)
 
 
 def _own() -> str:

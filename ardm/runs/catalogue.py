@@ -1,5 +1,6 @@
 """The runs of a store: opening a new one with its frozen spec, finding one again."""
 
+import itertools
 import json
 import logging
 import re
@@ -30,9 +31,17 @@ class Entry:
     """UTC, ISO 8601."""
 
 
-def new_name(job: str, now: datetime) -> str:
-    """A name for a new run of a job."""
-    return f"{job}-{now:%Y%m%d-%H%M%S}"
+def open_new_run(store: Store, spec: JobSpec, now: datetime) -> Run:
+    """A new run, named after its job and the time; of several in one second each has its own."""
+    stem = f"{spec.job}-{now:%Y%m%d-%H%M%S}"
+    for number in itertools.count(1):
+        run = Run(store, stem if number == 1 else f"{stem}-{number}")
+        try:
+            run.store.create(run.job_file, _job_file(run, spec, now))
+        except FileExistsError:
+            continue
+        break
+    return run
 
 
 def open_run(run: Run, spec: JobSpec, now: datetime, *, override: bool = False) -> bool:
@@ -51,8 +60,7 @@ def open_run(run: Run, spec: JobSpec, now: datetime, *, override: bool = False) 
         SpecConflict: the run has another spec, not counting `scaling`; the message lists the
             differences.
     """
-    text = f"# run {run.name}, created {now.astimezone(UTC).isoformat(timespec='seconds')}\n"
-    whole = (text + spec.to_yaml()).encode()
+    whole = _job_file(run, spec, now)
     frozen = _frozen(run)
     if frozen is None:
         try:
@@ -80,10 +88,18 @@ def open_run(run: Run, spec: JobSpec, now: datetime, *, override: bool = False) 
         run.store.create(run.replaced_job_file(max(replaced, default=0) + 1), old)
     if changed or not _is_whole(old):
         created = _HEADER.match(old.decode(errors="replace"))
-        header = created.group() if created else text
+        header = created.group() if created else _header(run, now)
         kept = spec if changed else frozen
         run.store.write(run.job_file, (header + kept.to_yaml()).encode(), lasting=True)
     return False
+
+
+def _job_file(run: Run, spec: JobSpec, now: datetime) -> bytes:
+    return (_header(run, now) + spec.to_yaml()).encode()
+
+
+def _header(run: Run, now: datetime) -> str:
+    return f"# run {run.name}, created {now.astimezone(UTC).isoformat(timespec='seconds')}\n"
 
 
 def conflicts(old: JobSpec, new: JobSpec) -> list[str]:

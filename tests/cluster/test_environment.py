@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardm.cluster import environment
+from ardm.cluster import environment, loopback
 
 SECRET = {
     "AWS_SECRET_ACCESS_KEY": "a",
@@ -139,3 +139,20 @@ def test_the_end_of_a_job_removes_its_file(home: Path) -> None:
     for _ in range(2):
         environment.forget({environment.FILE: str(file)})
         assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, None),
+        ({"no_proxy": "a"}, None),
+        ({"http_proxy": "http://p"}, "localhost,127.0.0.1,::1"),
+        ({"HTTPS_PROXY": "http://p", "NO_PROXY": "a, 127.0.0.1"}, "a,127.0.0.1,localhost,::1"),
+        ({"all_proxy": "http://p", "no_proxy": "b", "NO_PROXY": "a"}, "b,localhost,127.0.0.1,::1"),
+    ],
+)
+def test_this_machine_is_reached_past_every_proxy(
+    environ: dict[str, str], expected: str | None
+) -> None:
+    found = loopback.past_proxies(environ)
+    assert found == ({} if expected is None else {"no_proxy": expected, "NO_PROXY": expected})

@@ -80,8 +80,12 @@ def test_what_is_no_run_is_passed_over(run):
     assert [entry.run.name for entry in catalogue.entries(run.store)] == ["tiny-1"]
 
 
-def test_a_new_name_holds_the_job_and_the_time():
-    assert catalogue.new_name("tiny", NOW) == "tiny-20261124-091500"
+def test_a_new_name_holds_the_job_and_the_time(store_uri):
+    """Two runs that begin in the same second are two runs, even of the same job."""
+    store = Store(store_uri)
+    names = [catalogue.open_new_run(store, tiny_spec(), NOW).name for _ in range(3)]
+    assert names == [f"tiny-20261124-091500{ending}" for ending in ("", "-2", "-3")]
+    assert catalogue.newest(store, "tiny").name == names[-1]
 
 
 def test_a_spec_that_is_lost_or_torn_is_taken_from_a_claim(run):
