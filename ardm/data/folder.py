@@ -4,23 +4,30 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
+from ardm.data.report import Unused
+from ardm.data.walk import HIDDEN, Listing, is_hidden, walk
 from ardm.errors import InputError
 
 BATCH = 256
 """Files that are asked for together: object stores answer them at the same time."""
 
 
+class FolderUnreachable(InputError):
+    """There is no such folder, or this process cannot read it."""
+
+
 class Folder:
     """A folder, and all that lies below it.
 
-    Hidden files and folders (`.name`, `__name`) are passed over: systems leave them behind.
+    Hidden files and folders (`.name`, `__name`) are not read: systems leave them behind.
 
     Args:
         url: a local path, or an fsspec URL.
 
     Raises:
-        InputError: no such kind of place.
+        FolderUnreachable: no such kind of place.
     """
 
     def __init__(self, url: str) -> None:
@@ -32,25 +39,28 @@ class Folder:
             )
         self._root = root.rstrip("/")
 
-    def names(self, advice: str = "check the path") -> list[str]:
-        """All files below the folder, relative to it, in the order of their names.
+    def listing(self, advice: str = "check the path") -> Listing:
+        """List all files below the folder, and what else lies there.
+
+        Links of a local folder are followed; object stores have none.
 
         Args:
             advice: what to do where there is no such folder.
 
         Raises:
-            InputError: there is no such folder, or it cannot be read.
+            FolderUnreachable: there is no such folder, or it cannot be read.
         """
         with self._readable():
-            self._must_exist(advice)
-            found = (self._relative(path) for path in self._fs.find(self._root))
-            return sorted(name for name in found if not _hidden(name))
-
-    def first(self, suffixes: Sequence[str]) -> str | None:
-        """Find one file whose name ends so, without a listing of all; files before folders."""
-        with self._readable():
-            self._must_exist("check the path")
-            return self._first(self._root, tuple(suffixes))
+            if not self._fs.isdir(self._root):
+                raise FolderUnreachable(f"{self.url}: expected a folder, found none; {advice}")
+            if isinstance(self._fs, LocalFileSystem):
+                return walk(self._root)
+            names = sorted(self._relative(path) for path in self._fs.find(self._root))
+        # Some tools leave an empty object behind for each folder, whose name ends with a slash.
+        names = [name for name in names if name and not name.endswith("/")]
+        hidden = {top: Unused(top, HIDDEN) for top in map(_hidden_part, names) if top}
+        files = {name: name for name in names if not _hidden_part(name)}
+        return Listing(files, [*hidden.values()])
 
     def read(self, name: str) -> bytes:
         """Read one file."""
@@ -69,25 +79,6 @@ class Folder:
                 )
             yield from zip(some, contents, strict=True)
 
-    def _must_exist(self, advice: str) -> None:
-        if not self._fs.isdir(self._root):
-            raise InputError(f"{self.url}: expected a folder, found none; {advice}")
-
-    def _first(self, path: str, suffixes: tuple[str, ...]) -> str | None:
-        entries = sorted(
-            (entry["type"] == "directory", entry["name"])
-            for entry in self._fs.ls(path, detail=True)
-            if not _hidden(self._relative(entry["name"]))
-        )
-        for is_folder, name in entries:
-            if is_folder:
-                found = self._first(name, suffixes)
-                if found:
-                    return found
-            elif name.lower().endswith(suffixes):
-                return self._relative(name)
-        return None
-
     def _relative(self, path: str) -> str:
         return path.removeprefix(self._root).lstrip("/")
 
@@ -98,11 +89,16 @@ class Folder:
         except InputError:
             raise
         except Exception as error:  # every fsspec backend has exceptions of its own
-            raise InputError(
+            raise FolderUnreachable(
                 f"{self.url}: expected a folder that this process can read, received "
                 f"{type(error).__name__}: {error}; check the path and the permissions"
             ) from error
 
 
-def _hidden(name: str) -> bool:
-    return any(part.startswith((".", "__")) for part in name.split("/"))
+def _hidden_part(name: str) -> str | None:
+    """The topmost part of a path that is hidden, with the folders above it."""
+    parts = name.split("/")
+    for depth, part in enumerate(parts, start=1):
+        if is_hidden(part):
+            return "/".join(parts[:depth]) + ("/" if depth < len(parts) else "")
+    return None

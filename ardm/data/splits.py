@@ -1,14 +1,32 @@
 """Which images are held out where the published data do not say: always the same ones."""
 
 import hashlib
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from ardm.data.dataset import Images
+from ardm.data.report import Unused
+from ardm.data.walk import is_hidden
 from ardm.errors import InputError
 
 ONE_IN = {"binarized_mnist": 6, "mnist": 6, "fashion_mnist": 6, "cifar10": 10, "images": 10}
 """The part of the training images that is `valid`: 10,000 of MNIST's 60,000, 5,000 of CIFAR-10's
 50,000."""
+
+OUTSIDE = "outside of the folders of splits"
+SAME_FILE = "another name of a file that is used"
+
+_NAMES = {
+    "train": {"train", "training"},
+    "valid": {"valid", "val", "validation", "validate", "dev", "eval", "evaluation"},
+    "test": {"test", "testing"},
+}
+_NEUTRAL = {"image", "images", "img", "imgs", "data", "dataset", "set", "split", "x", "a", "b"}
+"""Words that may stand beside the name of a split, as digits may: train_64x64, valImages2017."""
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_LEVELS = 4
 
 
 def by_position(dataset: str, train: Images, test: Images) -> dict[str, Images]:
@@ -26,46 +44,166 @@ def by_position(dataset: str, train: Images, test: Images) -> dict[str, Images]:
     return {"train": train[:-valid], "valid": train[-valid:], "test": test}
 
 
-def by_name(names: Sequence[str], origin: str) -> dict[str, list[str]]:
+def origins_by_position(dataset: str) -> dict[str, str]:
+    """Say whose the splits of `by_position` are."""
+    held_out = (
+        f"held out by ardm: the last of {ONE_IN[dataset]} parts of the published train images"
+    )
+    return {"train": "published, without the valid images", "valid": held_out, "test": "published"}
+
+
+class Deal(NamedTuple):
+    """Files dealt into splits.
+
+    Attributes:
+        names: of each split, in their order.
+        origins: whose each split is, in words.
+        left_out: files in no split.
+    """
+
+    names: dict[str, list[str]]
+    origins: dict[str, str]
+    left_out: list[Unused]
+
+
+def by_name(files: Mapping[str, str], origin: str, others: Iterable[str] = ()) -> Deal:
     """Deal files into splits by their names alone.
 
-    With folders `train` and `test` (and `valid`, `val` or `validation`) each split is what lies
-    below its folder, and other files are left out. Where `valid` is missing, it is a tenth of
-    `train`. Without these folders a tenth of all is `test`, and another tenth `valid`. A tenth is
-    the files whose names, hashed with SHA-256, come first (1 at least): they are spread over
-    folders of classes and over numbered files alike.
+    A folder `train`, `val` or `test` (or with another usual name, such as `validation` or
+    `test_images`) holds a split. Such folders count at the first level where one of them is a
+    `val` or a `test`, four levels deep at most. Their images are in no other split. Where there is
+    a `train` beside them, other files are left out; else these are the training images. `train`
+    alone is a folder like any other.
+
+    A split without a folder is held out of the training images: a tenth, of the files whose names,
+    hashed with SHA-256, come first (1 at least). So they are spread over folders of classes and
+    over numbered files alike.
 
     Args:
-        names: of all images, relative to the root, folders with `/`.
+        files: the identity of each image under its name relative to the root, folders with `/`.
+            Of several names of one file the one in `test` counts, then `valid`, then `train`.
         origin: the root, for the message.
+        others: names of files and folders (with `/` at the end) that are no images.
 
     Returns:
-        The names of the three splits, in the order of the names.
+        The deal.
 
     Raises:
         InputError: a split would be empty.
     """
-    folders: dict[str, list[str]] = {}
-    for name in names:
-        folders.setdefault(name.partition("/")[0] if "/" in name else "", []).append(name)
-    given = folders.get("valid") or folders.get("validation") or folders.get("val")
-    if "train" in folders and "test" in folders:
-        train, test = folders["train"], folders["test"]
+    level = _level(files)
+    others = [name for name in others if not is_hidden(name.split("/")[0])]
+    if level is None:
+        prefix = _common_folders(files)
+        level = prefix if _held_out(_split_at(name, prefix) for name in others) else None
+    if level is None:
+        groups: dict[str | None, list[str]] = {None: list(files)}
+        folders: dict[str, list[str]] = {}
     else:
-        test, train = _tenth(names)
-        given = None
-    valid, train = (given, train) if given else _tenth(train)
-    splits = {"train": train, "valid": valid, "test": test}
-    empty = [split for split, held in splits.items() if not held]
+        groups, folders = {}, _folders([*files, *others], level)
+        for name in files:
+            groups.setdefault(_split_at(name, level), []).append(name)
+    has_train = "train" in folders
+    outside = groups.pop(None, [])
+    if not has_train:
+        groups["train"], outside = outside, []
+    left_out = [Unused(name, OUTSIDE) for name in outside]
+    left_out += _repeated(files, groups)
+    whole = "train/" if has_train else "the images outside of these folders" if folders else "all"
+    names, origins = _hold_out(groups, folders, whole)
+    empty = [split for split in ("train", "valid", "test") if not names.get(split)]
     if empty:
         raise InputError(
-            f"{origin}: expected images for each of train, valid and test, received {len(names)}, "
-            f"which leaves none for {' and '.join(empty)}; add images"
+            f"{origin}: expected images for each of train, valid and test, received {len(files)}, "
+            f"which leaves none for {' and '.join(empty)}"
+            f"{_told_folders(folders, empty)}; add images"
         )
-    return {split: sorted(held) for split, held in splits.items()}
+    return Deal({split: sorted(held) for split, held in names.items()}, origins, left_out)
+
+
+def split_of(folder: str) -> str | None:
+    """The split that a folder holds by its name: `train`, `valid`, `test` or None."""
+    words = {word.lower() for word in _WORDS.findall(folder)} - _NEUTRAL
+    found = {split for split, names in _NAMES.items() if words & names}
+    return found.pop() if len(found) == 1 and len(words) == 1 else None
+
+
+def _hold_out(
+    groups: Mapping[str | None, list[str]], folders: Mapping[str, list[str]], whole: str
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    names = {"train": groups.get("train", [])}
+    origins = {split: f"the user's: {' and '.join(some)}" for split, some in folders.items()}
+    for split in ("test", "valid"):
+        if split in folders:
+            names[split] = groups.get(split, [])
+        else:
+            names[split], names["train"] = _tenth(names["train"])
+            origins[split] = f"held out by ardm: a tenth of {whole}, chosen by file name"
+    origins.setdefault("train", f"{whole}, without what is held out")
+    return names, {split: origins[split] for split in ("train", "valid", "test")}
+
+
+def _repeated(files: Mapping[str, str], groups: Mapping[str | None, list[str]]) -> list[Unused]:
+    """Take all names of a file but one out of the groups."""
+    first: dict[str, str] = {}
+    repeated = []
+    for split in ("test", "valid", "train"):
+        held = groups.get(split, [])
+        # A name that is no link comes first.
+        for name in sorted(held, key=lambda name: (not files[name].endswith(f"/{name}"), name)):
+            kept = first.setdefault(files[name], name)
+            if kept != name:
+                repeated.append(Unused(name, SAME_FILE, f"as {kept}"))
+        gone = {one.name for one in repeated}
+        held[:] = [name for name in held if name not in gone]
+    return repeated
+
+
+def _level(names: Iterable[str]) -> int | None:
+    """The first level of folders where one holds validation or test images."""
+    names = list(names)
+    for level in range(_LEVELS):
+        if _held_out(_split_at(name, level) for name in names):
+            return level
+    return None
+
+
+def _held_out(splits: Iterable[str | None]) -> bool:
+    return not {"valid", "test"}.isdisjoint(splits)
+
+
+def _split_at(name: str, level: int) -> str | None:
+    folders = name.split("/")[:-1]
+    return split_of(folders[level]) if len(folders) > level else None
+
+
+def _common_folders(names: Iterable[str]) -> int:
+    """Number of folders that all names begin with, up to that of a split."""
+    folders = [name.split("/")[:-1] for name in names]
+    count = 0
+    for parts in zip(*folders, strict=False):
+        if len(set(parts)) > 1 or split_of(parts[0]):
+            break
+        count += 1
+    return count
+
+
+def _folders(names: Iterable[str], level: int) -> dict[str, list[str]]:
+    """The folders of each split, as a person would write them."""
+    found: dict[str, set[str]] = {}
+    for name in names:
+        if split := _split_at(name, level):
+            parts = name.split("/")[: level + 1]
+            found.setdefault(split, set()).add("*/" * level + parts[-1] + "/")
+    return {split: sorted(some) for split, some in found.items()}
+
+
+def _told_folders(folders: Mapping[str, list[str]], empty: Sequence[str]) -> str:
+    some = [folder for split in empty for folder in folders.get(split, [])]
+    return f" (no image in {', '.join(some)} can be used)" if some else ""
 
 
 def _tenth(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    ranked = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    ranked = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
     count = max(1, len(ranked) // ONE_IN["images"])
     return ranked[:count], ranked[count:]
