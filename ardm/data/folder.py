@@ -1,5 +1,6 @@
 """A folder of files that is only read: on a local disk or behind any fsspec URL."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -33,11 +34,16 @@ class Folder:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         with self._readable():
-            # An own instance: fsspec shares instances, and with them listings that may be old.
-            self._fs, root = fsspec.core.url_to_fs(
-                url, skip_instance_cache=True, use_listings_cache=False
-            )
+            if "://" not in url:  # fsspec would take `::` in a path for a chain of addresses
+                self._fs, root = LocalFileSystem(), os.path.abspath(url)  # noqa: PTH100
+            else:
+                # An own instance: fsspec shares instances, and with them old listings.
+                self._fs, root = fsspec.core.url_to_fs(
+                    url, skip_instance_cache=True, use_listings_cache=False
+                )
         self._root = root.rstrip("/")
+        # Stores answer many requests at the same time; a disk does not, and takes no memory so.
+        self._together = 1 if isinstance(self._fs, LocalFileSystem) else BATCH
 
     def listing(self, advice: str = "check the path") -> Listing:
         """List all files below the folder, and what else lies there.
@@ -56,23 +62,31 @@ class Folder:
             if isinstance(self._fs, LocalFileSystem):
                 return walk(self._root)
             names = sorted(self._relative(path) for path in self._fs.find(self._root))
-        # Some tools leave an empty object behind for each folder, whose name ends with a slash.
+        # Some tools make an empty object for each folder, whose name ends with a slash.
         names = [name for name in names if name and not name.endswith("/")]
         hidden = {top: Unused(top, HIDDEN) for top in map(_hidden_part, names) if top}
         files = {name: name for name in names if not _hidden_part(name)}
         return Listing(files, [*hidden.values()])
 
     def read(self, name: str) -> bytes:
-        """Read one file."""
-        with self._readable():
+        """Read one file.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        with self._readable(InputError):
             content: bytes = self._fs.cat_file(f"{self._root}/{name}")
         return content
 
     def read_all(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Read many files, some at a time, in the order of `names`."""
-        for start in range(0, len(names), BATCH):
-            some = names[start : start + BATCH]
-            with self._readable():
+        """Read many files, some at a time, in the order of `names`.
+
+        Raises:
+            InputError: one cannot be read.
+        """
+        for start in range(0, len(names), self._together):
+            some = names[start : start + self._together]
+            with self._readable(InputError):
                 # Not fs.cat: it takes a name such as a[1].png for a pattern.
                 contents = self._fs.cat_ranges(
                     [f"{self._root}/{name}" for name in some], None, None, on_error="raise"
@@ -83,13 +97,13 @@ class Folder:
         return path.removeprefix(self._root).lstrip("/")
 
     @contextmanager
-    def _readable(self) -> Iterator[None]:
+    def _readable(self, kind: type[InputError] = FolderUnreachable) -> Iterator[None]:
         try:
             yield
         except InputError:
             raise
         except Exception as error:  # every fsspec backend has exceptions of its own
-            raise FolderUnreachable(
+            raise kind(
                 f"{self.url}: expected a folder that this process can read, received "
                 f"{type(error).__name__}: {error}; check the path and the permissions"
             ) from error

@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -16,6 +15,8 @@ from ardm.data.walk import Listing
 from ardm.errors import InputError
 
 Shape = tuple[int, int, int]
+
+NO_IMAGE = "no image that Pillow reads, by its ending"
 
 MEASURED = 64
 """Images that a folder's shape is taken from."""
@@ -104,12 +105,7 @@ def images_among(listing: Listing) -> dict[str, str]:
 
 def _no_images(listing: Listing) -> list[Unused]:
     images = images_among(listing)
-    return [_no_image(name) for name in listing.files if name not in images]
-
-
-def _no_image(name: str) -> Unused:
-    ending = PurePosixPath(name).suffix.lower()
-    return Unused(name, f"no image that Pillow reads by its ending {ending or '(none)'}")
+    return [Unused(name, NO_IMAGE) for name in listing.files if name not in images]
 
 
 def _read(

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from ardm.data.dataset import Images
 from ardm.data.report import Unused
-from ardm.data.walk import is_hidden
 from ardm.errors import InputError
 
 ONE_IN = {"binarized_mnist": 6, "mnist": 6, "fashion_mnist": 6, "cifar10": 10, "images": 10}
@@ -26,7 +25,6 @@ _NAMES = {
 _NEUTRAL = {"image", "images", "img", "imgs", "data", "dataset", "set", "split", "x", "a", "b"}
 """Words that may stand beside the name of a split, as digits may: train_64x64, valImages2017."""
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_LEVELS = 4
 
 
 def by_position(dataset: str, train: Images, test: Images) -> dict[str, Images]:
@@ -70,10 +68,9 @@ def by_name(files: Mapping[str, str], origin: str, others: Iterable[str] = ()) -
     """Deal files into splits by their names alone.
 
     A folder `train`, `val` or `test` (or with another usual name, such as `validation` or
-    `test_images`) holds a split. Such folders count at the first level where one of them is a
-    `val` or a `test`, four levels deep at most. Their images are in no other split. Where there is
-    a `train` beside them, other files are left out; else these are the training images. `train`
-    alone is a folder like any other.
+    `test_images`) holds a split, at any level. What lies below a `val` or a `test` is never in
+    `train`. Where there is a `train` beside them, files in none of them are left out; else these
+    are the training images. `train` without `val` and `test` is a folder like any other.
 
     A split without a folder is held out of the training images: a tenth, of the files whose names,
     hashed with SHA-256, come first (1 at least). So they are spread over folders of classes and
@@ -91,18 +88,20 @@ def by_name(files: Mapping[str, str], origin: str, others: Iterable[str] = ()) -
     Raises:
         InputError: a split would be empty.
     """
-    level = _level(files)
-    others = [name for name in others if not is_hidden(name.split("/")[0])]
-    if level is None:
-        prefix = _common_folders(files)
-        level = prefix if _held_out(_split_at(name, prefix) for name in others) else None
-    if level is None:
-        groups: dict[str | None, list[str]] = {None: list(files)}
-        folders: dict[str, list[str]] = {}
+    places = {name: _place(name) for name in files}
+    held_out = any(place and place.split != "train" for place in places.values())
+    # What is no image speaks of splits only at the levels where images could.
+    levels = {place.level for place in places.values() if place}
+    levels = levels if held_out else {_common_folders(files)}
+    told = [place for place in map(_place, others) if place and place.level in levels]
+    groups: dict[str | None, list[str]] = {}
+    folders: dict[str, list[str]] = {}
+    if held_out or any(place.split != "train" for place in told):
+        folders = _folders([*filter(None, places.values()), *told])
+        for name, place in places.items():
+            groups.setdefault(place and place.split, []).append(name)
     else:
-        groups, folders = {}, _folders([*files, *others], level)
-        for name in files:
-            groups.setdefault(_split_at(name, level), []).append(name)
+        groups[None] = list(files)
     has_train = "train" in folders
     outside = groups.pop(None, [])
     if not has_train:
@@ -159,22 +158,23 @@ def _repeated(files: Mapping[str, str], groups: Mapping[str | None, list[str]]) 
     return repeated
 
 
-def _level(names: Iterable[str]) -> int | None:
-    """The first level of folders where one holds validation or test images."""
-    names = list(names)
-    for level in range(_LEVELS):
-        if _held_out(_split_at(name, level) for name in names):
-            return level
-    return None
+class _Place(NamedTuple):
+    """The folder that puts a file into a split."""
+
+    split: str
+    level: int
+    folder: str
 
 
-def _held_out(splits: Iterable[str | None]) -> bool:
-    return not {"valid", "test"}.isdisjoint(splits)
-
-
-def _split_at(name: str, level: int) -> str | None:
-    folders = name.split("/")[:-1]
-    return split_of(folders[level]) if len(folders) > level else None
+def _place(name: str) -> _Place | None:
+    """The first folder of a path that holds validation or test images; else that of `train`."""
+    found = [
+        _Place(split, level, folder)
+        for level, folder in enumerate(name.split("/")[:-1])
+        if (split := split_of(folder))
+    ]
+    held_out = [place for place in found if place.split != "train"]
+    return next(iter(held_out or found), None)
 
 
 def _common_folders(names: Iterable[str]) -> int:
@@ -188,13 +188,11 @@ def _common_folders(names: Iterable[str]) -> int:
     return count
 
 
-def _folders(names: Iterable[str], level: int) -> dict[str, list[str]]:
+def _folders(places: Iterable[_Place]) -> dict[str, list[str]]:
     """The folders of each split, as a person would write them."""
     found: dict[str, set[str]] = {}
-    for name in names:
-        if split := _split_at(name, level):
-            parts = name.split("/")[: level + 1]
-            found.setdefault(split, set()).add("*/" * level + parts[-1] + "/")
+    for place in places:
+        found.setdefault(place.split, set()).add("*/" * place.level + place.folder + "/")
     return {split: sorted(some) for split, some in found.items()}
 
 

@@ -13,7 +13,7 @@ from tests.runs.setting import events
 
 LEFT_OUT = [
     "hidden (the name begins with . or __): 1 (.DS_Store)",
-    "no image that Pillow reads by its ending .ini: 1 (desktop.ini)",
+    "no image that Pillow reads, by its ending: 1 (desktop.ini)",
     "empty file: 1 (train/empty.png)",
     "damaged: 1 (train/broken.tif (",
     "wrong size: 1 (val/large.webp (9 wide and 8 high))",

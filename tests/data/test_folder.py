@@ -3,7 +3,7 @@ import uuid
 import fsspec
 import pytest
 
-from ardm.data.folder import BATCH, Folder
+from ardm.data.folder import BATCH, Folder, FolderUnreachable
 from ardm.errors import InputError
 
 FILES = {
@@ -47,6 +47,15 @@ def test_files_are_read_one_by_one_and_together(url):
     assert list(folder.read_all([])) == []
 
 
+@pytest.mark.parametrize("name", ["a::b", "My [Drive]; $x 'y' & *?#", "a:b", "ü"])
+def test_a_path_is_taken_as_it_is(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "1.png").write_bytes(b"x")
+    folder = Folder(str(tmp_path / name))
+    assert list(folder.listing().files) == ["1.png"]
+    assert folder.read("1.png") == b"x"
+
+
 def test_more_files_than_are_asked_for_at_once_keep_their_order(tmp_path):
     names = [f"{number}" for number in range(2 * BATCH + 1)]
     put(str(tmp_path), {name: name.encode() for name in names})
@@ -77,8 +86,9 @@ def test_a_file_that_went_away_is_named(url):
     put(url, FILES)
     folder = Folder(url)
     for read in (lambda: folder.read("gone.png"), lambda: list(folder.read_all(["gone.png"]))):
-        with pytest.raises(InputError, match=r"FileNotFoundError.*gone\.png"):
+        with pytest.raises(InputError, match=r"FileNotFoundError.*gone\.png") as caught:
             read()
+        assert not isinstance(caught.value, FolderUnreachable)
 
 
 def test_an_unknown_kind_of_place_is_named():

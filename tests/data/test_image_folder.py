@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -75,8 +76,7 @@ def test_whatever_is_left_out_is_named_with_the_reason(tmp_path):
     text = "\n".join(report.warnings())
     for line in (
         "left out, hidden (the name begins with . or __): 1 (.DS_Store)",
-        "left out, no image that Pillow reads by its ending .ini: 1 (desktop.ini)",
-        "left out, no image that Pillow reads by its ending (none): 1 (README)",
+        "left out, no image that Pillow reads, by its ending: 2 (README, desktop.ini)",
         "left out, wrong size: 1 (b_big.png (4 wide and 8 high))",
         "left out, empty file: 1 (g_empty.tif)",
         "left out, not a picture in a format that Pillow reads: 1 (e_text.png)",
@@ -152,6 +152,29 @@ def test_linked_folders_of_splits_hold_the_splits(tmp_path):
     assert report.origins["valid"] == "held out by ardm: a tenth of train/, chosen by file name"
 
 
+def test_a_folder_in_a_bucket_is_read_in_the_same_way(bucket, tmp_path):
+    images = random_images(14, (4, 4, 1))
+    for number, image in enumerate(images):
+        save(tmp_path / ("Training", "Val")[number >= 10] / f"{number:02d}.tif", image)
+    save(tmp_path / "Training" / "wide.gif", np.zeros((4, 9, 1), np.uint8))
+    (tmp_path / "Val" / "empty.png").write_bytes(b"")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "config").write_bytes(b"x")
+    (tmp_path / "labels.csv").write_bytes(b"x")
+    filesystem, root = fsspec.core.url_to_fs(f"{bucket}/images")
+    filesystem.put(f"{tmp_path}/", f"{root}/", recursive=True)
+    filesystem.pipe_file(f"{root}/Val/", b"")
+    assert measure(f"{bucket}/images") == (4, 4, 1)
+    (here, said_here), (there, said_there) = (
+        read_with_report(path, (4, 4, 1)) for path in (tmp_path, f"{bucket}/images")
+    )
+    assert said_here == said_there
+    assert len(said_there.warnings()) == 4
+    for split in here:
+        np.testing.assert_array_equal(here[split], there[split])
+    np.testing.assert_array_equal(there["valid"], images[10:])
+
+
 def test_names_that_are_not_utf_8_are_read_and_shown(tmp_path):
     for number, image in enumerate(random_images(10, (4, 4, 1))):
         save(tmp_path / f"{number}.png", image)
@@ -169,7 +192,7 @@ def test_a_folder_without_images_has_no_shape(tmp_path):
         measure(str(tmp_path))
     (tmp_path / "x.txt").write_text("")
     (tmp_path / "y.png").write_text("")
-    with pytest.raises(InputError, match=r"empty file: 1 \(y\.png\); .*ending \.txt: 1"):
+    with pytest.raises(InputError, match=r"empty file: 1 \(y\.png\); .*ending: 1 \(x"):
         measure(str(tmp_path))
 
 

@@ -126,6 +126,40 @@ def test_folders_of_splits_lie_at_any_level(level):
     assert not any("val" in name for split in ("train", "test") for name in found.names[split])
 
 
+parts = st.sampled_from(["train", "val", "test", "cat", "Validation", "archive", "eval_set"])
+paths = st.lists(parts, max_size=4).map(lambda folders: "/".join([*folders, "x"]))
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(paths, min_size=3, max_size=30).map(enumerate))
+def test_what_lies_below_a_held_out_folder_is_never_trained_on(numbered):
+    names = [f"{path}{number}.png" for number, path in numbered]
+    held_out = [n for n in names if {split_of(f) for f in n.split("/")[:-1]} & {"valid", "test"}]
+    try:
+        found = deal(files(names), "here")
+    except InputError:
+        return
+    assert not set(found.names["train"]) & set(held_out)
+    dealt = [name for held in found.names.values() for name in held]
+    assert sorted([*dealt, *(one.name for one in found.left_out)]) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ["trainval/train", "trainval/val", "test"],
+        ["train/val", "train/train", "test"],
+        ["cat/train", "cat/val", "dog/train", "dog/test"],
+    ],
+)
+def test_folders_of_splits_at_several_levels(folders):
+    found = deal(files([name for folder in folders for name in numbers(folder)]), "here")
+    for split, part in (("train", "train/"), ("valid", "val/"), ("test", "test/")):
+        given = [folder for folder in folders if f"{folder}/".endswith(part)]
+        expected = sorted(name for folder in given for name in numbers(folder))
+        assert found.names[split] == expected
+
+
 def test_folders_of_one_split_are_taken_together():
     found = deal(files([*TRAIN, *VALID, *numbers("validation", 2)]), "here")
     assert len(found.names["valid"]) == 5
