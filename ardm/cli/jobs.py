@@ -199,7 +199,8 @@ def _data_report(file: Path, spec: JobSpec) -> dict[str, Any] | None:
     from ardm.data.dataset import load as load_data
     from ardm.data.folder import FolderUnreachable
 
-    if spec.data.source == "tfds":  # reading would download
+    if spec.data.source == "tfds":
+        say(f"{file}: the images are downloaded when training starts, so they are not checked")
         return None
     try:
         data = load_data(spec.data)

@@ -141,7 +141,7 @@ def _in_two(arrays: Mapping[str, Images]) -> dict[str, int]:
         split: {hashlib.sha256(image.data).digest() for image in arrays[split]} for split in SPLITS
     }
     pairs = (("valid", "train"), ("test", "train"), ("test", "valid"))
-    counts = {f"{a} are in {b}, too": len(seen[a] & seen[b]) for a, b in pairs}
+    counts = {f"a copy of an image of {a} in {b}": len(seen[a] & seen[b]) for a, b in pairs}
     return {pair: count for pair, count in counts.items() if count}
 
 

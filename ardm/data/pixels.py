@@ -3,6 +3,7 @@
 import io
 import warnings
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -47,12 +48,16 @@ class Picture(NamedTuple):
     changes: tuple[str, ...] = ()
 
 
-def formats() -> list[str]:
+@cache
+def formats() -> tuple[str, ...]:
     """Names of the formats that are read: all that Pillow decodes by itself."""
+    Image.preinit()
     Image.init()
-    return sorted(set(Image.OPEN) - _UNREAD)
+    # In Pillow's order: it takes the first that claims a file.
+    return tuple(name for name in Image.ID if name not in _UNREAD)
 
 
+@cache
 def endings() -> tuple[str, ...]:
     """Endings of file names, in lower case, that such formats have."""
     known = set(formats())
@@ -115,15 +120,15 @@ def _decoded(image: Image.Image, size: tuple[int, int] | None, transparency: str
     mode, changes = image.mode, []
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         changes.append("turned by its EXIF orientation")
-    upright = ImageOps.exif_transpose(image)
-    _require_size(upright.size, size)
+    ImageOps.exif_transpose(image, in_place=True)
+    _require_size(image.size, size)
     if mode.startswith("I") or mode == "F":
         _require_16_bits(image)
-        values, alpha = _of_16_bits(upright, white_is_zero=_tags(image).get(262) == 0)
+        values, alpha = _of_16_bits(image, white_is_zero=_tags(image).get(262) == 0)
         colors = values[..., None]
         changes.append("16 bits to 8")
     else:
-        colors, alpha = _of_8_bits(upright)
+        colors, alpha = _of_8_bits(image)
         if mode not in ("L", "RGB"):
             changes.append(f"mode {mode} to {'gray' if colors.shape[2] == 1 else 'RGB'}")
     if alpha is not None and (alpha < 255).any():
@@ -175,6 +180,9 @@ def _of_16_bits(image: Image.Image, *, white_is_zero: bool) -> tuple[np.ndarray,
 def _of_8_bits(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """The colors [h, w, 1 or 3], and the alpha channel if there is one."""
     clear = image.has_transparency_data
+    if image.mode in ("L", "RGB") and not clear:
+        pixels = np.asarray(image)
+        return pixels.reshape(*pixels.shape[:2], -1), None
     if image.mode in ("1", "L", "LA", "La"):
         two = np.asarray(image.convert("LA"))
         return two[..., :1], two[..., 1] if clear else None

@@ -48,7 +48,7 @@ class Report:
         if self.changes:
             parts = (f"{count} x {change}" for change, count in sorted(self.changes.items()))
             lines.append(f"converted: {'; '.join(parts)}")
-        lines += [f"{count} images of {pair}" for pair, count in self.repeated.items()]
+        lines += [f"in two splits: {count} x {pair}" for pair, count in self.repeated.items()]
         return lines
 
     def as_json(self) -> dict[str, Any]:

@@ -44,9 +44,8 @@ def by_position(dataset: str, train: Images, test: Images) -> dict[str, Images]:
 
 def origins_by_position(dataset: str) -> dict[str, str]:
     """Say whose the splits of `by_position` are."""
-    held_out = (
-        f"held out by ardm: the last of {ONE_IN[dataset]} parts of the published train images"
-    )
+    part = {6: "sixth", 10: "tenth"}[ONE_IN[dataset]]
+    held_out = f"held out by ardm: the last {part} of the published training images"
     return {"train": "published, without the valid images", "valid": held_out, "test": "published"}
 
 

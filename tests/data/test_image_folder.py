@@ -135,7 +135,7 @@ def test_copies_of_an_image_in_two_splits_are_counted(tmp_path):
     save(tmp_path / "test" / "copy.bmp", images[3])
     save(tmp_path / "val" / "new.bmp", random_images(1, (4, 4, 1), 9)[0])
     _, report = read_with_report(tmp_path, (4, 4, 1))
-    assert report.warnings() == ["1 images of test are in train, too"]
+    assert report.warnings() == ["in two splits: 1 x a copy of an image of test in train"]
 
 
 def test_linked_folders_of_splits_hold_the_splits(tmp_path):

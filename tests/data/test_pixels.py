@@ -40,10 +40,8 @@ def png(pixels: np.ndarray, depth: int, color: int) -> bytes:
 @pytest.mark.parametrize(
     "kind", ["png", "tiff", "bmp", "gif", "ppm", "tga", "webp", "jpeg2000", "pcx", "sgi", "qoi"]
 )
-@pytest.mark.parametrize("pixels", [GRAY, COLORS])
+@pytest.mark.parametrize("pixels", [GRAY, COLORS % 4 * 85])
 def test_formats_without_loss_give_every_pixel(kind, pixels):
-    if kind == "gif" and pixels is COLORS:
-        pytest.skip("a GIF has a palette; those have a test of their own")
     if kind in ("webp", "qoi") and pixels is GRAY:
         pixels = np.repeat(GRAY[..., None], 3, axis=2)
     options = {"lossless": True} if kind == "webp" else {}
