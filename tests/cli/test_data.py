@@ -80,11 +80,12 @@ def test_the_start_of_training_says_it_too(job, tmp_path):
 
 
 def test_the_event_log_says_it_too(staged):
-    (event,) = events(staged, 1, "data")
-    assert event["sizes"] == {"train": 49, "valid": 5, "test": 6}
-    (group,) = event["left_out"]
+    (started,) = events(staged, 1, "started")
+    data = started["data"]
+    assert data["sizes"] == {"train": 49, "valid": 5, "test": 6}
+    (group,) = data["left_out"]
     assert (group["count"], group["names"]) == (1, ["desktop.ini"])
-    assert event["origins"]["test"] == "held out by ardm: a tenth of all, chosen by file name"
+    assert data["origins"]["test"] == "held out by ardm: a tenth of all, chosen by file name"
 
 
 def test_images_out_of_reach_are_not_checked(here, tmp_path):
