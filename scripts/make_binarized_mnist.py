@@ -35,7 +35,7 @@ def check(path: Path) -> None:
         InputError: they are missing, or others.
     """
     folder = Folder(str(path))
-    found = files.locate(folder, folder.names(), tuple(IDX_SHA256))
+    found = files.locate(folder, list(folder.listing().files), tuple(IDX_SHA256))
     if not found:
         raise InputError(f"expected {' and '.join(IDX_SHA256)} in {path}, found neither")
     for published, name in found.items():

@@ -136,7 +136,7 @@ def _originals(
     from ardm.data.picture import read_image
 
     if image is not None:
-        return read_image(image, subject.model.shape, subject.model.classes)[None]
+        return read_image(image, subject.model.shape, subject.model.classes, say)[None]
     return test_images(subject, store, images or _USUAL_IMAGES)
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,13 +39,16 @@ def validate(
     set_: Overrides = None,
     json: AsJson = False,
 ) -> None:
-    """Check job files and say what is wrong with them; nothing is started."""
+    """Check job files and their images, and say what is wrong with them; nothing is started."""
     specs = [load(file, set_ or ()) for file in files]
-    if json:
-        show([spec.model_dump(mode="json") for spec in specs])
-    else:
-        for file, spec in zip(files, specs, strict=True):
+    results = []
+    for file, spec in zip(files, specs, strict=True):
+        data = _data_report(file, spec)
+        results.append(spec.model_dump(mode="json") | ({"data_report": data} if data else {}))
+        if not json:
             say(f"{file}: job {spec.job} is valid")
+    if json:
+        show(results)
 
 
 @partial(errors_as_messages, unreachable=StoreUnusable)
@@ -189,6 +192,25 @@ def down() -> None:
 
     ended = local.stop()
     say(f"stopped the local Ray at {ended.address}" if ended else "no local Ray of ours runs")
+
+
+def _data_report(file: Path, spec: JobSpec) -> dict[str, Any] | None:
+    """Read the images of a job, say what they are, and return it; None if they are out of reach."""
+    from ardm.data.dataset import load as load_data
+    from ardm.data.folder import FolderUnreachable
+
+    if spec.data.source == "tfds":
+        say(f"{file}: the images are downloaded when training starts, so they are not checked")
+        return None
+    try:
+        data = load_data(spec.data)
+    except FolderUnreachable as error:
+        say(f"{file}: the images cannot be read here, so they are not checked ({error})")
+        return None
+    say(f"{file}: {data.describe()}")
+    for warning in data.report.warnings():
+        say(f"{file}: {warning}")
+    return data.as_json()
 
 
 def _store(address: str) -> Store:

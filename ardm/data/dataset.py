@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from ardm.data.config import DataConfig
+from ardm.data.report import Report
 from ardm.errors import InputError
 
 SPLITS = ("train", "valid", "test")
@@ -29,6 +31,7 @@ class Dataset:
         test: likewise.
         sha256: hex digest of the three arrays (shapes and bytes). Equal digests are equal data,
             whatever source they came from.
+        report: what they were read from.
     """
 
     name: str
@@ -38,15 +41,23 @@ class Dataset:
     valid: Images = field(repr=False)
     test: Images = field(repr=False)
     sha256: str
+    report: Report = field(default_factory=Report, repr=False)
 
     @classmethod
-    def of(cls, name: str, classes: int, splits: Mapping[str, np.ndarray]) -> "Dataset":
+    def of(
+        cls,
+        name: str,
+        classes: int,
+        splits: Mapping[str, np.ndarray],
+        report: Report | None = None,
+    ) -> "Dataset":
         """Check the arrays of the three splits and compute their digest.
 
         Args:
             name: of the data set.
             classes: K.
             splits: uint8 `[N, H, W, C]` under each of `train`, `valid`, `test`.
+            report: what they were read from.
 
         Returns:
             The data set.
@@ -79,7 +90,21 @@ class Dataset:
             valid=splits["valid"],
             test=splits["test"],
             sha256=digest.hexdigest(),
+            report=report or Report(),
         )
+
+    def describe(self) -> str:
+        """Say how many images each split has, and whose it is."""
+        parts = []
+        for split in SPLITS:
+            origin = self.report.origins.get(split, "published")
+            parts.append(f"{split} {len(getattr(self, split)):,} ({origin})")
+        return f"data set {self.name}: {'; '.join(parts)}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Sizes, origins and what was left out or converted, as a JSON value."""
+        sizes = {split: len(getattr(self, split)) for split in SPLITS}
+        return {"dataset": self.name, "sizes": sizes, **self.report.as_json()}
 
 
 def spread(images: Images, count: int | None) -> Images:
@@ -89,7 +114,13 @@ def spread(images: Images, count: int | None) -> Images:
     """
     if count is None or count >= len(images):
         return images
-    return images[np.arange(count) * len(images) // count]
+    return images[spread_indices(len(images), count)]
+
+
+def spread_indices(size: int, count: int) -> np.ndarray:
+    """So many indices, at most, evenly spread over those of `size` things."""
+    count = min(count, size)
+    return np.arange(count) * size // max(count, 1)
 
 
 def load(config: DataConfig, cache: str | None = None) -> Dataset:

@@ -5,7 +5,7 @@ What a folder may hold, in itself or in one folder below it:
 - `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte` (or `.idx3-ubyte`; plain or `.gz`) for
   `binarized_mnist`, `mnist` and `fashion_mnist`;
 - `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin` for `cifar10`;
-- images of one shape for any data set, and for `images` nothing else (`ardm.data.image_folder`).
+- images of one size for any data set, and for `images` nothing else (`ardm.data.image_folder`).
 
 `ardm.data.splits` says which images are in which split. `binarized_mnist` is drawn from the grey
 values by the recipe of the bundled file, and equals it where the grey values are MNIST's.
@@ -20,10 +20,12 @@ from ardm.data.binarize import binarize_splits
 from ardm.data.config import DataConfig, describe
 from ardm.data.dataset import Dataset, Images
 from ardm.data.folder import Folder
+from ardm.data.report import Report, Unused
 from ardm.errors import InputError
 
 IDX_TRAIN, IDX_TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
 IDX_FILES = (IDX_TRAIN, IDX_TEST)
+BESIDE = "beside the published files"
 WANTED = {
     "binarized_mnist": IDX_FILES,
     "mnist": IDX_FILES,
@@ -46,14 +48,17 @@ def read(config: DataConfig) -> Dataset:
         InputError: the files are missing, damaged, or of another shape.
     """
     folder = Folder(str(config.path))
-    names = folder.names(advice=_advice(config.dataset))
+    listing = folder.listing(advice=_advice(config.dataset))
+    names = list(listing.files)
     found = locate(folder, names, WANTED[config.dataset])
-    images = image_folder.images_among(names)
     shape, classes = describe(config)
     if found:
         grey = _published(config.dataset, folder, found, shape)
-    elif images:
-        grey = image_folder.read(folder, images, shape)
+        others = [Unused(name, BESIDE) for name in names if name not in found.values()]
+        origins = splits.origins_by_position(config.dataset)
+        report = Report(origins, [*listing.unused, *others])
+    elif image_folder.images_among(listing):
+        grey, report = image_folder.read(folder, listing, shape)
     else:
         wanted = " and ".join(filter(None, (", ".join(WANTED[config.dataset]), "no image")))
         raise InputError(
@@ -62,7 +67,7 @@ def read(config: DataConfig) -> Dataset:
         )
     if config.dataset == "binarized_mnist":
         grey = binarize_splits(grey)
-    return Dataset.of(config.dataset, classes, grey)
+    return Dataset.of(config.dataset, classes, grey, report)
 
 
 def locate(folder: Folder, names: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:
@@ -119,7 +124,7 @@ def _published(
 
 def _advice(dataset: str) -> str:
     if dataset == "images":
-        return f"give a folder of images ({', '.join(image_folder.SUFFIXES)})"
+        return "give a folder of images"
     advice = "check `path`, or use `source: tfds`, which downloads them"
     if dataset == "fashion_mnist":
         advice += " (Debian has them in the package dataset-fashion-mnist)"

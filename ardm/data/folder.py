@@ -1,108 +1,118 @@
 """A folder of files that is only read: on a local disk or behind any fsspec URL."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
+from ardm.data.report import Unused
+from ardm.data.walk import HIDDEN, Listing, is_hidden, walk
 from ardm.errors import InputError
 
 BATCH = 256
 """Files that are asked for together: object stores answer them at the same time."""
 
 
+class FolderUnreachable(InputError):
+    """There is no such folder, or this process cannot read it."""
+
+
 class Folder:
     """A folder, and all that lies below it.
 
-    Hidden files and folders (`.name`, `__name`) are passed over: systems leave them behind.
+    Hidden files and folders (`.name`, `__name`) are not read: systems leave them behind.
 
     Args:
         url: a local path, or an fsspec URL.
 
     Raises:
-        InputError: no such kind of place.
+        FolderUnreachable: no such kind of place.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         with self._readable():
-            # An own instance: fsspec shares instances, and with them listings that may be old.
-            self._fs, root = fsspec.core.url_to_fs(
-                url, skip_instance_cache=True, use_listings_cache=False
-            )
+            if "://" not in url:  # fsspec would take `::` in a path for a chain of addresses
+                self._fs, root = LocalFileSystem(), os.path.abspath(url)  # noqa: PTH100
+            else:
+                # An own instance: fsspec shares instances, and with them old listings.
+                self._fs, root = fsspec.core.url_to_fs(
+                    url, skip_instance_cache=True, use_listings_cache=False
+                )
         self._root = root.rstrip("/")
+        # Stores answer many requests at the same time; a disk does not, and takes no memory so.
+        self._together = 1 if isinstance(self._fs, LocalFileSystem) else BATCH
 
-    def names(self, advice: str = "check the path") -> list[str]:
-        """All files below the folder, relative to it, in the order of their names.
+    def listing(self, advice: str = "check the path") -> Listing:
+        """List all files below the folder, and what else lies there.
+
+        Links of a local folder are followed; object stores have none.
 
         Args:
             advice: what to do where there is no such folder.
 
         Raises:
-            InputError: there is no such folder, or it cannot be read.
+            FolderUnreachable: there is no such folder, or it cannot be read.
         """
         with self._readable():
-            self._must_exist(advice)
-            found = (self._relative(path) for path in self._fs.find(self._root))
-            return sorted(name for name in found if not _hidden(name))
-
-    def first(self, suffixes: Sequence[str]) -> str | None:
-        """Find one file whose name ends so, without a listing of all; files before folders."""
-        with self._readable():
-            self._must_exist("check the path")
-            return self._first(self._root, tuple(suffixes))
+            if not self._fs.isdir(self._root):
+                raise FolderUnreachable(f"{self.url}: expected a folder, found none; {advice}")
+            if isinstance(self._fs, LocalFileSystem):
+                return walk(self._root)
+            names = sorted(self._relative(path) for path in self._fs.find(self._root))
+        # Some tools make an empty object for each folder, whose name ends with a slash.
+        names = [name for name in names if name and not name.endswith("/")]
+        hidden = {top: Unused(top, HIDDEN) for top in map(_hidden_part, names) if top}
+        files = {name: name for name in names if not _hidden_part(name)}
+        return Listing(files, [*hidden.values()])
 
     def read(self, name: str) -> bytes:
-        """Read one file."""
-        with self._readable():
+        """Read one file.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        with self._readable(InputError):
             content: bytes = self._fs.cat_file(f"{self._root}/{name}")
         return content
 
     def read_all(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Read many files, some at a time, in the order of `names`."""
-        for start in range(0, len(names), BATCH):
-            some = names[start : start + BATCH]
-            with self._readable():
+        """Read many files, some at a time, in the order of `names`.
+
+        Raises:
+            InputError: one cannot be read.
+        """
+        for start in range(0, len(names), self._together):
+            some = names[start : start + self._together]
+            with self._readable(InputError):
                 # Not fs.cat: it takes a name such as a[1].png for a pattern.
                 contents = self._fs.cat_ranges(
                     [f"{self._root}/{name}" for name in some], None, None, on_error="raise"
                 )
             yield from zip(some, contents, strict=True)
 
-    def _must_exist(self, advice: str) -> None:
-        if not self._fs.isdir(self._root):
-            raise InputError(f"{self.url}: expected a folder, found none; {advice}")
-
-    def _first(self, path: str, suffixes: tuple[str, ...]) -> str | None:
-        entries = sorted(
-            (entry["type"] == "directory", entry["name"])
-            for entry in self._fs.ls(path, detail=True)
-            if not _hidden(self._relative(entry["name"]))
-        )
-        for is_folder, name in entries:
-            if is_folder:
-                found = self._first(name, suffixes)
-                if found:
-                    return found
-            elif name.lower().endswith(suffixes):
-                return self._relative(name)
-        return None
-
     def _relative(self, path: str) -> str:
         return path.removeprefix(self._root).lstrip("/")
 
     @contextmanager
-    def _readable(self) -> Iterator[None]:
+    def _readable(self, kind: type[InputError] = FolderUnreachable) -> Iterator[None]:
         try:
             yield
         except InputError:
             raise
         except Exception as error:  # every fsspec backend has exceptions of its own
-            raise InputError(
+            raise kind(
                 f"{self.url}: expected a folder that this process can read, received "
                 f"{type(error).__name__}: {error}; check the path and the permissions"
             ) from error
 
 
-def _hidden(name: str) -> bool:
-    return any(part.startswith((".", "__")) for part in name.split("/"))
+def _hidden_part(name: str) -> str | None:
+    """The topmost part of a path that is hidden, with the folders above it."""
+    parts = name.split("/")
+    for depth, part in enumerate(parts, start=1):
+        if is_hidden(part):
+            return "/".join(parts[:depth]) + ("/" if depth < len(parts) else "")
+    return None

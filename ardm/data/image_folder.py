@@ -1,111 +1,150 @@
-"""Folders of images (PNG and others), read with pillow."""
+"""Folders of images in any format that Pillow reads."""
 
-import io
-from collections.abc import Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image
 
 from ardm.data import splits
-from ardm.data.dataset import Images
+from ardm.data.dataset import SPLITS, Images, spread_indices
 from ardm.data.folder import Folder
+from ardm.data.pixels import Refused, decode, endings, with_channels
+from ardm.data.report import Report, Unused, by_reason, count_changes
+from ardm.data.walk import Listing
 from ardm.errors import InputError
 
-SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".webp")
-CHANNELS = {"L": 1, "RGB": 3}
-"""Pillow's modes that are read: 8 bits of grey, and 8 bits of each colour."""
-NAMED = 10
-"""Offending files that a message names."""
+Shape = tuple[int, int, int]
+
+NO_IMAGE = "no image that Pillow reads, by its ending"
+
+MEASURED = 64
+"""Images that a folder's shape is taken from."""
 
 
-def measure(url: str) -> tuple[int, int, int]:
-    """Read the shape of the first image of a folder.
+def measure(url: str) -> Shape:
+    """Find the shape that most images of a folder have, from `MEASURED` images all over it.
 
     Args:
         url: of the folder, an fsspec URL or a local path.
 
     Returns:
-        Height, width and channels.
+        Height, width, and 3 channels if any of these images has colors, else 1.
 
     Raises:
-        InputError: the folder has no image, or the first one cannot be used.
+        InputError: the folder has no image that can be used.
     """
     folder = Folder(url)
-    name = folder.first(SUFFIXES)
-    if name is None:
-        raise InputError(f"{url}: expected a folder of images ({_kinds()}), found none")
-    pixels = _decode(folder.read(name))
-    if isinstance(pixels, str):
-        raise InputError(f"{url}/{name}: expected 8 bits of grey or RGB, received {pixels}")
-    height, width, channels = pixels.shape
-    return height, width, channels
+    listing = folder.listing()
+    names = list(images_among(listing))
+    some = [names[index] for index in spread_indices(len(names), MEASURED)]
+    shapes, refused = [], []
+    for name, data in folder.read_all(some):
+        try:
+            shapes.append(decode(data).pixels.shape)
+        except Refused as error:
+            refused.append(Unused(name, error.reason, error.detail))
+    if not shapes:
+        unused = [*listing.unused, *_no_images(listing), *refused]
+        received = f", received {'; '.join(by_reason(unused))}" if unused else ", found no file"
+        raise InputError(
+            f"{folder.url}: expected a folder of images in formats that Pillow reads (.png, .jpg, "
+            f".tif, .webp, .bmp, .gif, ...){received}"
+        )
+    (height, width), _ = Counter(shape[:2] for shape in shapes).most_common(1)[0]
+    return height, width, max(shape[2] for shape in shapes if shape[:2] == (height, width))
 
 
-def read(folder: Folder, names: Sequence[str], shape: tuple[int, int, int]) -> dict[str, Images]:
+def read(folder: Folder, listing: Listing, shape: Shape) -> tuple[dict[str, Images], Report]:
     """Read all images of a folder into splits.
+
+    A file that is no image of that size is left out. Gray and colors are converted into each other.
 
     Args:
         folder: where they lie.
-        names: of all images, relative to the folder.
-        shape: height, width and channels that every one of them must have.
+        listing: of the folder.
+        shape: height, width and channels of the data set.
 
     Returns:
-        uint8 `[N, H, W, C]` under each of `train`, `valid`, `test`, in the order of the names.
+        uint8 `[N, H, W, C]` under each of `train`, `valid`, `test`, in the order of the names; and
+        what was left out or converted.
 
     Raises:
-        InputError: some are not images of that shape (it names them), or a split would be empty.
+        InputError: a split would be empty, or most of the images cannot be used.
     """
-    offending: list[str] = []
-    arrays = {
-        split: _read(folder, held, shape, offending)
-        for split, held in splits.by_name(names, folder.url).items()
-    }
-    if offending:
-        more = f" and {len(offending) - NAMED} more" if len(offending) > NAMED else ""
+    unused = [*listing.unused, *_no_images(listing)]
+    images = images_among(listing)
+    deal = splits.by_name(images, folder.url, [one.name for one in unused])
+    refused: list[Unused] = []
+    changes: list[Sequence[str]] = []
+    held = [name for split in deal.names.values() for name in split]
+    decoded = _read(folder, held, shape, refused, changes)
+    if len(refused) > len(decoded):
         raise InputError(
-            f"{folder.url}: expected {len(names)} images, all of {_words(shape)}, received "
-            f"{len(offending)} that are not: {', '.join(offending[:NAMED])}{more}; convert or "
-            "remove them"
+            f"{folder.url}: expected most of {len(held)} images to be {_words(shape)}, "
+            f"received {len(refused)} that cannot be used: {'; '.join(by_reason(refused))}; "
+            "convert or remove them, or check data.shape"
         )
-    return arrays
+    if refused:  # they count for nothing, least of all as the tenth that is held out
+        unused += refused
+        gone = {one.name for one in refused}
+        usable = {name: same for name, same in images.items() if name not in gone}
+        deal = splits.by_name(usable, folder.url, [one.name for one in unused])
+    arrays = {split: _moved(decoded, names, shape) for split, names in deal.names.items()}
+    report = Report(
+        deal.origins, [*unused, *deal.left_out], count_changes(changes), _in_two(arrays)
+    )
+    return arrays, report
 
 
-def images_among(names: Sequence[str]) -> list[str]:
-    """Those of the names that are images, by their endings."""
-    return [name for name in names if name.lower().endswith(SUFFIXES)]
+def images_among(listing: Listing) -> dict[str, str]:
+    """The files that are images by their endings, with their identities."""
+    known = endings()
+    return {name: same for name, same in listing.files.items() if name.lower().endswith(known)}
+
+
+def _no_images(listing: Listing) -> list[Unused]:
+    images = images_among(listing)
+    return [Unused(name, NO_IMAGE) for name in listing.files if name not in images]
 
 
 def _read(
-    folder: Folder, names: Sequence[str], shape: tuple[int, int, int], offending: list[str]
-) -> Images:
-    array = np.zeros((len(names), *shape), np.uint8)
-    for index, (name, data) in enumerate(folder.read_all(names)):
-        pixels = _decode(data)
-        if isinstance(pixels, str):
-            offending.append(f"{name} ({pixels})")
-        elif pixels.shape != shape:
-            offending.append(f"{name} ({_words(pixels.shape)})")
+    folder: Folder,
+    names: Sequence[str],
+    shape: Shape,
+    refused: list[Unused],
+    changes: list[Sequence[str]],
+) -> dict[str, np.ndarray]:
+    found = {}
+    for name, data in folder.read_all(names):
+        try:
+            picture = with_channels(decode(data, shape[:2]), shape[2])
+        except Refused as error:
+            refused.append(Unused(name, error.reason, error.detail))
         else:
-            array[index] = pixels
+            found[name] = picture.pixels
+            changes.append(picture.changes)
+    return found
+
+
+def _moved(decoded: dict[str, np.ndarray], names: Sequence[str], shape: Shape) -> Images:
+    """Take these images out of `decoded`, so that none is in memory twice."""
+    array = np.empty((len(names), *shape), np.uint8)
+    for index, name in enumerate(names):
+        array[index] = decoded.pop(name)
     return array
 
 
-def _decode(data: bytes) -> np.ndarray | str:
-    """The pixels [H, W, C] of an image file, or what it is instead of one."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode not in CHANNELS:
-                return f"mode {image.mode}"
-            pixels = np.asarray(image, np.uint8)
-    except Exception as error:  # pillow's decoders raise whatever their libraries do
-        return f"unreadable: {error}"
-    return pixels.reshape(*pixels.shape[:2], -1)
+def _in_two(arrays: Mapping[str, Images]) -> dict[str, int]:
+    """How many images of one split equal one of another: copies that no name shows."""
+    seen = {
+        split: {hashlib.sha256(image.data).digest() for image in arrays[split]} for split in SPLITS
+    }
+    pairs = (("valid", "train"), ("test", "train"), ("test", "valid"))
+    counts = {f"a copy of an image of {a} in {b}": len(seen[a] & seen[b]) for a, b in pairs}
+    return {pair: count for pair, count in counts.items() if count}
 
 
-def _words(shape: Sequence[int]) -> str:
+def _words(shape: Shape) -> str:
     height, width, channels = shape
-    return f"{height}x{width}x{channels}"
-
-
-def _kinds() -> str:
-    return ", ".join(SUFFIXES)
+    return f"{width} wide and {height} high with {channels} channel{'s' if channels > 1 else ''}"

@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from ardm.data import cache as shared
 from ardm.data.config import KNOWN
 from ardm.data.dataset import Dataset, Images
 from ardm.data.packed import pack, unpack
-from ardm.data.splits import by_position
+from ardm.data.report import Report
+from ardm.data.splits import by_position, origins_by_position
 from ardm.errors import InputError
 
 # Classes of `ardm.data.tfds_builders`.
@@ -47,13 +49,14 @@ def read(name: str, cache: str | None, make_builder: MakeBuilder | None = None) 
         StoreUnusable: `cache` cannot be read or written.
     """
     make_builder = make_builder or _builder_of(name)
+    origins = {} if name == "binarized_mnist" else origins_by_position(name)
     if cache is None:
-        return prepare(name, make_builder)
+        return replace(prepare(name, make_builder), report=Report(origins))
     url = f"{cache.rstrip('/')}/{name}.tfds.xz"
     content = shared.fetch(url)
     if content is None:
         content = shared.publish(url, pack(prepare(name, make_builder)))
-    return unpack(content, origin=url)
+    return replace(unpack(content, origin=url), report=Report(origins))
 
 
 def prepare(name: str, make_builder: MakeBuilder) -> Dataset:

@@ -40,6 +40,8 @@ from ardm.training.state import TrainState, init, template
 from ardm.training.state import place as bind
 
 log = logging.getLogger(__name__)
+data_log = logging.getLogger("ardm.data")
+data_log.setLevel(logging.INFO)  # what a run trains on is shown where warnings are, too
 
 T = TypeVar("T")
 
@@ -118,6 +120,7 @@ class Leader:
             self._in_time(self._require_spec)
             assigned = assignment.begin(self._run, self._spec, self._place.group)
             self._data, self._model = self._unless_ending(assigned.loaded)
+            self._log_data()
             self._curve = past.curve
             in_background(lambda: past.write_roll_up(self._run), "ardm-roll-up")
             newest = self._newest()
@@ -171,6 +174,12 @@ class Leader:
             saver.superseded_by = self._recorder.superseded_by or saver.superseded_by
             saver.raise_if_superseded()
         return self._finish(state, flag, saver, gallery)
+
+    def _log_data(self) -> None:
+        """Log which images the run trains on, and what of its folder is left out."""
+        data_log.info("%s", self._data.describe())
+        for warning in self._data.report.warnings():
+            data_log.warning("data set %s: %s", self._data.name, warning)
 
     def _note_first(self, done: Done, seconds: float, compiled_before: float) -> None:
         """Note the first step of the attempt, and how much of its time went into compiling."""
@@ -272,9 +281,10 @@ class Leader:
             self._ledger.add("workers_differ", differences=differ)
         agreement.require_one_data_set(environments)
         seconds, sha256 = round(time.monotonic() - begin, 3), self._data.sha256
+        data = self._data.as_json()
         if found is None:
             log.info("attempt %d starts from scratch", self.number)
-            self._ledger.add("started", step=0, seconds=seconds, data_sha256=sha256)
+            self._ledger.add("started", step=0, seconds=seconds, data_sha256=sha256, data=data)
             model, spec = self._model, self._spec
             return self._unless_ending(lambda: init(model, spec.training, spec.seed))
         place, host, metadata = found
@@ -286,6 +296,7 @@ class Leader:
             from_attempt=place.attempt,
             seconds=seconds,
             data_sha256=sha256,
+            data=data,
         )
         return host
 

@@ -67,6 +67,7 @@ def staged(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     for number in range(60):
         pixels = random.integers(0, 256, (4, 4), np.uint8)
         Image.fromarray(pixels).save(folder / f"{number:03d}.png")
+    (folder / "desktop.ini").write_text("[ViewState]")
     data = f"data={{dataset: images, source: files, path: {folder}}}"
     spec = parse(STAGED, "staged.yaml", [data])
     run = opened(trained.store.uri, "staged", spec)

@@ -3,7 +3,7 @@ import uuid
 import fsspec
 import pytest
 
-from ardm.data.folder import BATCH, Folder
+from ardm.data.folder import BATCH, Folder, FolderUnreachable
 from ardm.errors import InputError
 
 FILES = {
@@ -29,10 +29,14 @@ def put(url: str, files: dict[str, bytes]) -> None:
             file.write(content)
 
 
-def test_all_files_are_listed_but_the_hidden_ones(url):
+HIDDEN = [".hidden.png", "__MACOSX/", "z/.thumbs/"]
+
+
+def test_all_files_are_listed_and_the_hidden_ones_are_named(url):
     put(url, FILES)
-    assert Folder(url).names() == SEEN
-    assert Folder(f"{url}/").names() == SEEN
+    for listing in (Folder(url).listing(), Folder(f"{url}/").listing()):
+        assert list(listing.files) == SEEN
+        assert sorted(one.name for one in listing.unused) == HIDDEN
 
 
 def test_files_are_read_one_by_one_and_together(url):
@@ -43,47 +47,48 @@ def test_files_are_read_one_by_one_and_together(url):
     assert list(folder.read_all([])) == []
 
 
+@pytest.mark.parametrize("name", ["a::b", "My [Drive]; $x 'y' & *?#", "a:b", "ü"])
+def test_a_path_is_taken_as_it_is(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "1.png").write_bytes(b"x")
+    folder = Folder(str(tmp_path / name))
+    assert list(folder.listing().files) == ["1.png"]
+    assert folder.read("1.png") == b"x"
+
+
 def test_more_files_than_are_asked_for_at_once_keep_their_order(tmp_path):
     names = [f"{number}" for number in range(2 * BATCH + 1)]
     put(str(tmp_path), {name: name.encode() for name in names})
     assert list(Folder(str(tmp_path)).read_all(names)) == [(n, n.encode()) for n in names]
 
 
-def test_the_first_file_of_a_kind_is_found_in_files_before_folders(url):
-    put(url, FILES)
-    folder = Folder(url)
-    assert folder.first([".png"]) == "a[1].png"
-    assert folder.first([".txt"]) == "z/y/d.txt"
-    assert folder.first([".bmp"]) is None
-
-
 def test_a_folder_in_a_bucket(bucket):
     put(f"{bucket}/images", FILES)
     folder = Folder(f"{bucket}/images")
-    assert folder.names() == SEEN
+    listing = folder.listing()
+    assert list(listing.files) == SEEN
+    assert sorted(one.name for one in listing.unused) == HIDDEN
     assert list(folder.read_all(SEEN)) == [(name, FILES[name]) for name in SEEN]
-    assert folder.first([".txt"]) == "z/y/d.txt"
 
 
 def test_a_missing_folder_is_named(url):
     with pytest.raises(InputError, match="none: expected a folder, found none; look again"):
-        Folder(f"{url}/none").names(advice="look again")
-    with pytest.raises(InputError, match="none: expected a folder, found none; check the path"):
-        Folder(f"{url}/none").first([".png"])
+        Folder(f"{url}/none").listing(advice="look again")
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "x").write_bytes(b"")
     with pytest.raises(InputError, match="x: expected a folder, found none"):
-        Folder(str(tmp_path / "x")).names()
+        Folder(str(tmp_path / "x")).listing()
 
 
 def test_a_file_that_went_away_is_named(url):
     put(url, FILES)
     folder = Folder(url)
     for read in (lambda: folder.read("gone.png"), lambda: list(folder.read_all(["gone.png"]))):
-        with pytest.raises(InputError, match=r"FileNotFoundError.*gone\.png"):
+        with pytest.raises(InputError, match=r"FileNotFoundError.*gone\.png") as caught:
             read()
+        assert not isinstance(caught.value, FolderUnreachable)
 
 
 def test_an_unknown_kind_of_place_is_named():

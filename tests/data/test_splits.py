@@ -3,8 +3,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ardm.data.splits import by_name, by_position
+from ardm.data.splits import OUTSIDE, SAME_FILE, by_position, split_of
+from ardm.data.splits import by_name as deal
 from ardm.errors import InputError
+
+
+def files(names) -> dict[str, str]:
+    return {name: f"/root/{name}" for name in names}
+
+
+def by_name(names, origin) -> dict[str, list[str]]:
+    return deal(files(names), origin).names
+
 
 NUMBERED = [f"{number:05d}.png" for number in range(1000)]
 
@@ -61,20 +71,137 @@ def test_it_is_always_the_same_tenth():
     assert splits["valid"][:3] == ["00023.png", "00032.png", "00047.png"]
 
 
-def test_folders_of_splits_are_followed():
-    train = [f"train/{name}" for name in NUMBERED]
-    test = ["test/cat/1.png", "test/dog/1.png"]
-    splits = by_name([*train, *test, "other/1.png", "1.png"], "here")
-    assert splits["test"] == test
-    assert len(splits["valid"]) == 100
-    assert sorted(splits["train"] + splits["valid"]) == train
+def numbers(folder, count=20, start=0):
+    return [f"{folder}/{number}.png" for number in range(start, start + count)]
 
 
-@pytest.mark.parametrize("valid", ["valid", "validation", "val"])
-def test_a_folder_of_validation_images_is_taken_whole(valid):
-    names = ["train/1.png", f"{valid}/a/2.png", "test/3.png"]
-    splits = by_name(names, "here")
-    assert [splits[name] for name in ("train", "valid", "test")] == [[name] for name in names]
+TRAIN, VALID, TEST = numbers("train"), numbers("val", 3, 20), numbers("test", 4, 30)
+
+
+@pytest.mark.parametrize("train", [TRAIN, []])
+@pytest.mark.parametrize("valid", [VALID, []])
+@pytest.mark.parametrize("test", [TEST, []])
+def test_any_subset_of_the_folders_is_followed(train, valid, test):
+    loose = [] if train else numbers("more")
+    names = [*train, *valid, *test, *loose]
+    found = deal(files(names), "here")
+    assert sorted(name for held in found.names.values() for name in held) == sorted(names)
+    given = {"valid": valid, "test": test}
+    for split, some in given.items():
+        if some:
+            assert found.names[split] == sorted(some)
+            assert found.origins[split] == f"the user's: {some[0].split('/')[0]}/"
+        else:
+            assert set(found.names[split]) < set(train or loose)
+            assert found.origins[split].startswith("held out by ardm: a tenth of ")
+    assert set(found.names["train"]) <= set(train or loose)
+
+
+def test_other_files_beside_train_and_test_are_named():
+    found = deal(files([*TRAIN, *TEST, "other/1.png", "1.png"]), "here")
+    assert {(one.name, one.reason) for one in found.left_out} == {
+        ("other/1.png", OUTSIDE),
+        ("1.png", OUTSIDE),
+    }
+
+
+@pytest.mark.parametrize(
+    ("folder", "split"),
+    [
+        *[(name, "train") for name in ("train", "Train", "TRAINING", "train2017", "train_64x64")],
+        *[(name, "valid") for name in ("val", "valid", "Validation", "val_images", "dev", "eval")],
+        *[(name, "test") for name in ("test", "Testing", "test-set", "imagesTest", "testB")],
+        *[(name, None) for name in ("trainval", "cat", "contest", "train_test", "", "2017", "set")],
+    ],
+)
+def test_usual_names_of_folders(folder, split):
+    assert split_of(folder) == split
+
+
+@pytest.mark.parametrize("level", ["archive/data/{}/x", "cats/{}", "{}/cats"])
+def test_folders_of_splits_lie_at_any_level(level):
+    names = [level.format(split) + f"/{n}.png" for split in ("train", "val") for n in range(20)]
+    found = deal(files(names), "here")
+    assert found.names["valid"] == sorted(name for name in names if "val" in name)
+    assert not any("val" in name for split in ("train", "test") for name in found.names[split])
+
+
+parts = st.sampled_from(["train", "val", "test", "cat", "Validation", "archive", "eval_set"])
+paths = st.lists(parts, max_size=4).map(lambda folders: "/".join([*folders, "x"]))
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(paths, min_size=3, max_size=30).map(enumerate))
+def test_what_lies_below_a_held_out_folder_is_never_trained_on(numbered):
+    names = [f"{path}{number}.png" for number, path in numbered]
+    held_out = [n for n in names if {split_of(f) for f in n.split("/")[:-1]} & {"valid", "test"}]
+    try:
+        found = deal(files(names), "here")
+    except InputError:
+        return
+    assert not set(found.names["train"]) & set(held_out)
+    dealt = [name for held in found.names.values() for name in held]
+    assert sorted([*dealt, *(one.name for one in found.left_out)]) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ["trainval/train", "trainval/val", "test"],
+        ["train/val", "train/train", "test"],
+        ["cat/train", "cat/val", "dog/train", "dog/test"],
+    ],
+)
+def test_folders_of_splits_at_several_levels(folders):
+    found = deal(files([name for folder in folders for name in numbers(folder)]), "here")
+    for split, part in (("train", "train/"), ("valid", "val/"), ("test", "test/")):
+        given = [folder for folder in folders if f"{folder}/".endswith(part)]
+        expected = sorted(name for folder in given for name in numbers(folder))
+        assert found.names[split] == expected
+
+
+def test_folders_of_one_split_are_taken_together():
+    found = deal(files([*TRAIN, *VALID, *numbers("validation", 2)]), "here")
+    assert len(found.names["valid"]) == 5
+    assert found.origins["valid"] == "the user's: val/ and validation/"
+
+
+def test_a_class_named_train_is_a_class():
+    names = [*numbers("bus"), *numbers("car"), *numbers("train")]
+    found = deal(files(names), "here")
+    assert len(found.names["train"]) == 49
+    assert found.left_out == []
+
+
+@pytest.mark.parametrize("other", ["val/a.heic", "val/", "test/", "test/.DS_Store"])
+def test_a_folder_of_a_split_without_an_image_is_refused(other):
+    folder = other.split("/")[0]
+    for names in (TRAIN, [*TRAIN, *VALID, *TEST]):
+        if folder + "/" in {name[: len(folder) + 1] for name in names}:
+            continue
+        with pytest.raises(InputError, match=rf"leaves none for .*no image in {folder}/ can be"):
+            deal(files(names), "here", [other])
+
+
+def test_held_out_images_without_others_are_refused():
+    with pytest.raises(InputError, match="which leaves none for train"):
+        deal(files([*VALID, *TEST]), "here")
+
+
+def test_a_file_with_two_names_is_used_once_and_held_out_first():
+    same = dict.fromkeys(["train/0.png", "val/20.png", "test/30.png"], "/far/1")
+    same |= dict.fromkeys(["train/1.png", "val/21.png"], "/far/2")
+    same |= {"train/2.png": "/root/train/3.png"}
+    found = deal(files([*TRAIN, *VALID, *TEST]) | same, "here")
+    assert {(one.name, one.detail) for one in found.left_out} == {
+        ("train/0.png", "as test/30.png"),
+        ("val/20.png", "as test/30.png"),
+        ("train/1.png", "as val/21.png"),
+        ("train/2.png", "as train/3.png"),
+    }
+    assert {one.reason for one in found.left_out} == {SAME_FILE}
+    held = [name for some in found.names.values() for name in some]
+    assert len(held) == len(set(held)) == 27 - 4
 
 
 def test_one_folder_of_splits_alone_is_a_folder_like_any_other():

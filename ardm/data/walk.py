@@ -1,0 +1,136 @@
+"""All files below a local folder, through symbolic links, which may lead in circles."""
+
+import os
+import stat
+from collections import deque
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import Literal, NamedTuple
+
+from ardm.data.report import Unused
+
+HIDDEN = "hidden (the name begins with . or __)"
+
+
+class Listing(NamedTuple):
+    """What lies below a folder.
+
+    Attributes:
+        files: under the name relative to the folder, in the order of the names, the identity of
+            the file: names with the same one are the same file.
+        unused: what cannot be a file of a data set.
+    """
+
+    files: dict[str, str]
+    unused: list[Unused]
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name is one that systems leave behind."""
+    return name.startswith((".", "__"))
+
+
+def walk(root: str) -> Listing:
+    """List a local folder.
+
+    Links are followed. Below each entry of the root, every real folder is read once, so a circle of
+    links ends; real folders come before links to them. Links to a folder above are not followed.
+
+    Args:
+        root: path of an existing folder.
+
+    Raises:
+        OSError: the root cannot be listed.
+    """
+    listing = Listing({}, [])
+    real_root = os.path.realpath(root)
+    for entry in _entries(root, real_root):
+        _Branch(real_root, listing).read(entry)
+    return Listing(dict(sorted(listing.files.items())), listing.unused)
+
+
+class _Entry(NamedTuple):
+    name: str
+    """Relative to the root."""
+    path: str
+    real: str
+    is_link: bool
+    kind: Literal["file", "folder"] | Unused
+
+
+class _Branch:
+    """One entry of the root, and all that lies below it."""
+
+    def __init__(self, root: str, listing: Listing) -> None:
+        self._root, self._listing = root, listing
+        self._seen: dict[str, str] = {}
+
+    def read(self, entry: _Entry) -> None:
+        folders: deque[_Entry] = deque()
+        links: deque[_Entry] = deque()
+        self._take([entry], folders, links)
+        while folders or links:
+            folder = folders.popleft() if folders else links.popleft()
+            inside = self._inside(folder)
+            self._take(inside, folders, links)
+
+    def _take(
+        self, entries: Iterable[_Entry], folders: deque[_Entry], links: deque[_Entry]
+    ) -> None:
+        for entry in entries:
+            if entry.kind == "folder":
+                (links if entry.is_link else folders).append(entry)
+            elif entry.kind == "file":
+                self._listing.files[entry.name] = entry.real
+            else:
+                self._listing.unused.append(entry.kind)
+
+    def _inside(self, folder: _Entry) -> list[_Entry]:
+        name = f"{folder.name}/"
+        if f"{self._root}/".startswith(f"{folder.real.rstrip('/')}/"):
+            self._leave_out(name, "link to a folder above it")
+        elif folder.real in self._seen:
+            detail = f"the same as {self._seen[folder.real]}"
+            self._leave_out(name, "link to a folder that is read already", detail)
+        else:
+            self._seen[folder.real] = name
+            try:
+                entries = _entries(folder.path, folder.real, name)
+            except OSError as error:
+                self._leave_out(name, "folder that cannot be read", str(error.strerror))
+                return []
+            if not entries:
+                self._leave_out(name, "empty folder")
+            return entries
+        return []
+
+    def _leave_out(self, name: str, reason: str, detail: str = "") -> None:
+        self._listing.unused.append(Unused(name, reason, detail))
+
+
+def _entries(path: str, real: str, prefix: str = "") -> list[_Entry]:
+    with os.scandir(path) as entries:
+        found = [_entry(entry, real, prefix) for entry in entries]
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def _entry(entry: os.DirEntry[str], real_parent: str, prefix: str) -> _Entry:
+    name, is_link = prefix + entry.name, entry.is_symlink()
+    real = os.path.realpath(entry.path) if is_link else f"{real_parent.rstrip('/')}/{entry.name}"
+    return _Entry(name, entry.path, real, is_link, _kind(entry, name))
+
+
+def _kind(entry: os.DirEntry[str], name: str) -> Literal["file", "folder"] | Unused:
+    try:
+        mode = entry.stat().st_mode if entry.is_symlink() else 0
+        is_folder = stat.S_ISDIR(mode) or entry.is_dir(follow_symlinks=False)
+        is_file = stat.S_ISREG(mode) or entry.is_file(follow_symlinks=False)
+    except OSError as error:
+        # What would have been a folder is named as one: it may be that of a split.
+        name = name if PurePosixPath(name).suffix else f"{name}/"
+        return Unused(name, "link that leads nowhere", str(error.strerror))
+    if is_hidden(entry.name):
+        return Unused(f"{name}/" if is_folder else name, HIDDEN)
+    if is_folder:
+        return "folder"
+    return "file" if is_file else Unused(name, "not a regular file")
