@@ -77,7 +77,14 @@ def _create_local(path: Path, content: bytes) -> None:
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
         part.write_bytes(content)
-        os.link(part, path)
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a mounted drive without hard links; whoever comes first, the data are one
+            if path.exists():
+                raise FileExistsError(path) from None
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 

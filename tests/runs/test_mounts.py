@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ardm.data import cache
 from ardm.runs import attempt, checkpoints, mounts
 from ardm.runs.layout import Run
 from ardm.runs.mounts import Abilities
@@ -56,6 +57,13 @@ def test_a_store_on_a_drive_does_all_that_a_store_does(root):
     assert store.read("r/claim") is None
     store.remove_tree("q")
     assert store.read("q/x") is None
+
+
+def test_prepared_data_are_published_there(root):
+    url = str(root / "_shared" / "data" / "x")
+    assert cache.publish(url, b"one") == b"one"
+    assert cache.publish(url, b"two") == b"one"
+    assert cache.fetch(url) == b"one"
 
 
 def test_a_checkpoint_is_there_once_its_last_file_is(root):
