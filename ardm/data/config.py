@@ -1,15 +1,19 @@
 """The `data` section of a job file."""
 
+from math import prod
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, field_validator
 from pydantic import model_validator as check
+from pydantic_core import PydanticCustomError
 
-from ardm.config import Section
+from ardm.config import MOST, Section
 from ardm.errors import InputError
 
-Shape = tuple[PositiveInt, PositiveInt, PositiveInt]
+Side = Annotated[int, Field(gt=0, le=65_536)]
+Channels = Annotated[int, Field(gt=0, le=3)]
+Shape = tuple[Side, Side, Channels]
 
 # Height, width and channels of one image, and the number of classes.
 KNOWN: dict[str, tuple[tuple[int, int, int], int]] = {
@@ -55,7 +59,14 @@ class DataConfig(Section):
         # The process that reads the files may have another working directory.
         if path is None or "://" in path:
             return path
-        return str(Path(path).expanduser().resolve())
+        try:
+            whole = str(Path(path).expanduser().resolve())
+            whole.encode()
+        except (OSError, RuntimeError, ValueError) as error:  # no such user; links in a circle
+            raise PydanticCustomError(
+                "path", "{what}", {"what": f"Cannot be used: {error}"}
+            ) from error
+        return whole
 
     @check(mode="after")
     def _fits(self) -> Self:
@@ -99,6 +110,12 @@ def _source_faults(config: DataConfig) -> list[str]:
         faults.append("path: required with source: files; give the folder that holds the files")
     if source != "files" and config.path is not None:
         faults.append(f"path: source {source} reads no folder; give source: files, or no path")
+    if config.shape is not None:
+        channels = config.shape[2]
+        if channels == 2:
+            faults.append("shape: images have 1 channel (gray) or 3 (RGB), got 2")
+        if prod(config.shape) > MOST:
+            faults.append(f"shape: an image holds at most {MOST} numbers, got {prod(config.shape)}")
     if dataset != "images" and config.shape is not None:
         height, width, channels = KNOWN[dataset][0]
         faults.append(f"shape: {dataset} always has {height}x{width}x{channels}; leave it out")

@@ -1,14 +1,17 @@
 """The `model` section of a job file, and what in it does not fit the images."""
 
-from math import gcd
+from math import gcd, isqrt
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from ardm.config import Section
+from ardm.config import Count, Fraction, Section
 
 OutputKind = Literal["categorical", "logistic_mixture", "rgb_mixture"]
-Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+_WIDEST = 65_536
+Width = Annotated[int, Field(gt=0, le=_WIDEST)]
+Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=16)]
+Sides = Annotated[tuple[Width, ...], Field(max_length=64)]
 
 
 class NetConfig(Section):
@@ -19,29 +22,29 @@ class NetConfig(Section):
     """
 
     kind: Literal["unet"] = "unet"
-    patch: PositiveInt = 1
+    patch: Width = 1
     """Side of the square of pixels that is one position of the finest level. Doubling it saves
     three quarters of that level's work, and leaves its convolutions twice as wide a view."""
-    channels: PositiveInt = 32
+    channels: Width = 32
     """Width of the network; every level multiplies it."""
     multipliers: Widths = (1, 2, 2)
     """Width of each level, finest first, in units of `channels`."""
-    blocks: PositiveInt = 2
+    blocks: Annotated[int, Field(gt=0, le=1024)] = 2
     """Residual blocks per level on the way down; one more on the way up."""
-    attention: tuple[PositiveInt, ...] = (7,)
+    attention: Sides = (7,)
     """Image sides at which every block is followed by attention; the middle always has one."""
-    heads: PositiveInt = 1
+    heads: Count = 1
     """Attention heads."""
-    groups: PositiveInt = 32
+    groups: Count = 32
     """Groups of every group normalisation."""
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    dropout: Fraction = 0.0
     """Rate of dropout before the last convolution of a block, while training."""
 
 
 class UpscaleConfig(Section):
     """The stages of Upscale ARDM: how values are refined from coarse to fine."""
 
-    branch: PositiveInt = 4
+    branch: Count = 4
     """Branch factor: how many children a coarse value has."""
     mode: Literal["zero", "augment"] = "zero"
     """Coarse values are classes like others, with `zero` as their least significant digits; or the
@@ -55,7 +58,7 @@ class ModelConfig(Section):
 
     objective: Literal["oa", "upscale"] = "oa"
     output: OutputKind = "categorical"
-    components: PositiveInt = 10
+    components: Width = 10
     """Logistics in each mixture, of the outputs that are mixtures."""
     upscale: UpscaleConfig = UpscaleConfig()
     """Of the objective `upscale`; no other looks at it."""
@@ -148,6 +151,8 @@ def _side_faults(net: NetConfig, shape: tuple[int, int, int]) -> list[str]:
 def _width_faults(net: NetConfig) -> list[str]:
     faults = []
     widths = [net.channels * multiplier for multiplier in net.multipliers]
+    if max(widths) > _WIDEST:
+        faults.append(f"net.channels: a level is {max(widths)} wide; choose at most {_WIDEST}")
     if widths[0] % 4:
         faults.append(
             f"net.channels: the first level is {widths[0]} wide, and a quarter of it embeds the"
@@ -164,4 +169,5 @@ def _width_faults(net: NetConfig) -> list[str]:
 
 def _divisors(number: int) -> list[int]:
     """List the divisors of a positive number, ascending."""
-    return [n for n in range(1, number + 1) if not number % n]
+    low = [n for n in range(1, isqrt(number) + 1) if not number % n]
+    return sorted({*low, *(number // n for n in low)})

@@ -4,15 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
-    NonNegativeFloat,
-    PositiveInt,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
 from pydantic_core import PydanticCustomError
 
-from ardm.config import Section
+from ardm.config import MOST_SHARDS, Count, Section, Shards
 
 
 def _one_fault(expected: str, *choices: str) -> WrapValidator:
@@ -28,18 +26,22 @@ def _one_fault(expected: str, *choices: str) -> WrapValidator:
     return WrapValidator(check)
 
 
+_LONGEST = 1e9
+"""Seconds, thirty years: as good as never, and no thread can wait much longer."""
+
+
 class CheckpointConfig(Section):
     """When checkpoints are written and which of them are kept."""
 
     interval: Annotated[
-        Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | Literal["auto"],
-        _one_fault("seconds (0 or more) or 'auto'", "'auto'"),
+        Annotated[float, Field(ge=0.0, le=_LONGEST, allow_inf_nan=False)] | Literal["auto"],
+        _one_fault("seconds (0 or more, at most 1e9) or 'auto'", "'auto'"),
     ] = 30.0
     """Seconds between the starts of two saves; `auto` chooses them while the run goes on, from what
     saves cost and how often the run is interrupted (`ardm.runs.interval`)."""
-    keep_last: PositiveInt = 3
+    keep_last: Count = 3
     """Newest checkpoints that are kept."""
-    keep_every: PositiveInt | None = None
+    keep_every: Count | None = None
     """Save at every multiple of this many steps, and keep that checkpoint for good."""
 
 
@@ -48,15 +50,18 @@ class ScalingConfig(Section):
 
     workers: Annotated[
         # The wrapped check gets a list, which is no tuple to a strict one.
-        PositiveInt | Annotated[tuple[PositiveInt, PositiveInt], Field(strict=False)],
-        _one_fault("a number of workers (1 or more), or the fewest and the most, as in [1, 4]"),
+        Shards | Annotated[tuple[Shards, Shards], Field(strict=False)],
+        _one_fault(
+            f"a number of workers (1 or more, at most {MOST_SHARDS}), or the fewest and the most, "
+            "as in [1, 4]"
+        ),
     ] = 1
     """How many there are; of `[fewest, most]` as many as the cluster has room for."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Device of a worker; `auto` takes GPUs where the cluster has them."""
-    max_attempts_without_progress: PositiveInt = 3
+    max_attempts_without_progress: Count = 3
     """Attempts in a row that may end without notice before they have saved anything new."""
-    price_per_worker_hour: NonNegativeFloat | None = None
+    price_per_worker_hour: Annotated[float, Field(ge=0.0, le=1e9)] | None = None
     warm_spares: bool = True
     """Keep a process beside each worker of a Ray cluster that has imported everything, to take its
     place; it costs some hundred MB of memory, and some more where it has loaded a step's programs,

@@ -3,20 +3,26 @@
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from itertools import islice
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic import Field, ValidationError
 
-from ardm.config import Section
+from ardm.config import Section, Seed
 from ardm.data.config import DataConfig, describe
 from ardm.errors import SpecError
 from ardm.model.config import ModelConfig
 from ardm.model.config import faults as model_faults
+from ardm.runs import job_text, job_yaml, scalars, set_option
 from ardm.runs.config import CheckpointConfig, ScalingConfig
+from ardm.runs.job_yaml import Fault, Keys
 from ardm.training.config import EvaluationConfig, TrainingConfig
+
+MOST_FAULTS = 40
+"""Faults that one message names."""
 
 NAME = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"
 
@@ -25,7 +31,7 @@ class JobSpec(Section):
     """A whole job file."""
 
     job: str = Field(pattern=NAME, max_length=60)
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
@@ -35,7 +41,8 @@ class JobSpec(Section):
 
     def to_yaml(self) -> str:
         """The spec as a job file, every key written out; its last line shows that it is whole."""
-        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, explicit_end=True)
+        tree = self.model_dump(mode="json")
+        text: str = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, explicit_end=True)
         return text
 
 
@@ -44,32 +51,35 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
 
     Args:
         path: the YAML file.
-        overrides: `section.key=value` strings; a value is read as YAML.
+        overrides: `section.key=value` strings; a value is read as YAML, and a mapping adds to the
+            section that it is given for.
 
     Raises:
         SpecError: unreadable, or with faults; it names every one of them.
     """
-    source = str(path)
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(source, [f"cannot be read: {error}"]) from error
-    return parse(text, source, overrides)
+    return parse(job_text.read(Path(path)), str(path), overrides)
 
 
 def parse(text: str, source: str, overrides: Sequence[str] = ()) -> JobSpec:
     """Read a job file from its text; see `load`."""
     try:
-        raw = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2024-13-01, which is no date
-        raise SpecError(source, [f"not valid YAML: {error}"]) from error
+        document = job_yaml.read(text)
+    except job_yaml.NotYamlError as error:
+        raise SpecError(source, [str(error)]) from error
+    raw = document.tree
     if not isinstance(raw, dict):
-        raise SpecError(source, [f"expected sections such as `training:`, got {raw!r:.60}"])
-    faults = list(_override(raw, overrides))
-    faults += _faults(raw)
-    if faults:
+        faults = [_line(fault.path, fault.text) for fault in document.faults]
+        got = repr(raw)[:60]
+        faults = faults or [f"expected sections such as `training:`, got {got}"]
         raise SpecError(source, faults)
-    return JobSpec.model_validate_json(json.dumps(raw, default=str))
+    faults = list(set_option.apply(document, overrides, _is_section))
+    _drop_empty_sections(raw)
+    refused = [*document.faults, *_without_value(raw, document.empty)]
+    faults += [_line(fault.path, fault.text) for fault in refused]
+    faults += _faults(raw, {fault.path for fault in refused})
+    if faults:
+        raise SpecError(source, _at_most(faults))
+    return JobSpec.model_validate_json(json.dumps(raw))
 
 
 def differences(old: JobSpec, new: JobSpec) -> list[str]:
@@ -78,49 +88,55 @@ def differences(old: JobSpec, new: JobSpec) -> list[str]:
     return [f"{key}: {a.get(key)!r} -> {b.get(key)!r}" for key in a | b if a.get(key) != b.get(key)]
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2 floats (`1e-3` is a number), and no key twice."""
+class _Dumper(yaml.SafeDumper):
+    """Puts text in quotes that is something else without them, to YAML 1.1 or 1.2."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for i, key in enumerate(keys):
-            if key in keys[:i]:
-                where = f"line {node.value[i][0].start_mark.line + 1}"
-                raise yaml.YAMLError(f"key {key!r} stands twice ({where})")
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        try:
+            is_text = scalars.read(text) == text
+        except scalars.AmbiguousError:
+            is_text = False
+        style = None if is_text else "'"
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-def _override(raw: dict[str, Any], overrides: Sequence[str]) -> Iterator[str]:
-    for item in overrides:
-        key, equals, value = item.partition("=")
-        if not equals or not key:
-            yield f"--set {item}: expected section.key=value"
-            continue
-        *sections, last = key.strip().split(".")
-        target = raw
-        for section in sections:
-            target = target.setdefault(section, {})
-            if not isinstance(target, dict):
-                yield f"--set {item}: {section} is not a section"
-                break
-        else:
-            try:
-                target[last] = yaml.load(value, _Loader)
-            except (yaml.YAMLError, ValueError):
-                yield f"--set {item}: the value is not valid YAML"
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
-def _faults(raw: Mapping[str, Any]) -> list[str]:
+def _drop_empty_sections(raw: dict[str, Any], above: Keys = ()) -> None:
+    """Leave out sections that hold nothing, such as those whose lines are all comments."""
+    for name in list(raw):
+        path = (*above, name)
+        if raw[name] is None and _is_section(path):
+            del raw[name]
+        elif isinstance(raw[name], dict):
+            _drop_empty_sections(raw[name], path)
+
+
+def _without_value(raw: dict[str, Any], empty: Sequence[Keys]) -> Iterator[Fault]:
+    """The keys that have no value; each is dropped from the tree."""
+    for path in dict.fromkeys(empty):
+        holder: Any = raw
+        for name in path[:-1]:
+            holder = holder.get(name) if isinstance(holder, dict) else None
+        known = isinstance(holder, dict) and path[-1] in _names(path[:-1])
+        if known and holder.get(path[-1], path) is None:
+            del holder[path[-1]]
+            yield Fault(
+                path,
+                "expected a value, got none; write null for none, or leave the key out for the "
+                "default",
+            )
+
+
+def _faults(raw: Mapping[str, Any], known: Set[Keys]) -> list[str]:
+    """What is wrong with a tree, but for the paths that are `known` to have a fault."""
     try:
-        JobSpec.model_validate_json(json.dumps(raw, default=str))
+        JobSpec.model_validate_json(json.dumps(raw))
         faults = []
     except ValidationError as error:
-        faults = [text for fault in error.errors() for text in _sentences(fault)]
+        fresh = (fault for fault in error.errors() if _path(fault) not in known)
+        faults = [text for fault in islice(fresh, MOST_FAULTS) for text in _sentences(fault)]
     return faults + list(_cross_faults(raw))
 
 
@@ -142,50 +158,89 @@ def _cross_faults(raw: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"model.{fault}" for fault in model_faults(model, *describe(data)))
 
 
+def _at_most(faults: list[str]) -> list[str]:
+    more = len(faults) - MOST_FAULTS
+    return [*faults[:MOST_FAULTS], f"and {more} more"] if more > 0 else faults
+
+
 def _section(kind: type[Section], raw: Any) -> Any:
     try:
-        return kind.model_validate_json(json.dumps(raw, default=str))
+        return kind.model_validate_json(json.dumps(raw))
     except ValidationError:
         return None
 
 
 def _sentences(fault: Any) -> Iterator[str]:
     """One pydantic fault as sentences for a person."""
-    path = [str(part) for part in fault["loc"]]
-    key = ".".join(path)
+    path, got = _path(fault), fault["input"]
     if fault["type"] == "extra_forbidden":
-        names = _names(path[:-1])
-        near = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(names)}"
-        yield f"{key}: unknown key; {hint}"
+        yield _line(path, f"unknown key; {_nearest(path)}")
     elif fault["type"] == "missing":
-        yield f"{key}: required, but not given"
+        yield _line(path, "required, but not given")
     elif fault["type"] == "value_error":
         lines = str(fault["ctx"]["error"]).splitlines()
-        yield from (f"{key}.{line}" if key else line for line in lines)
+        yield from (f"{_dotted(path)}.{line}" if path else line for line in lines)
     elif fault["type"] == "string_pattern_mismatch":
-        yield f"{key}: expected lower-case letters, digits, - and _, got {fault['input']!r}"
+        yield _line(path, f"expected lower-case letters, digits, - and _, got {got!r:.80}")
     else:
         message = fault["msg"][0].lower() + fault["msg"][1:]
-        near = difflib.get_close_matches(str(fault["input"]), _choices(fault), n=1)
+        near = difflib.get_close_matches(str(got), _choices(fault), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        yield f"{key}: {message}, got {fault['input']!r:.80}{hint}"
+        if fault["type"] == "int_type" and isinstance(got, float) and got.is_integer():
+            hint = f"; write {got:.0f}" if abs(got) < 1e15 else ""
+        elif fault["type"] == "string_type" and not isinstance(got, dict | list):
+            hint = "; put text in quotes"
+        yield _line(path, f"{message}, got {got!r:.80}{hint}")
+
+
+def _nearest(path: Keys) -> str:
+    """What an unknown key may have been meant to be."""
+    names = _names(path[:-1])
+    if "." in path[-1] and set(path[-1].split(".")[:1]) & set(names):
+        return f"write {_nested(path[-1])}; dots are for --set"
+    near = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(names)}"
+
+
+def _nested(key: str) -> str:
+    first, _, rest = key.partition(".")
+    return f"{first}: {{{rest}: ...}}"
+
+
+def _path(fault: Any) -> Keys:
+    return tuple(str(part) for part in fault["loc"])
+
+
+def _line(path: Keys, text: str) -> str:
+    return f"{_dotted(path)}: {text}" if path else text
+
+
+def _dotted(path: Keys) -> str:
+    """A path for a message; a key that is no plain word is shown in quotes."""
+    return ".".join(p if re.fullmatch(r"[\w-]{1,60}", p) else f"{p!r:.60}" for p in path)
 
 
 def _choices(fault: Any) -> list[str]:
     return re.findall(r"'([^']+)'", str(fault.get("ctx", {}).get("expected", "")))
 
 
-def _names(path: Sequence[str]) -> list[str]:
-    """The valid keys of the section at `path`."""
-    section: Any = JobSpec
+def _is_section(path: Keys) -> bool:
+    return _section_at(path) is not None
+
+
+def _names(path: Keys) -> list[str]:
+    """The valid keys of the section at `path`; none where there is no section."""
+    section = _section_at(path)
+    return list(section.model_fields) if section else []
+
+
+def _section_at(path: Keys) -> type[Section] | None:
+    section: type[Section] | None = JobSpec
     for part in path:
-        field = getattr(section, "model_fields", {}).get(part)
-        if field is None:
-            continue
-        kinds = [field.annotation, *get_args(field.annotation)]
-        section = next((k for k in kinds if hasattr(k, "model_fields")), section)
-    return list(section.model_fields)
+        field = section.model_fields.get(part) if section else None
+        kind = field.annotation if field else None
+        section = kind if isinstance(kind, type) and issubclass(kind, Section) else None
+    return section
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

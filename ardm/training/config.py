@@ -2,34 +2,33 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic import model_validator as check
 
-from ardm.config import Section
+from ardm.config import Count, CountOrZero, Fraction, PositiveReal, RealOrZero, Section, Shards
 
 
 class TrainingConfig(Section):
     """How the parameters are optimised."""
 
-    steps: PositiveInt = 20000
+    steps: Count = 20000
     """Training steps in all."""
-    batch_size: PositiveInt = 64
+    batch_size: Count = 64
     """Images per step, over all workers."""
-    grad_shards: PositiveInt = 4
+    grad_shards: Shards = 4
     """Gradient shards per step, a power of two; any worker count dividing it gives equal bits."""
     optimizer: Literal["adam", "muon"] = "adam"
     """Muon orthogonalises the updates of matrices and convolutions: fewer steps, dearer ones."""
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveReal = 1e-3
     schedule: Literal["constant", "cosine"] = "cosine"
     """After the warm-up: hold the learning rate, or let it fall to zero along a cosine."""
-    warmup: NonNegativeInt = 100
+    warmup: CountOrZero = 100
     """Steps of linear warm-up from zero."""
-    clip: PositiveFloat | None = 1.0
+    clip: PositiveReal | None = 1.0
     """Largest global norm of a gradient; null for no clipping."""
-    ema: float = Field(default=0.999, ge=0.0, lt=1.0)
+    ema: Fraction = 0.999
     """Decay of the parameter average, reached by `min(ema, (1 + step) / (10 + step))`."""
     t_sampling: Literal["uniform", "antithetic"] = "antithetic"
-    ce_weight: NonNegativeFloat = 0.0
+    ce_weight: RealOrZero = 0.0
     """Weight of the plain cross-entropy term beside the NELBO."""
     on_nonfinite: Literal["stop", "skip"] = "stop"
     """At a loss, gradient or new state that is not finite: end the job, or leave the step out."""
@@ -54,19 +53,19 @@ class TrainingConfig(Section):
 class EvaluationConfig(Section):
     """What is measured and drawn while training."""
 
-    every: PositiveInt = 1000
+    every: Count = 1000
     """Steps between evaluations; one more follows the last step."""
-    first: PositiveInt | None = None
+    first: Count | None = None
     """Step of an early evaluation, for a first look; null for none."""
-    images: PositiveInt = 1000
+    images: Count = 1000
     """Test images of an evaluation before the last step."""
-    final_images: PositiveInt | None = None
+    final_images: Count | None = None
     """Test images of the last evaluation; null for all of them."""
-    passes: PositiveInt = 1
+    passes: Count = 1
     """Times that each image is evaluated, with other orders and t."""
-    samples: NonNegativeInt = 16
+    samples: CountOrZero = 16
     """Images generated at each evaluation."""
-    sample_steps: PositiveInt = 100
+    sample_steps: Count = 100
     """Network calls that generate them (a uniform policy)."""
 
     def due(self, step: int) -> bool:
