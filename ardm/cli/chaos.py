@@ -44,7 +44,7 @@ def chaos(
         raise InputError(f"--faults {', '.join(wrong)}: expected some of{shown}")
     if not (minutes > 0 and every > 0):
         raise InputError(f"--minutes {minutes:g} --every {every:g}: expected numbers above 0")
-    sets = [*(set_ or ()), *([f"scaling.workers={workers}"] if workers else [])]
+    sets = [*(set_ or ()), *([] if workers is None else [f"scaling.workers={workers}"])]
     # It warns that there is no metadata server, which is so on any machine but Google's.
     logging.getLogger("google.auth").setLevel(logging.ERROR)
     plan = chaotic.Plan(file, sets, minutes, seed, kinds, every, keep)

@@ -9,6 +9,7 @@ from typing import Any, TextIO, TypeVar, cast
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from ardm import strict_json
 from ardm.errors import ArdmError, InputError, StoreUnreachable
@@ -112,9 +113,6 @@ def errors_as_messages(command: F, unreachable: type[ArdmError] = StoreUnreachab
 
 
 def _end(error: ArdmError) -> None:
-    err.print(f"[bold red]ardm:[/] {_escaped(str(error))}")
+    # The message is no markup: brackets and backslashes in it mean nothing.
+    err.print(Text.assemble(("ardm:", "bold red"), " ", str(error)))
     raise typer.Exit(error.exit_code) from error
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ardm.cli import output
 from ardm.cli.console import errors_as_messages, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
 from ardm.cli.subject import (
@@ -17,8 +18,8 @@ from ardm.cli.subject import (
     named,
     opened,
     test_images,
-    written,
 )
+from ardm.config import MOST
 from ardm.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def inpaint(
         Path | None, typer.Option(help="A picture; default: images of the test set.")
     ] = None,
     images: Annotated[
-        int | None, typer.Option(min=1, help=f"Test images; default: {_USUAL_IMAGES}.")
+        int | None, typer.Option(min=1, max=MOST, help=f"Test images; default: {_USUAL_IMAGES}.")
     ] = None,
     mask: Annotated[
         Path | None, typer.Option(help="A picture, white where a pixel is given.")
@@ -52,18 +53,23 @@ def inpaint(
             "right-half, centre, border, every-other."
         ),
     ] = None,
-    completions: Annotated[int, typer.Option(min=1, help="Of each image.")] = 4,
+    completions: Annotated[int, typer.Option(min=1, max=MOST, help="Of each image.")] = 4,
     steps: Steps = None,
     budget: Budget = None,
     seed: Seed = 0,
     temperature: Temperature = 1.0,
-    to: Annotated[Path | None, typer.Option("--out", help="The PNG to write.")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="The picture to write: PNG, JPEG, ...")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Complete images of which a part is given, each in several ways, as a PNG grid."""
     _require_one("--mask", mask, "--keep", keep)
     _require_one("--image", image, "--images", images)
+    output.require_writable("--out", to)
     subject = opened(target, store, job)
+    png = to or Path(f"{subject.name}-{subject.step}-inpaint.png")
+    output.require_writable("--out", png)
     import numpy as np
 
     from ardm.model.inpainting import inpaint as complete
@@ -87,8 +93,7 @@ def inpaint(
         objective=model.objective,
         temperature=temperature,
     )
-    png = to or Path(f"{subject.name}-{subject.step}-inpaint.png")
-    written(png, completion_grid(originals, known, made, model.classes))
+    output.write_still(png, completion_grid(originals, known, made, model.classes))
     number, count = len(made_by.starts), len(originals)
     say(
         f"{count} image{'s' if count > 1 else ''}, {known.sum()} of {known.size} pixels given, "

@@ -24,7 +24,7 @@ from ardm.cli.options import (
     find_run,
 )
 from ardm.errors import Interrupted, JobFailed, StoreUnusable
-from ardm.runs import catalogue, control
+from ardm.runs import catalogue, continuation, control
 from ardm.runs.layout import Run
 from ardm.runs.spec import JobSpec, load
 from ardm.runs.store import Store
@@ -75,7 +75,7 @@ def submit(
     """Submit a job to Ray; a local Ray is started where none runs. The same run goes on."""
     from ardm.cluster import remote, submission
 
-    more = [f"scaling.workers={workers}"] if workers else []
+    more = [] if workers is None else [f"scaling.workers={workers}"]
     if cluster and remote.has_gpus(cluster):
         # Its GPUs come only when they are asked for, so `auto` would not see them.
         more.append("scaling.accelerator=gpu")
@@ -228,6 +228,8 @@ def _open(spec: JobSpec, place: Store, name: str | None, *, override: bool) -> R
     if name is None:
         return catalogue.open_new_run(place, spec, now)
     opened = Run(place, name)
+    if override:
+        continuation.require_steps_left(opened, spec)
     if not catalogue.open_run(opened, spec, now, override=override):
         say(f"run {opened.name} exists; it goes on")
     return opened

@@ -8,6 +8,7 @@ from rich.table import Table
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
 from ardm.cli.subject import about, calls, named, opened, test_images
+from ardm.config import MOST
 from ardm.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,15 +25,18 @@ def evaluate(
     job: JobName = None,
     images: Annotated[
         int | None,
-        typer.Option(min=1, help=f"Test images; default: all, with --exact {_EXACT_IMAGES}."),
+        typer.Option(
+            min=1, max=MOST, help=f"Test images; default: all, with --exact {_EXACT_IMAGES}."
+        ),
     ] = None,
     passes: Annotated[
-        int | None, typer.Option(min=1, help="Orders and t per image; default: 1.")
+        int | None, typer.Option(min=1, max=MOST, help="Orders and t per image; default: 1.")
     ] = None,
     policy: Annotated[
         int | None,
         typer.Option(
             min=1,
+            max=MOST,
             help="Under the optimal policy of so many calls.",
         ),
     ] = None,
@@ -41,7 +45,7 @@ def evaluate(
         typer.Option("--exact", help="The exact log-likelihood: every call, no estimate."),
     ] = False,
     orders: Annotated[
-        int | None, typer.Option(min=1, help="Random orders, with --exact; default: 1.")
+        int | None, typer.Option(min=1, max=MOST, help="Random orders, with --exact; default: 1.")
     ] = None,
     json: AsJson = False,
 ) -> None:

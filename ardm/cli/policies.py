@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from ardm.cli import output
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
-from ardm.cli.subject import about, named, opened, test_images, written
+from ardm.cli.subject import about, named, opened, test_images
+from ardm.config import MOST
 from ardm.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,15 +32,22 @@ def policy(
         ),
     ] = None,
     images: Annotated[
-        int, typer.Option(min=1, help="Test images that each policy is measured on.")
+        int, typer.Option(min=1, max=MOST, help="Test images that each policy is measured on.")
     ] = 1000,
-    passes: Annotated[int, typer.Option(min=1, help="Orders and segments per image.")] = 1,
-    to: Annotated[Path | None, typer.Option("--out", help="The PNG to write.")] = None,
+    passes: Annotated[
+        int, typer.Option(min=1, max=MOST, help="Orders and segments per image.")
+    ] = 1,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="The picture to write: PNG, JPEG, ...")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Find the cheapest way to draw an image in few network calls, and measure what it costs."""
     wanted = None if budgets is None else _numbers(budgets)
+    output.require_writable("--out", to)
     subject = opened(target, store, job)
+    png = to or Path(f"{subject.name}-{subject.step}-policy.png")
+    output.require_writable("--out", png)
     from ardm.runs import policies
     from ardm.training.evaluate import Evaluator
     from ardm.training.policies import measure
@@ -57,8 +66,7 @@ def policy(
     if not json:
         _print(measured)
     title = f"{subject.name}, step {subject.step}"
-    png = to or Path(f"{subject.name}-{subject.step}-policy.png")
-    written(png, policy_curve(measured, title, subject.model.objective.stages))
+    output.write_still(png, policy_curve(measured, title, subject.model.objective.stages))
     place = policies.keep(subject, entries)
     say(f"policies of {named(subject)}: {place}; curve: {png}")
     if json:

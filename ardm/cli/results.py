@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ardm.cli import output
 from ardm.cli.console import errors_as_messages, say, show
 from ardm.cli.options import (
     DEFAULT_STORE,
@@ -24,8 +25,8 @@ from ardm.cli.subject import (
     calls,
     named,
     opened,
-    written,
 )
+from ardm.config import MOST
 
 
 @errors_as_messages
@@ -53,7 +54,7 @@ def sample(
     target: Target = None,
     store: StoreUri = DEFAULT_STORE,
     job: JobName = None,
-    num: Annotated[int, typer.Option(min=1, help="Images.")] = 16,
+    num: Annotated[int, typer.Option(min=1, max=MOST, help="Images.")] = 16,
     steps: Steps = None,
     budget: Budget = None,
     order: Annotated[
@@ -64,12 +65,18 @@ def sample(
     ] = None,
     seed: Seed = 0,
     temperature: Temperature = 1.0,
-    to: Annotated[Path | None, typer.Option("--out", help="The PNG to write.")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="The picture to write: PNG, JPEG, ...")
+    ] = None,
     chain: Annotated[Path | None, typer.Option(help="Also write the way there as a GIF.")] = None,
     json: AsJson = False,
 ) -> None:
     """Draw images from the newest verified checkpoint and write them as a PNG grid."""
+    output.require_writable("--out", to)
+    output.require_writable("--chain", chain, output.MOVING)
     subject = opened(target, store, job)
+    png = to or Path(f"{subject.name}-{subject.step}.png")
+    output.require_writable("--out", png)
     from ardm.model import orders
     from ardm.model.sampling import sample as generate
     from ardm.training import pictures
@@ -87,10 +94,9 @@ def sample(
         temperature=temperature,
         keep_chain=chain is not None,
     )
-    png = to or Path(f"{subject.name}-{subject.step}.png")
-    written(png, pictures.grid(made.images, model.classes))
+    output.write_still(png, pictures.grid(made.images, model.classes))
     if chain is not None and made.chain is not None:
-        written(chain, pictures.chain(made.chain, model.classes))
+        output.write(chain, pictures.chain(made.chain, model.classes))
     number = len(made_by.starts)
     say(f"{num} images of {named(subject)} in {number} network calls ({made_by.kind}): {png}")
     if json:

@@ -1,12 +1,12 @@
-"""What the commands share that use a trained model: opening it, its data, writing pictures."""
+"""What the commands share that use a trained model: opening it, its data, its policies."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from ardm.cli.console import say
 from ardm.cli.options import find_run
+from ardm.config import LARGEST_SEED, MOST
 from ardm.errors import InputError
 from ardm.runs.layout import shared_cache
 from ardm.runs.store import Store
@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 
 Steps = Annotated[
     int | None,
-    typer.Option(min=1, help="Network calls per image, spread evenly; default: one per dimension."),
+    typer.Option(
+        min=1, max=MOST, help="Network calls per image, spread evenly; default: one per dimension."
+    ),
 ]
 Budget = Annotated[
     int | None,
-    typer.Option(min=1, help="Network calls per image, where they help most (`ardm policy`)."),
+    typer.Option(
+        min=1, max=MOST, help="Network calls per image, where they help most (`ardm policy`)."
+    ),
 ]
-Seed = Annotated[int, typer.Option(help="Of the orders and values drawn.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the orders and values drawn.")]
 Temperature = Annotated[float, typer.Option(help="Below 1: likelier images.")]
 
 
@@ -97,20 +101,3 @@ def calls(subject: "Subject", steps: int | None, budget: int | None, known: int 
 def named(subject: "Subject") -> str:
     """Step and digest, for a message."""
     return f"step {subject.step} (digest {subject.digest[:12]})"
-
-
-def written(path: Path, data: bytes) -> str:
-    """Write a picture, and the directories above it.
-
-    Returns:
-        Its path, for the message.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error}); name another with --out") from error
-    return str(path)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, RunName, StoreUri, find_run
@@ -126,7 +127,8 @@ def _before_submission(run: Run) -> int:
 
 
 def _print_status(found: dict[str, Any]) -> None:
-    out.print(f"[bold]{found['run']}[/]  {found['state']}  {found['reason']}".rstrip())
+    heading = f"  {found['state']}  {found['reason']}".rstrip()
+    out.print(Text.assemble((found["run"], "bold"), heading))
     rows = [("step", f"{found['step']} of {found['total_steps']}")]
     if found["steps_per_s"]:
         rows.append(
@@ -142,6 +144,9 @@ def _print_status(found: dict[str, Any]) -> None:
         rows.append(("test NELBO", f"{found_nelbo} at step {metrics['test_step']}"))
     if found["skipped_steps"]:
         rows.append(("left out", f"{found['skipped_steps']} steps that were not finite"))
+    if change := found["learning_rate_change"]:
+        old, new = (f"{change[key] or 0.0:.4g}" for key in ("old", "new"))
+        rows.append(("learning rate", f"{old} -> {new} after step {change['step']}, as changed"))
     if saved:
         size = saved["bytes"] / 1e6
         rows.append(
@@ -166,7 +171,8 @@ def _print_status(found: dict[str, Any]) -> None:
         rows.append(("note", "equal bits are not promised"))
     table = Table(box=None, show_header=False, pad_edge=False)
     for key, value in rows:
-        table.add_row(key, value)
+        # No markup: a path or a reason may hold brackets.
+        table.add_row(key, Text(value))
     out.print(table)
     _print_attempts(found["attempts"])
 

@@ -130,8 +130,10 @@ def complete(
     """
     if batch < 1:
         raise InputError(f"batch {batch}: expected 1 image or more")
-    if not 0 < temperature < np.inf:
-        raise InputError(f"temperature {temperature}: expected a positive number, such as 0.9")
+    if not 1e-6 <= temperature <= 1e6:  # what float32 divides logits by without an overflow
+        raise InputError(
+            f"temperature {temperature}: expected a positive number from 1e-6 to 1e6, such as 0.9"
+        )
     count = int(known.sum())
     segments = policy.segments(starts, objective.D, known=count, end=objective.steps)
 

@@ -12,6 +12,7 @@ from ardm.runs import (
     agreement,
     assignment,
     catalogue,
+    continuation,
     control,
     history,
     outcome,
@@ -265,6 +266,7 @@ class Leader:
         found = self._newest_sound(like)
         if found:
             place, _, metadata = found
+            continuation.require_reachable(self._run, place.step, self._spec)
             now = self._data.sha256
             old = self._in_time(lambda: agreement.require_data_of_run(place, metadata, now))
             if old:
@@ -298,6 +300,13 @@ class Leader:
             data_sha256=sha256,
             data=data,
         )
+        config = self._spec.training
+        if change := continuation.rate_change(metadata.get("spec"), config, place.step):
+            log.warning(
+                "the learning rate jumps from %.4g to %.4g after step %d: `training` is not what "
+                "it was before", *change, place.step,
+            )  # fmt: skip
+            self._ledger.add("learning_rate", step=place.step, **change._asdict())
         return host
 
     def _tell_others(

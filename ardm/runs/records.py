@@ -94,6 +94,8 @@ class AttemptRecord:
     """`Dataset.sha256` of what it trained on."""
     workers_differ: list[str] = field(default_factory=list)
     """What bits depend on and differed among its workers, one line each."""
+    rate_change: Event | None = None
+    """Step, old and new learning rate, if the rate jumped where this attempt began."""
     noticed: bool = False
     """Whether it got a notice that its machine goes away."""
     worker_failed: Event | None = None
@@ -177,6 +179,9 @@ class AttemptRecord:
                 if len(self.skipped) > KEPT_SKIPPED:
                     self.skipped.pop(0)
                     self.older.skipped += 1
+            case "learning_rate" if step is not None:
+                figures = {key: number(event, key) for key in ("old", "new")}
+                self.rate_change = {"step": step} | figures
             case "workers_differ":
                 self.workers_differ = [str(line) for line in event.get("differences") or ()]
             case "save_failed":

@@ -81,6 +81,9 @@ def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, A
         "save_error": progress.get("save_error"),
         "goodput": goodput.goodput(found, now if live or state == "starting" else _end(found)),
         "skipped_steps": goodput.skipped_steps(found),
+        "learning_rate_change": next(
+            (record.rate_change for record in reversed(found) if record.rate_change), None
+        ),
         "changed": list(changed),
         "changes": [change._asdict() for some in changed.values() for change in some],
         "workers_differ": found[-1].workers_differ if found else [],

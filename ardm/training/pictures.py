@@ -6,6 +6,10 @@ import numpy as np
 from jaxtyping import Integer
 from PIL import Image
 
+_QUALITY: dict[str, dict[str, int | bool]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+}
 _HIDDEN_GREY = 96
 _TARGET_SIDE = 640
 """Pixels that the longer side of a grid should have, at least."""
@@ -54,6 +58,22 @@ def encode(pixels: np.ndarray, kind: str) -> bytes:
     """Pixels as the bytes of a file, `PNG` or another kind that Pillow writes."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, kind)
+    return out.getvalue()
+
+
+def recode(png: bytes, kind: str) -> bytes:
+    """A PNG in another format that Pillow writes, without loss where the format can do without.
+
+    Raises:
+        ValueError: the format has no room for a picture of this size.
+    """
+    out = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as picture:
+        plain = picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
+        try:
+            plain.save(out, kind, **_QUALITY.get(kind, {}))
+        except OSError as error:
+            raise ValueError(str(error)) from error
     return out.getvalue()
 
 

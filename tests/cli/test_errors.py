@@ -7,9 +7,12 @@ import pytest
 from ardm.chaos import emulator as gcs_emulator
 from ardm.chaos import storage_faults
 from ardm.chaos.storage_faults import Fault
+from ardm.runs import attempt, catalogue
+from ardm.runs.ledger import Ledger
 from ardm.runs.store import AT_THE_DOOR
 from tests.cli.conftest import Here
 from tests.cluster.conftest import TINY, Ardm
+from tests.runs.setting import opened, save
 
 
 @pytest.fixture
@@ -35,6 +38,36 @@ def test_all_faults_of_a_job_file_are_told_at_once(ardm: Here, tmp_path: Path) -
         assert "chekpoint: unknown key; did you mean 'checkpoint'?" in said
         assert "Traceback" not in said
     assert not Path(ardm.store).exists()
+
+
+@pytest.mark.parametrize("odd", ["\\[/x]", "[/x]", "\\\\[bold]", "[b]x"])
+def test_brackets_in_a_message_are_no_markup(ardm: Here, tmp_path: Path, odd: str) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text("job: a")
+    assert f"--set {odd}: expected" in ardm("validate", str(job), "--set", odd, code=2).stderr
+
+
+def test_brackets_in_a_reason_are_no_markup(tmp_path: Path) -> None:
+    run = opened(str(tmp_path / "runs"))
+    ledger = Ledger(run, attempt.claim(run, {}))
+    ledger.add("ended", outcome="failed", step=0, reason="[My] [/Drive]", detail="")
+    ledger.flush()
+    assert "failed  [My] [/Drive]" in Here(run.store.uri)("status", run.name).stdout
+
+
+def test_no_workers_are_not_taken_for_the_usual_ones(ardm: Here) -> None:
+    said = ardm("submit", str(TINY), "--workers", "0", code=2).output
+    assert "scaling.workers: expected a number of workers" in said
+
+
+def test_fewer_steps_than_done_are_refused_by_train_and_submit(ardm: Here) -> None:
+    run = opened(ardm.store, "mine")
+    save(run, 1, 20)
+    few = ("--run", "mine", "--override", "--set", "training={steps: 10, warmup: 0}")
+    for command in ("train", "submit"):
+        said = ardm(command, str(TINY), *few, code=2).stderr
+        assert "run mine has done 20 steps, which is more than training.steps=10" in said
+    assert catalogue.read_spec(run).training.steps == 24
 
 
 def test_a_missing_job_file(ardm: Here) -> None:

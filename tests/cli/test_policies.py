@@ -9,7 +9,7 @@ from ardm.runs.subject import open_subject
 
 
 def test_policies_are_found_measured_drawn_and_kept(here, trained, pulled, tmp_path):
-    options = ("--budgets", "50,10", "--images", "16", "--out", "new/curve.png")
+    options = ("--budgets", "50,10", "--images", "16", "--out", "curve.png")
     told = here.json("policy", "trained", *options)
     subject = open_subject("trained", trained.store, print)
     assert (told["run"], told["step"], told["digest"]) == ("trained", 24, subject.digest)

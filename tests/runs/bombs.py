@@ -42,16 +42,17 @@ BOMBS = [
 
 
 def main() -> None:
-    """Print a line for each refusal, of each text as a job file and as an option."""
+    """Print a line for each text that is refused as a job file, and some as an option."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    for text in BOMBS:
-        for job, options in ((text, []), ("job: a", [f"training={text}"])):
-            try:
-                parse(job, "job.yaml", options)
-            except SpecError:
-                print("refused")
+    jobs = [(text, []) for text in BOMBS]
+    jobs += [("job: a", [f"training={text}"]) for text in BOMBS[:4]]
+    for job, options in jobs:
+        try:
+            parse(job, "job.yaml", options)
+        except SpecError:
+            print("refused")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,75 @@
+"""What another `training` section means to a run that goes on with it (`--override`)."""
+
+import json
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from ardm.errors import SpecConflict
+from ardm.runs import catalogue
+from ardm.runs.layout import Run
+from ardm.runs.spec import JobSpec
+from ardm.training.config import TrainingConfig
+
+
+class RateChange(NamedTuple):
+    """The learning rate of the next step, before and after the section was changed."""
+
+    old: float
+    new: float
+
+
+def rate_change(spec_before: Any, config: TrainingConfig, step: int) -> RateChange | None:
+    """Whether the learning rate jumps where a run goes on.
+
+    Args:
+        spec_before: of the checkpoint, as JSON; anything else changes nothing.
+        config: the section from now on.
+        step: steps done.
+
+    Returns:
+        None where the rate stays.
+    """
+    # Imported on use: JAX, which `ardm submit` can do without.
+    from ardm.training.optimizer import schedule
+
+    section = spec_before.get("training") if isinstance(spec_before, dict) else None
+    try:
+        before = TrainingConfig.model_validate_json(json.dumps(section))
+    except ValidationError:
+        return None
+    if before == config:
+        return None
+    old, new = (float(schedule(one)(step)) for one in (before, config))
+    return RateChange(old, new) if old != new else None
+
+
+def require_steps_left(run: Run, spec: JobSpec) -> None:
+    """Refuse fewer steps than a run has done, before its spec is replaced.
+
+    Raises:
+        SpecConflict: its newest checkpoint is of a later step than the last one of the spec.
+    """
+    if not run.store.exists(run.job_file):
+        return
+    if spec.training.steps >= catalogue.read_spec(run).training.steps:
+        return
+    # Their import takes seconds.
+    from ardm.runs import checkpoints
+
+    for checkpoint in checkpoints.committed(run)[:1]:
+        require_reachable(run, checkpoint.step, spec)
+
+
+def require_reachable(run: Run, step: int, spec: JobSpec) -> None:
+    """Refuse a last step that lies before the step that was done.
+
+    Raises:
+        SpecConflict: it does.
+    """
+    if step > spec.training.steps:
+        raise SpecConflict(
+            f"run {run.name} has done {step} steps, which is more than "
+            f"training.steps={spec.training.steps}. Give {step} steps or more, or start afresh "
+            "under another name (--run)."
+        )
