@@ -28,10 +28,10 @@ class ProgressBar:
         self._run, self._shown, self._after, self._by_itself = run, shown, after, by_itself
         self._newest = Newest(run)
         self._bar = Progress(
-            TextColumn("{task.fields[state]:<10}"),
+            TextColumn("{task.fields[state]:<10}", markup=False),
             BarColumn(bar_width=30),
             TaskProgressColumn(),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             console=err,
         )
         self._task = self._bar.add_task("", total=None, state="queued", text="")

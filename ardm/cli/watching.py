@@ -37,7 +37,8 @@ def runs(store: StoreUri = DEFAULT_STORE, job: JobName = None, json: AsJson = Fa
         return
     table = Table("run", "job", "created (UTC)", box=None, pad_edge=False)
     for entry in found:
-        table.add_row(entry.run.name, entry.job, entry.created[:19].replace("T", " "))
+        created = entry.created[:19].replace("T", " ")
+        table.add_row(entry.run.name, Text(entry.job), created)
     out.print(table)
 
 
@@ -187,7 +188,7 @@ def _print_attempts(attempts: list[dict[str, Any]]) -> None:
         lost = str(item["steps_lost"])
         began = item["started"][:19].replace("T", " ")
         outcome = item["outcome"] or "running"
-        table.add_row(str(item["attempt"]), outcome, str(item["workers"]), steps, lost, began)
+        table.add_row(str(item["attempt"]), Text(outcome), str(item["workers"]), steps, lost, began)
     out.print(table)
 
 

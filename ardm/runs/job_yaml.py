@@ -48,6 +48,8 @@ class Fault(NamedTuple):
 
     path: Keys
     text: str
+    where: str = ""
+    """The line, or the option that it is in."""
 
 
 @dataclass
@@ -124,7 +126,7 @@ class _Builder:
             above: ids of the nodes that hold it.
         """
         if id(node) in above:
-            raise NotYamlError(f"the value at {_line(node)} holds itself, through an alias")
+            return self._refuse(path, node, "the value holds itself, through an alias")
         size = len(node.value) if isinstance(node, ScalarNode) else 0
         self._left -= 1 + size
         if self._left < 0:
@@ -203,7 +205,7 @@ class _Builder:
         return [(name, item) for name, item in found.items() if name not in known]
 
     def _refuse(self, path: Keys, node: Node, text: str) -> Any:
-        self._document.faults.append(Fault(path, f"{text} ({_line(node)})"))
+        self._document.faults.append(Fault(path, text, _line(node)))
         return _LEFT_OUT
 
 

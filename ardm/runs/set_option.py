@@ -38,7 +38,9 @@ def apply(
         if reason := _unusable(value, path, is_section):
             yield f"--set {shown}: {reason}"
             continue
-        document.faults += [Fault((*path, *fault.path), fault.text) for fault in value.faults]
+        document.faults += [
+            Fault((*path, *fault.path), fault.text, "--set") for fault in value.faults
+        ]
         # What the file left without a value has one now, be it null.
         document.empty = [keys for keys in document.empty if keys != path]
         document.empty += [(*path, *empty) for empty in value.empty]

@@ -1,8 +1,6 @@
 """The job file: read, overridden with `--set`, checked at the door with all faults at once."""
 
-import difflib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import islice
 from pathlib import Path
@@ -16,7 +14,7 @@ from ardm.data.config import DataConfig, describe
 from ardm.errors import SpecError
 from ardm.model.config import ModelConfig
 from ardm.model.config import faults as model_faults
-from ardm.runs import job_text, job_yaml, scalars, set_option
+from ardm.runs import job_text, job_yaml, messages, scalars, set_option
 from ardm.runs.config import CheckpointConfig, ScalingConfig
 from ardm.runs.job_yaml import Fault, Keys
 from ardm.training.config import EvaluationConfig, TrainingConfig
@@ -68,14 +66,14 @@ def parse(text: str, source: str, overrides: Sequence[str] = ()) -> JobSpec:
         raise SpecError(source, [str(error)]) from error
     raw = document.tree
     if not isinstance(raw, dict):
-        faults = [_line(fault.path, fault.text) for fault in document.faults]
+        faults = [messages.of_reader(fault) for fault in document.faults]
         got = repr(raw)[:60]
         faults = faults or [f"expected sections such as `training:`, got {got}"]
         raise SpecError(source, faults)
     faults = list(set_option.apply(document, overrides, _is_section))
     _drop_empty_sections(raw)
     refused = [*document.faults, *_without_value(raw, document.empty)]
-    faults += [_line(fault.path, fault.text) for fault in refused]
+    faults += [messages.of_reader(fault) for fault in refused]
     faults += _faults(raw, {fault.path for fault in refused})
     if faults:
         raise SpecError(source, _at_most(faults))
@@ -135,8 +133,12 @@ def _faults(raw: Mapping[str, Any], known: Set[Keys]) -> list[str]:
         JobSpec.model_validate_json(json.dumps(raw))
         faults = []
     except ValidationError as error:
-        fresh = (fault for fault in error.errors() if _path(fault) not in known)
-        faults = [text for fault in islice(fresh, MOST_FAULTS) for text in _sentences(fault)]
+        fresh = (fault for fault in error.errors() if messages.path_of(fault) not in known)
+        faults = [
+            text
+            for fault in islice(fresh, MOST_FAULTS)
+            for text in messages.sentences(fault, _names)
+        ]
     return faults + list(_cross_faults(raw))
 
 
@@ -168,60 +170,6 @@ def _section(kind: type[Section], raw: Any) -> Any:
         return kind.model_validate_json(json.dumps(raw))
     except ValidationError:
         return None
-
-
-def _sentences(fault: Any) -> Iterator[str]:
-    """One pydantic fault as sentences for a person."""
-    path, got = _path(fault), fault["input"]
-    if fault["type"] == "extra_forbidden":
-        yield _line(path, f"unknown key; {_nearest(path)}")
-    elif fault["type"] == "missing":
-        yield _line(path, "required, but not given")
-    elif fault["type"] == "value_error":
-        lines = str(fault["ctx"]["error"]).splitlines()
-        yield from (f"{_dotted(path)}.{line}" if path else line for line in lines)
-    elif fault["type"] == "string_pattern_mismatch":
-        yield _line(path, f"expected lower-case letters, digits, - and _, got {got!r:.80}")
-    else:
-        message = fault["msg"][0].lower() + fault["msg"][1:]
-        near = difflib.get_close_matches(str(got), _choices(fault), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        if fault["type"] == "int_type" and isinstance(got, float) and got.is_integer():
-            hint = f"; write {got:.0f}" if abs(got) < 1e15 else ""
-        elif fault["type"] == "string_type" and not isinstance(got, dict | list):
-            hint = "; put text in quotes"
-        yield _line(path, f"{message}, got {got!r:.80}{hint}")
-
-
-def _nearest(path: Keys) -> str:
-    """What an unknown key may have been meant to be."""
-    names = _names(path[:-1])
-    if "." in path[-1] and set(path[-1].split(".")[:1]) & set(names):
-        return f"write {_nested(path[-1])}; dots are for --set"
-    near = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(names)}"
-
-
-def _nested(key: str) -> str:
-    first, _, rest = key.partition(".")
-    return f"{first}: {{{rest}: ...}}"
-
-
-def _path(fault: Any) -> Keys:
-    return tuple(str(part) for part in fault["loc"])
-
-
-def _line(path: Keys, text: str) -> str:
-    return f"{_dotted(path)}: {text}" if path else text
-
-
-def _dotted(path: Keys) -> str:
-    """A path for a message; a key that is no plain word is shown in quotes."""
-    return ".".join(p if re.fullmatch(r"[\w-]{1,60}", p) else f"{p!r:.60}" for p in path)
-
-
-def _choices(fault: Any) -> list[str]:
-    return re.findall(r"'([^']+)'", str(fault.get("ctx", {}).get("expected", "")))
 
 
 def _is_section(path: Keys) -> bool:

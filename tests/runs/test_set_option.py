@@ -35,7 +35,7 @@ def test_options_count_in_their_order_whatever_their_form():
         ("training=", "--set training=: expected a value, got none"),
         ("training={steps}", "training.steps: expected a value, got none"),
         ("training={stpes: 5}", "training.stpes: unknown key; did you mean 'steps'?"),
-        ("training={steps: 5, steps: 6}", "training: key 'steps' stands twice (line 1)"),
+        ("training={steps: 5, steps: 6}", "training: key 'steps' stands twice (--set)"),
         ("training=[1]", "training: input should be an object, got [1]"),
         ("training=5", "training: input should be an object, got 5"),
         ("training..steps=5", "expected section.key=value"),
