@@ -87,6 +87,8 @@ def submit(
         if json:
             show({"run": named.name, "submission_id": None, "address": None})
         return
+    if named and override:
+        continuation.require_steps_left(named, spec)
     with _job_server(address, cluster) as server:
         # Only then is anything created: an empty run would be the newest one.
         submission.require(server, place, shared=shared)

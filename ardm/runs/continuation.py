@@ -1,11 +1,12 @@
 """What another `training` section means to a run that goes on with it (`--override`)."""
 
 import json
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from ardm.errors import SpecConflict
+from ardm.errors import InputError, SpecConflict
 from ardm.runs import catalogue
 from ardm.runs.layout import Run
 from ardm.runs.spec import JobSpec
@@ -52,8 +53,10 @@ def require_steps_left(run: Run, spec: JobSpec) -> None:
     """
     if not run.store.exists(run.job_file):
         return
-    if spec.training.steps >= catalogue.read_spec(run).training.steps:
-        return
+    # Where the frozen spec is unreadable, the checkpoints alone tell.
+    with suppress(InputError):
+        if spec.training.steps >= catalogue.read_spec(run).training.steps:
+            return
     # Their import takes seconds.
     from ardm.runs import checkpoints
 
