@@ -4,6 +4,7 @@ fsspec is what Ray, Orbax and TFDS accept for paths, so one URL names the same p
 """
 
 import asyncio
+import glob
 import json
 import logging
 import os
@@ -74,8 +75,11 @@ class Store:
 
     @property
     def takes_whole_trees(self) -> bool:
-        """Whether a directory can appear at once, with all that is in it."""
-        return self.is_local and self.abilities.whole_trees
+        """Whether Orbax can write a directory there that appears at once, with all that is in it.
+
+        Orbax (0.12.8) takes brackets in a path for a pattern, and leaves half of its files out.
+        """
+        return self.is_local and self.abilities.whole_trees and not glob.has_magic(self.root)
 
     def path(self, name: str) -> str:
         """The path of `name` as the file system understands it."""

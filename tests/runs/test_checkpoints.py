@@ -9,7 +9,7 @@ from ardm.errors import InputError
 from ardm.runs import checkpoints, restore
 from ardm.runs.checkpoints import Checkpoint, Damaged, Gone
 from ardm.runs.digest import digest
-from tests.runs.setting import cut_off, files_of, like, save, small_state
+from tests.runs.setting import cut_off, files_of, like, opened, save, small_state
 
 
 def newest(run):
@@ -180,3 +180,15 @@ def test_leaves_that_are_views_of_one_array_are_saved_each(run):
     state = {"params": shared, "ema": shared}
     checkpoints.save(place, state, {"digest": digest(state)})
     assert checkpoints.verify(place)["digest"] == digest(state)
+
+
+@pytest.mark.parametrize(
+    "odd", ["My Drive", "[1]", "a*b?", "x;id", 'it\'s "q"', "50%20", "#1", "ü"]
+)
+def test_a_checkpoint_may_lie_below_any_name(tmp_path, odd):
+    run = opened(str(tmp_path / odd))
+    place = save(run, 1, 3)
+    assert checkpoints.committed(run) == [place]
+    state, _ = checkpoints.load(place, like(small_state(3)))
+    assert digest(state) == digest(small_state(3))
+    assert checkpoints.verify(save(run, 1, 5))["step"] == 5
