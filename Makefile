@@ -19,7 +19,7 @@ RUN_OR_JOB = $(or $(RUN),--job $(JOB))
 SETS := $(foreach item,$(SET),--set $(item))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report plan chaos soak bench bench-recovery bench-history check test \
+.PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report plan chaos soak bench bench-recovery bench-history check test test-fast \
         lint fix cluster-up cluster-down gcs-emulator down clean lock
 
 help: ## list the targets
@@ -103,6 +103,9 @@ lint: setup
 
 test: setup ## all tests
 	$(BIN)/python -m pytest --numprocesses=logical --no-loadscope-reorder
+
+test-fast: setup ## the tests without a cluster and without what is slow: a few minutes
+	$(BIN)/python -m pytest --numprocesses=logical --no-loadscope-reorder -m "not cluster and not slow"
 
 bench: setup ## time a training step, in pairs
 	@$(BIN)/python benchmarks/step.py $(JOB_FILE)
