@@ -164,7 +164,8 @@ def test_the_job_file_takes_seconds_or_auto() -> None:
 
 @pytest.mark.parametrize("wrong", ["auot", "-1", ".inf", "'30'", "true", "null", "[7]"])
 def test_another_interval_is_one_fault_that_says_what_is_expected(wrong: str) -> None:
-    with pytest.raises(SpecError, match="expected seconds \\(0 or more, at most 1e9\\) or 'auto'") as caught:
+    expected = "expected seconds \\(0 or more, at most 1e9\\) or 'auto'"
+    with pytest.raises(SpecError, match=expected) as caught:
         spec.parse(f"job: a\ncheckpoint: {{interval: {wrong}}}", "a.yaml")
     assert len(caught.value.faults) == 1
     assert ("did you mean 'auto'?" in str(caught.value)) == (wrong == "auot")
