@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ardm.data.splits import OUTSIDE, SAME_FILE, by_position, split_of
@@ -46,7 +46,6 @@ names = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=100)
 @given(names=names, seed=st.randoms())
 def test_every_name_is_in_one_split_whatever_their_order(names, seed):
     names = [f"x{name}" for name in names]
@@ -130,7 +129,6 @@ parts = st.sampled_from(["train", "val", "test", "cat", "Validation", "archive",
 paths = st.lists(parts, max_size=4).map(lambda folders: "/".join([*folders, "x"]))
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.lists(paths, min_size=3, max_size=30).map(enumerate))
 def test_what_lies_below_a_held_out_folder_is_never_trained_on(numbered):
     names = [f"{path}{number}.png" for number, path in numbered]

@@ -1,6 +1,7 @@
 """Claims, fencing, pruning and compaction in thousands of schedules, of a bucket in memory."""
 
 import json
+import os
 import re
 import uuid
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from ardm.runs.summary import Summarizer
 from tests.simulated import Actor, Bucket, Schedule, Turn, schedules, store_on
 
 T = TypeVar("T")
+
+SCHEDULES = 5000 if "ARDM_TEST_LONG" in os.environ else 200
 
 
 class World:
@@ -154,7 +157,7 @@ def plainly():
         yield patch
 
 
-@settings(max_examples=400)
+@settings(max_examples=SCHEDULES)
 @given(schedules(4), st.integers(1, 3))
 def test_attempts_that_meet_lose_no_checkpoint(plainly, turns, keep_last):
     """Three attempts save while a reader looks for the newest checkpoint."""
@@ -179,7 +182,7 @@ def test_attempts_that_meet_lose_no_checkpoint(plainly, turns, keep_last):
     assert all(entry.committed for entry in checkpoints.entries(last.run))
 
 
-@settings(max_examples=400)
+@settings(max_examples=SCHEDULES)
 @given(schedules(3))
 def test_events_are_read_once_and_in_order_while_segments_are_merged(plainly, turns):
     world = World(turns, plainly)
@@ -208,7 +211,7 @@ def test_events_are_read_once_and_in_order_while_segments_are_merged(plainly, tu
     assert len(ledger.read(run, 1)) >= written[0]
 
 
-@settings(max_examples=200)
+@settings(max_examples=SCHEDULES)
 @given(schedules(5))
 def test_caches_of_the_history_never_say_something_else_than_the_events(plainly, turns):
     world = World(turns, plainly)
