@@ -17,9 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_STAT = {
-    f"st_{name}" for name in ("mode", "size", "mtime", "ctime", "atime", "nlink", "uid", "gid")
-}
+_STAT = [
+    f"st_{name}" for name in ["mode", "size", "mtime", "ctime", "atime", "nlink", "uid", "gid"]
+]
+_STATVFS = [
+    f"f_{n}" for n in ["bavail", "bfree", "blocks", "bsize", "files", "ffree", "frsize", "namemax"]
+]
 
 PATIENCE = 20.0
 """Seconds within which a drive is mounted."""
@@ -75,17 +78,7 @@ def _drive(source: Path, lag: float, exclusive: bool) -> Any:
 
         def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
             about = os.lstat(self._there(path))
-            names = [
-                "st_mode",
-                "st_size",
-                "st_mtime",
-                "st_ctime",
-                "st_atime",
-                "st_nlink",
-                "st_uid",
-                "st_gid",
-            ]
-            return {name: getattr(about, name) for name in names}
+            return {name: getattr(about, name) for name in _STAT}
 
         def readdir(self, path: str, fh: int) -> list[str]:
             now = time.monotonic()
@@ -149,17 +142,7 @@ def _drive(source: Path, lag: float, exclusive: bool) -> Any:
 
         def statfs(self, path: str) -> dict[str, Any]:
             about = os.statvfs(self._there(path))
-            names = [
-                "f_bavail",
-                "f_bfree",
-                "f_blocks",
-                "f_bsize",
-                "f_files",
-                "f_ffree",
-                "f_frsize",
-                "f_namemax",
-            ]
-            return {name: getattr(about, name) for name in names}
+            return {name: getattr(about, name) for name in _STATVFS}
 
         def _refuse(self, *_: Any) -> Any:
             raise mfusepy.FuseOSError(errno.ENOTSUP)

@@ -1,7 +1,7 @@
-"""What makes a Ray node look like a machine of its own: small temporary file systems, and a clock.
+"""Gives each Ray node small temporary file systems and a clock, as if it ran on its own machine.
 
-Both need something of the real machine: the right to mount, and libfaketime. A kind of fault whose
-needs are not met is left out, with the reason.
+The file systems need the right to mount; the clock needs libfaketime. Where one is missing, the
+faults that depend on it are left out, with the reason.
 """
 
 import errno
@@ -62,9 +62,9 @@ class Machine:
         return variables
 
     def command(self, number: int, command: Sequence[str]) -> list[str]:
-        """A command with which a node starts, in file systems of its own if it gets some.
+        """The command that starts a node, inside its private file systems if it has any.
 
-        They go with the last process of the node, and nobody else sees them.
+        No other process sees these file systems; they vanish with the node's last process.
         """
         if not self.rooms:
             return list(command)
@@ -148,7 +148,7 @@ def _clock_fault(environment: Mapping[str, str], folder: Path) -> str:
 
 
 def _mount_fault(environment: Mapping[str, str], folder: Path) -> str:
-    """Why a node cannot have file systems of its own; empty if it can."""
+    """The reason why private file systems cannot be mounted; empty if they can."""
     if shutil.which("unshare") is None:
         return "the command unshare is not installed"
     place = folder / "mount-probe"

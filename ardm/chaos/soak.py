@@ -150,7 +150,7 @@ class Soak:
         return self._rng.choice([kind for kind in kinds if kind not in self.result.left_out])
 
     def _failed(self, kind: str, run: Run, process: BaseProcess) -> Struck | None:
-        """What an attempt that ended by itself, and not with its last step, has met."""
+        """The fault that ended an attempt early; None, after a report, if that was no fault."""
         if kind == "nan" and process.exitcode == 3:
             return Struck(kind, max(run.attempts(), default=0), self._newest_step(run))
         self._broken(run.name, f"an attempt ended with code {process.exitcode}")
@@ -194,7 +194,11 @@ class Soak:
     def _strike(
         self, kind: str, run: Run, process: BaseProcess
     ) -> tuple[Struck, BaseProcess | None]:
-        """Let a fault happen; what it was, and the process that goes on, if one does."""
+        """Inject a fault.
+
+        Returns:
+            A record of the fault, and the process that still trains; None if none does.
+        """
         if kind == "full" and self._disk:
             with self._disk.full():
                 time.sleep(self._rng.uniform(0.2, 2.0))

@@ -192,7 +192,7 @@ def _of_8_bits(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
         return np.asarray(image.convert("RGB")), None
     four = np.asarray(image.convert("RGBA"))
     colors = four[..., :3]
-    # A palette has no mode of its own for gray; 16-bit gray with alpha is read as RGBA.
+    # Pillow has no mode for a gray palette, and reads 16-bit gray with alpha as RGBA.
     gray = image.mode != "RGB" and _is_gray(colors)
     return colors[..., :1] if gray else colors, four[..., 3] if clear else None
 

@@ -1,4 +1,4 @@
-"""What another `training` section means to a run that goes on with it (`--override`)."""
+"""Checks for a run that continues with a changed `training` section (`--override`)."""
 
 import json
 from contextlib import suppress
@@ -21,15 +21,15 @@ class RateChange(NamedTuple):
 
 
 def rate_change(spec_before: Any, config: TrainingConfig, step: int) -> RateChange | None:
-    """Whether the learning rate jumps where a run goes on.
+    """The jump of the learning rate at the step from which a run continues.
 
     Args:
-        spec_before: of the checkpoint, as JSON; anything else changes nothing.
-        config: the section from now on.
-        step: steps done.
+        spec_before: the spec in the checkpoint, as JSON; anything else counts as no change.
+        config: the new `training` section.
+        step: number of steps done.
 
     Returns:
-        None where the rate stays.
+        The rates before and after; None if they are equal.
     """
     # Imported on use: JAX, which `ardm submit` can do without.
     from ardm.training.optimizer import schedule

@@ -23,8 +23,8 @@ from ardm.runs.stalls import Stalls
 log = logging.getLogger(__name__)
 
 SILENCE = 30.0
-"""Seconds after which a save under way is told as an error, if none before took as long; training
-does not wait any longer for it, even where a step is to be kept for good."""
+"""Seconds. A save that runs longer than this, and three times as long as any save before it, is
+reported as an error. Training waits no longer than this, even for a step that is to be kept."""
 
 
 class Saver:
