@@ -97,12 +97,15 @@ def test_every_finished_checkpoint_survives_a_power_cut(image, tmp_path):
 
 
 def wait_for_save_after(run: Run, step: int) -> int:
-    """The step of a checkpoint that was seen to be finished."""
+    """The step of a checkpoint that is finished: a newer one could be begun.
+
+    A checkpoint can be seen a moment before it is durable, so the newest one does not count.
+    """
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         with suppress(OSError):
-            found = checkpoints.committed(run)
-            if found and found[0].step > step:
-                return found[0].step
+            finished = checkpoints.committed(run)[1:]
+            if finished and finished[0].step > step:
+                return finished[0].step
         time.sleep(0.01)
     raise AssertionError("no checkpoint")
