@@ -4,7 +4,8 @@ ArdmError (1)
 ├── InputError (2)            what was given cannot be used; nothing was started or lost
 │   ├── SpecError             a job file, with all its faults at once
 │   ├── SpecConflict          the run exists with another spec
-│   └── StoreUnusable         the store cannot be reached or written
+│   ├── StoreUnusable         the store cannot be reached or written
+│   └── DataUnreachable       what the data are read from does not answer now
 ├── JobFailed (3)             the job ended without reaching its last step
 │   ├── SaveFailed            the final checkpoint could not be written
 │   ├── Diverged              a loss, gradient or new state is not finite
@@ -50,6 +51,10 @@ class SpecConflict(InputError):
 
 class StoreUnusable(InputError):
     """The store cannot be reached or written."""
+
+
+class DataUnreachable(InputError):
+    """What the data are read from does not answer now; it may do so later."""
 
 
 class JobFailed(ArdmError):

@@ -18,7 +18,7 @@ import ardm
 ROOT = Path(ardm.__file__).parent
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
-BASE = {"config", "errors", "strict_json"}
+BASE = {"config", "errors", "outages", "strict_json"}
 MAY_IMPORT = {
     "model": BASE | {"model"},
     "data": BASE | {"data"},

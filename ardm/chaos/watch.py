@@ -4,8 +4,8 @@ import threading
 import time
 from typing import Any, NamedTuple, Self
 
+from ardm.outages import of_the_store
 from ardm.runs.layout import Run
-from ardm.runs.outcome import of_the_store
 
 BEAT = 0.3
 """Seconds between two looks."""

@@ -92,7 +92,10 @@ def submit(
     with _job_server(address, cluster) as server:
         # Only then is anything created: an empty run would be the newest one.
         submission.require(server, place, shared=shared)
+        change = continuation.foreseen(named, spec) if named and override else None
         opened = _open(spec, place, run, override=override)
+        if change:
+            say(f"run {opened.name}: {change}")
         made = submission.submit(opened, server)
     if json:
         show({"run": opened.name, "submission_id": made.submission_id, "address": made.address})
@@ -200,13 +203,14 @@ def _data_report(file: Path, spec: JobSpec) -> dict[str, Any] | None:
     """Read the images of a job, say what they are, and return it; None if they are out of reach."""
     from ardm.data.dataset import load as load_data
     from ardm.data.folder import FolderUnreachable
+    from ardm.errors import DataUnreachable
 
     if spec.data.source == "tfds":
         say(f"{file}: the images are downloaded when training starts, so they are not checked")
         return None
     try:
         data = load_data(spec.data)
-    except FolderUnreachable as error:
+    except (FolderUnreachable, DataUnreachable) as error:
         say(f"{file}: the images cannot be read here, so they are not checked ({error})")
         return None
     say(f"{file}: {data.describe()}")

@@ -17,9 +17,10 @@ from ray.exceptions import RayActorError
 
 from ardm.cluster import environment, workers
 from ardm.errors import ArdmError, Interrupted, JobFailed
+from ardm.outages import of_the_store
 from ardm.runs import catalogue, control
 from ardm.runs.layout import Run
-from ardm.runs.outcome import Outcome, of_the_store, to_error
+from ardm.runs.outcome import Outcome, to_error
 from ardm.runs.patience import Patience, persist
 from ardm.runs.spec import JobSpec
 from ardm.runs.store import Store

@@ -11,7 +11,8 @@ from pathlib import Path
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from ardm.errors import StoreUnusable
+from ardm.errors import DataUnreachable, InputError, StoreUnusable
+from ardm.outages import may_pass
 
 
 def fetch(url: str) -> bytes | None:
@@ -25,6 +26,7 @@ def fetch(url: str) -> bytes | None:
 
     Raises:
         StoreUnusable: the place cannot be read.
+        DataUnreachable: it does not answer now.
     """
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
@@ -48,6 +50,7 @@ def publish(url: str, content: bytes) -> bytes:
 
     Raises:
         StoreUnusable: the place cannot be written, or not read afterwards.
+        DataUnreachable: it does not answer now.
     """
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
@@ -89,8 +92,9 @@ def _create_local(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def _unusable(url: str, verb: str, error: Exception) -> StoreUnusable:
-    return StoreUnusable(
+def _unusable(url: str, verb: str, error: Exception) -> InputError:
+    kind = DataUnreachable if may_pass(error) else StoreUnusable
+    return kind(
         f"{url}: expected a place that this process can {verb}, received "
         f"{type(error).__name__}: {error}; check the address and the permissions"
     )

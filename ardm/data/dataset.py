@@ -135,7 +135,8 @@ def load(config: DataConfig, cache: str | None = None) -> Dataset:
         The data set, whole, in memory.
 
     Raises:
-        InputError: the data are missing, damaged, or cannot be downloaded.
+        InputError: the data are missing or damaged.
+        DataUnreachable: what they are read from does not answer now.
         StoreUnusable: `cache` cannot be read or written.
     """
     # Imported on use: TFDS takes a second to import, and most jobs never need it.

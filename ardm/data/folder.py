@@ -9,7 +9,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from ardm.data.report import Unused
 from ardm.data.walk import HIDDEN, Listing, is_hidden, walk
-from ardm.errors import InputError
+from ardm.errors import DataUnreachable, InputError
+from ardm.outages import may_pass
 
 BATCH = 256
 """Files that are asked for together: object stores answer them at the same time."""
@@ -55,6 +56,7 @@ class Folder:
 
         Raises:
             FolderUnreachable: there is no such folder, or it cannot be read.
+            DataUnreachable: its store or its disk fails, which may pass.
         """
         with self._readable():
             if not self._fs.isdir(self._root):
@@ -72,7 +74,7 @@ class Folder:
         """Read one file.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: it cannot be read; DataUnreachable where that may pass.
         """
         with self._readable(InputError):
             content: bytes = self._fs.cat_file(f"{self._root}/{name}")
@@ -82,7 +84,7 @@ class Folder:
         """Read many files, some at a time, in the order of `names`.
 
         Raises:
-            InputError: one cannot be read.
+            InputError: one cannot be read; DataUnreachable where that may pass.
         """
         for start in range(0, len(names), self._together):
             some = names[start : start + self._together]
@@ -103,9 +105,14 @@ class Folder:
         except InputError:
             raise
         except Exception as error:  # every fsspec backend has exceptions of its own
+            kind, check = (
+                (DataUnreachable, "the connection or the disk")
+                if may_pass(error)
+                else (kind, "the path and the permissions")
+            )
             raise kind(
                 f"{self.url}: expected a folder that this process can read, received "
-                f"{type(error).__name__}: {error}; check the path and the permissions"
+                f"{type(error).__name__}: {error}; check {check}"
             ) from error
 
 

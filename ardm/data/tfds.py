@@ -16,7 +16,7 @@ from ardm.data.dataset import Dataset, Images
 from ardm.data.packed import pack, unpack
 from ardm.data.report import Report
 from ardm.data.splits import by_position, origins_by_position
-from ardm.errors import InputError
+from ardm.errors import DataUnreachable, InputError
 
 # Classes of `ardm.data.tfds_builders`.
 BUILDERS = {
@@ -45,7 +45,8 @@ def read(name: str, cache: str | None, make_builder: MakeBuilder | None = None) 
         published one. Where no validation images are published, `ardm.data.splits` holds some out.
 
     Raises:
-        InputError: the download failed, or the cached file is damaged.
+        InputError: what was downloaded or cached is damaged.
+        DataUnreachable: the download failed.
         StoreUnusable: `cache` cannot be read or written.
     """
     make_builder = make_builder or _builder_of(name)
@@ -70,7 +71,8 @@ def prepare(name: str, make_builder: MakeBuilder) -> Dataset:
         The data set.
 
     Raises:
-        InputError: the download failed.
+        InputError: what was downloaded is damaged.
+        DataUnreachable: the download failed.
     """
     # TFDS announces its downloads on stdout, which belongs to the answers of our commands.
     with (
@@ -116,7 +118,8 @@ def _download(name: str, builder: Any) -> None:
             requests.get(url, stream=True, timeout=REACH_TIMEOUT).close()
         builder.download_and_prepare(file_format="array_record")
     except (OSError, DownloadError, NonMatchingChecksumError) as error:
-        raise InputError(
+        changed = isinstance(error, NonMatchingChecksumError)
+        raise (InputError if changed else DataUnreachable)(
             f"data set {name}, source tfds: expected to download its published files, received "
             f"{type(error).__name__}: {error}; check this machine's network and "
             f"disk, or use {_instead(name)}, which needs no network"

@@ -1,5 +1,6 @@
 """All files below a local folder, through symbolic links, which may lead in circles."""
 
+import errno
 import os
 import stat
 from collections import deque
@@ -8,6 +9,11 @@ from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
 from ardm.data.report import Unused
+
+_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENAMETOOLONG}
+"""Errors by which a link leads nowhere; others are faults of the disk, which may pass."""
+
+_GONE = (PermissionError, FileNotFoundError, NotADirectoryError)
 
 HIDDEN = "hidden (the name begins with . or __)"
 
@@ -40,7 +46,7 @@ def walk(root: str) -> Listing:
         root: path of an existing folder.
 
     Raises:
-        OSError: the root cannot be listed.
+        OSError: the root cannot be listed, or the disk fails.
     """
     listing = Listing({}, [])
     real_root = os.path.realpath(root)
@@ -96,7 +102,7 @@ class _Branch:
             self._seen[folder.real] = name
             try:
                 entries = _entries(folder.path, folder.real, name)
-            except OSError as error:
+            except _GONE as error:
                 self._leave_out(name, "folder that cannot be read", str(error.strerror))
                 return []
             if not entries:
@@ -126,6 +132,8 @@ def _kind(entry: os.DirEntry[str], name: str) -> Literal["file", "folder"] | Unu
         is_folder = stat.S_ISDIR(mode) or entry.is_dir(follow_symlinks=False)
         is_file = stat.S_ISREG(mode) or entry.is_file(follow_symlinks=False)
     except OSError as error:
+        if error.errno not in _NOWHERE:
+            raise
         # What would have been a folder is named as one: it may be that of a split.
         name = name if PurePosixPath(name).suffix else f"{name}/"
         return Unused(name, "link that leads nowhere", str(error.strerror))

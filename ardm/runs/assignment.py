@@ -1,23 +1,39 @@
 """What a run's spec asks for, made ready on a thread: the data, the model and the work to do."""
 
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from ardm.data.batches import Batches
 from ardm.data.dataset import Dataset
 from ardm.data.dataset import load as load_data
+from ardm.errors import DataUnreachable
 from ardm.model.build import Model, build
 from ardm.runs.layout import Run, shared_cache
+from ardm.runs.patience import Patience, persist
 from ardm.runs.spec import JobSpec
 from ardm.training import loop
 from ardm.training.group import Alone, Group
 from ardm.training.loop import Work
 
+log = logging.getLogger("ardm.data")
+
+DATA_PATIENCE = 120.0
+"""Seconds that data are waited for whose store or disk does not answer."""
+
 
 def load(run: Run, spec: JobSpec) -> tuple[Dataset, Model]:
-    """Read the data of a run and build its model."""
-    data = load_data(spec.data, shared_cache(run.store, "data"))
+    """Read the data of a run, waiting out an outage, and build its model."""
+    cache = shared_cache(run.store, "data")
+    data = persist(lambda: load_data(spec.data, cache), Patience(DATA_PATIENCE), _may_pass)
     return data, build(spec.model, data.shape, data.classes)
+
+
+def _may_pass(error: Exception) -> bool:
+    passes = isinstance(error, DataUnreachable)
+    if passes:
+        log.warning("the data cannot be read now, and are tried again (%s)", error)
+    return passes
 
 
 def work(spec: JobSpec, data: Dataset, model: Model, group: Group) -> Work:
@@ -48,7 +64,7 @@ class Assignment:
         """Wait for the data and the model.
 
         Raises:
-            InputError: the data cannot be used.
+            InputError: the data cannot be used; DataUnreachable if they were waited for in vain.
         """
         return self._loaded.result()
 

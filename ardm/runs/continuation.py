@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from ardm.errors import InputError, SpecConflict
+from ardm.errors import InputError, NotFound, SpecConflict
 from ardm.runs import catalogue
 from ardm.runs.layout import Run
 from ardm.runs.spec import JobSpec
@@ -14,10 +14,17 @@ from ardm.training.config import TrainingConfig
 
 
 class RateChange(NamedTuple):
-    """The learning rate of the next step, before and after the section was changed."""
+    """The learning rate after a number of steps, before and after the section was changed."""
 
+    step: int
     old: float
     new: float
+
+    def __str__(self) -> str:
+        return (
+            f"the learning rate jumps from {self.old:.4g} to {self.new:.4g} after step "
+            f"{self.step}: `training` is not what it was before"
+        )
 
 
 def rate_change(spec_before: Any, config: TrainingConfig, step: int) -> RateChange | None:
@@ -42,7 +49,23 @@ def rate_change(spec_before: Any, config: TrainingConfig, step: int) -> RateChan
     if before == config:
         return None
     old, new = (float(schedule(one)(step)) for one in (before, config))
-    return RateChange(old, new) if old != new else None
+    return RateChange(step, old, new) if old != new else None
+
+
+def foreseen(run: Run, spec: JobSpec) -> RateChange | None:
+    """The jump that is to come where a spec replaces that of a run, before it does."""
+    try:
+        before = catalogue.read_spec(run)
+    except (InputError, NotFound):
+        return None
+    if before.training == spec.training:
+        return None
+    # Their import takes seconds.
+    from ardm.runs import checkpoints
+
+    newest = checkpoints.committed(run)[:1]
+    as_json = before.model_dump(mode="json")
+    return rate_change(as_json, spec.training, newest[0].step) if newest else None
 
 
 def require_steps_left(run: Run, spec: JobSpec) -> None:

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from ardm.errors import ArdmError, InputError
+from ardm.outages import of_the_store
 from ardm.runs import addresses
-from ardm.runs.outcome import of_the_store
 
 
 def as_error(

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ardm.errors import Diverged, SaveFailed, Superseded
+from ardm.outages import of_the_store
 from ardm.runs import (
     agreement,
     assignment,
@@ -302,11 +303,8 @@ class Leader:
         )
         config = self._spec.training
         if change := continuation.rate_change(metadata.get("spec"), config, place.step):
-            log.warning(
-                "the learning rate jumps from %.4g to %.4g after step %d: `training` is not what "
-                "it was before", *change, place.step,
-            )  # fmt: skip
-            self._ledger.add("learning_rate", step=place.step, **change._asdict())
+            log.warning("%s", change)
+            self._ledger.add("learning_rate", **change._asdict())
         return host
 
     def _tell_others(
@@ -346,7 +344,7 @@ class Leader:
                 lambda: restore.newest_verified(self._run, like, self._skip, fall_back=False)
             )
         except Exception as error:  # which ones may pass is for the outcome to say
-            if not outcome.of_the_store(error):
+            if not of_the_store(error):
                 raise
             log.warning("the newest checkpoint cannot be read (%s)", error)
         return self._unless_ending(lambda: restore.newest_verified(self._run, like, self._skip))
@@ -399,7 +397,7 @@ class Leader:
     def _in_time(self, work: Callable[[], T]) -> T:
         """Do what needs the store before the first step; a fault of the store is waited out."""
         patience = self._patience(START_PATIENCE, 0.0)
-        return self._unless_ending(lambda: persist(work, patience, outcome.of_the_store))
+        return self._unless_ending(lambda: persist(work, patience, of_the_store))
 
     def _unless_ending(self, work: Callable[[], T]) -> T:
         """Do what comes before the first step, until which there is nothing to save.

@@ -6,6 +6,7 @@ from typing import Literal
 
 from ardm.errors import (
     ArdmError,
+    DataUnreachable,
     Diverged,
     InputError,
     JobFailed,
@@ -13,6 +14,7 @@ from ardm.errors import (
     Superseded,
     Unreadable,
 )
+from ardm.outages import of_the_store
 
 Kind = Literal[
     "completed",  # the last step is done and saved
@@ -21,7 +23,7 @@ Kind = Literal[
     "resized",  # the group goes on with another number of workers; saved
     "superseded",  # a newer attempt holds the run
     "worker_lost",  # another worker of the group vanished
-    "storage_fault",  # the store failed where it could not be waited for; elsewhere it may answer
+    "storage_fault",  # the store, or the data's place, does not answer; elsewhere it may
     "save_failed",  # no more steps to do, or none wanted, and the last state could not be saved
     "diverged",  # a loss, gradient or new state was not finite; nothing of it is saved
     "out_of_memory",
@@ -33,13 +35,6 @@ ENDS_THE_JOB: frozenset[Kind] = frozenset(
     {"completed", "stopped", "failed", "out_of_memory", "bad_input", "save_failed", "diverged"}
 )
 """Outcomes after which starting again would change nothing, or is not wanted."""
-
-
-_STORE_LIBRARIES = (
-    "adlfs", "aiobotocore", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google", "requests",
-    "s3fs", "urllib3",
-)  # fmt: skip
-"""Of remote stores. Not all of their errors are an OSError: gcsfs (2026.10) has one for a 5xx."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +58,10 @@ def of_error(error: BaseException, step: int, group_size: int) -> Outcome:
     detail = "".join(traceback.format_exception(error))
     if isinstance(error, Superseded):
         return Outcome("superseded", step, str(error))
+    if isinstance(error, DataUnreachable | Unreadable):
+        return Outcome("storage_fault", step, str(error))
     if isinstance(error, InputError):
         return Outcome("bad_input", step, str(error))
-    if isinstance(error, Unreadable):
-        return Outcome("storage_fault", step, str(error))
     if isinstance(error, Diverged):
         return Outcome("diverged", step, str(error))
     if isinstance(error, SaveFailed):
@@ -82,12 +77,6 @@ def of_error(error: BaseException, step: int, group_size: int) -> Outcome:
     if of_the_store(error):
         return Outcome("storage_fault", step, line, detail)
     return Outcome("failed", step, line, detail)
-
-
-def of_the_store(error: BaseException) -> bool:
-    """Whether an error is one of a store that fails, which may pass."""
-    library = type(error).__module__.partition(".")[0]
-    return isinstance(error, OSError) or library in _STORE_LIBRARIES
 
 
 def to_error(outcome: Outcome) -> ArdmError | None:

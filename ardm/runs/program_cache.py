@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from jax._src.compilation_cache_interface import CacheInterface
 
-from ardm.runs.outcome import of_the_store
+from ardm.outages import of_the_store
 from ardm.runs.patience import in_background
 from ardm.runs.store import Store
 

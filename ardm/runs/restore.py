@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ardm.errors import Unreadable
+from ardm.outages import of_the_store
 from ardm.runs import checkpoints
 from ardm.runs.checkpoints import Checkpoint, Gone, Unfinished
 from ardm.runs.layout import Run
-from ardm.runs.outcome import of_the_store
 from ardm.runs.state_files import Damaged
 
 log = logging.getLogger(__name__)

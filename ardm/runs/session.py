@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ardm.errors import InputError
+from ardm.outages import of_the_store
 from ardm.runs import (
     agreement,
     assignment,
@@ -102,7 +103,7 @@ def _claim(run: Run, spec: JobSpec, place: Place, began: float) -> tuple[int, di
         return attempt.claim(run, whole), whole
 
     def claim_in_time() -> tuple[int, dict[str, Any]]:
-        return persist(claim, Patience(CLAIM_PATIENCE), outcome.of_the_store)
+        return persist(claim, Patience(CLAIM_PATIENCE), of_the_store)
 
     # A machine that goes away has no time for it.
     return attend(claim_in_time, lambda: place.notice.reason is not None, "ardm-claim")
@@ -172,7 +173,7 @@ def _tell(run: Run, number: int, place: Place, ended: Outcome) -> Outcome:
     fields = {"step": ended.step, "reason": ended.reason, "detail": ended.detail}
     ledger.add("worker_failed", rank=place.group.rank, outcome=ended.kind, **fields)
     try:
-        persist(ledger.flush, Patience(TELL_PATIENCE), outcome.of_the_store)
+        persist(ledger.flush, Patience(TELL_PATIENCE), of_the_store)
     except Exception as error:  # the group restarts all the same
         log.warning("rank %d cannot leave word of its failure (%s)", place.group.rank, error)
     return Outcome("worker_lost", ended.step, f"rank {place.group.rank}: {ended.reason}")

@@ -4,7 +4,8 @@ import fsspec
 import pytest
 
 from ardm.data.folder import BATCH, Folder, FolderUnreachable
-from ardm.errors import InputError
+from ardm.errors import DataUnreachable, InputError
+from tests.data.published import serve
 
 FILES = {
     "b.png": b"b",
@@ -89,6 +90,26 @@ def test_a_file_that_went_away_is_named(url):
         with pytest.raises(InputError, match=r"FileNotFoundError.*gone\.png") as caught:
             read()
         assert not isinstance(caught.value, FolderUnreachable)
+
+
+def test_a_server_that_is_down_is_no_missing_folder(tmp_path):
+    put(str(tmp_path / "images"), {"1.png": b"x"})
+    with serve(tmp_path) as address:
+        folder = Folder(f"{address}/images")
+        assert list(folder.listing().files) == ["1.png"]
+        assert folder.read("1.png") == b"x"
+        with pytest.raises(InputError, match="expected a folder, found none") as caught:
+            Folder(f"{address}/none").listing()
+        assert not isinstance(caught.value, DataUnreachable)
+    reads = (
+        folder.listing,
+        Folder(f"{address}/images").listing,
+        lambda: folder.read("1.png"),
+        lambda: list(folder.read_all(["1.png"])),
+    )
+    for read in reads:
+        with pytest.raises(DataUnreachable, match="check the connection or the disk"):
+            read()
 
 
 def test_an_unknown_kind_of_place_is_named():

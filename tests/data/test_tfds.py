@@ -11,7 +11,7 @@ from ardm.data import tfds
 from ardm.data.config import DataConfig
 from ardm.data.dataset import load
 from ardm.data.tfds_builders import BinarizedMnist
-from ardm.errors import InputError, StoreUnusable
+from ardm.errors import DataUnreachable, InputError, StoreUnusable
 from tests.data.published import serve
 
 SIZES = {"train": 20, "validation": 5, "test": 7}
@@ -115,7 +115,7 @@ def test_without_a_network_the_error_says_what_to_do(published):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # taken, but nobody listens: connections are refused
         published.url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with pytest.raises(InputError, match=r"source tfds.*ConnectionError.*source: bundled"):
+        with pytest.raises(DataUnreachable, match=r"source tfds.*ConnectionError.*source: bundled"):
             tfds.read("binarized_mnist", None, published.make_builder)
 
 

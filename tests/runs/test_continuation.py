@@ -6,6 +6,7 @@ import pytest
 
 from ardm.errors import SpecConflict
 from ardm.runs import catalogue, continuation, control
+from ardm.runs.layout import Run
 from ardm.runs.status import status
 from ardm.training.config import TrainingConfig
 from tests.runs.setting import NOW, events, opened, save, tiny_spec
@@ -20,7 +21,7 @@ def test_the_jump_of_the_rate_is_that_of_the_schedules():
     old = TrainingConfig(steps=1000, warmup=0, learning_rate=1.0, schedule="cosine")
     longer = TrainingConfig(steps=2000, warmup=0, learning_rate=1.0, schedule="cosine")
     change = continuation.rate_change(as_json(old), longer, 1000)
-    assert change == pytest.approx((0.0, 0.5))
+    assert change == pytest.approx((1000, 0.0, 0.5))
     assert continuation.rate_change(as_json(old), longer, 0) is None
     assert continuation.rate_change(as_json(old), old, 500) is None
     flat = TrainingConfig(steps=1000, warmup=0, learning_rate=1.0, schedule="constant")
@@ -33,13 +34,17 @@ def test_more_steps_say_how_the_rate_jumps(tmp_path, caplog):
     run = opened(str(tmp_path / "runs"))
     go(run, at(5, lambda: control.request_stop(run), slow=0.3))
     longer = tiny_spec("training.steps=48")
+    foreseen = continuation.foreseen(run, longer)
+    assert continuation.foreseen(run, tiny_spec()) is None
     catalogue.open_run(run, longer, NOW, override=True)
     with caplog.at_level(logging.WARNING):
         go(run, at(2, lambda: control.request_stop(run), slow=0.3), spec=longer)
     (event,) = events(run, 2, "learning_rate")
     step = events(run, 2, "restored")[0]["step"]
-    old, new = continuation.rate_change(as_json(tiny_spec().training), longer.training, step)
-    assert (event["step"], event["old"], event["new"]) == (step, old, new)
+    change = continuation.rate_change(as_json(tiny_spec().training), longer.training, step)
+    assert change == foreseen
+    _, old, new = change
+    assert (event["step"], event["old"], event["new"]) == change
     assert old < new
     assert f"the learning rate jumps from {old:.4g} to {new:.4g} after step {step}" in caplog.text
     told = {"step": step, "old": old, "new": new}
@@ -48,6 +53,12 @@ def test_more_steps_say_how_the_rate_jumps(tmp_path, caplog):
     go(run, at(1, lambda: control.request_stop(run), slow=0.3), spec=longer)
     assert events(run, 3, "learning_rate") == []
     assert status(run, {})["learning_rate_change"] == told
+
+
+def test_of_a_run_without_a_checkpoint_no_jump_is_foreseen(local_run, tmp_path):
+    longer = tiny_spec("training.steps=48")
+    assert continuation.foreseen(local_run, longer) is None
+    assert continuation.foreseen(Run(local_run.store, "none"), longer) is None
 
 
 def test_fewer_steps_than_done_are_refused_before_anything_is_replaced(local_run):

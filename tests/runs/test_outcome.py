@@ -5,7 +5,15 @@ import gcsfs.retry
 import jax
 import pytest
 
-from ardm.errors import Diverged, InputError, JobFailed, SaveFailed, StoreUnusable, Superseded
+from ardm.errors import (
+    DataUnreachable,
+    Diverged,
+    InputError,
+    JobFailed,
+    SaveFailed,
+    StoreUnusable,
+    Superseded,
+)
 from ardm.runs import outcome
 from ardm.runs.outcome import Outcome
 
@@ -27,6 +35,7 @@ def caught(error: BaseException) -> BaseException:
         (Diverged("step 3: the loss is not finite"), GROUP, "diverged"),
         (InputError("the data are damaged"), ALONE, "bad_input"),
         (StoreUnusable("no bucket"), ALONE, "bad_input"),
+        (DataUnreachable("no answer"), ALONE, "storage_fault"),
         (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 8 GB"), ALONE, "out_of_memory"),
         (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 8 GB"), GROUP, "out_of_memory"),
         (jax.errors.JaxRuntimeError("UNAVAILABLE: peer closed"), GROUP, "worker_lost"),

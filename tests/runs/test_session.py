@@ -1,17 +1,21 @@
 """Attempts in this process: every way in which one can end, and that the next one goes on."""
 
 import shutil
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from ardm.runs import attempt, checkpoints, control, leader, recorder
+from ardm.chaos.emulator import free_port
+from ardm.runs import assignment, attempt, checkpoints, control, leader, recorder
 from ardm.runs.outcome import ENDS_THE_JOB
 from ardm.runs.place import Notice, Place
 from ardm.runs.session import run_attempt
 from ardm.training.group import Alone
+from tests.data.published import random_images, serve
 from tests.runs.setting import Acting, events, files_of, newest_digest, opened, tiny_spec
 
 STEPS = 24
@@ -150,6 +154,43 @@ def test_data_that_cannot_be_used_end_the_job(tmp_path):
     assert (ended.kind, ended.step) == ("bad_input", 0)
     assert "binarized_mnist" in ended.reason
     assert ended.kind in ENDS_THE_JOB
+
+
+def test_data_whose_server_is_down_are_waited_for(tmp_path, monkeypatch, caplog):
+    images = tmp_path / "images"
+    images.mkdir()
+    for number, image in enumerate(random_images(20, (8, 8, 1))):
+        Image.fromarray(image[..., 0]).save(images / f"{number}.png")
+    shape = ("data.dataset=images", "data.source=files", "data.shape=[8,8,1]", "training.steps=4")
+    address = f"http://127.0.0.1:{free_port()}"
+    spec = tiny_spec(*shape, f"data.path={address}/")
+    same = tiny_spec(*shape, f"data.path={images}")
+    here = opened(str(tmp_path / "runs"), "here", same)
+    run = opened(str(tmp_path / "runs"), "there", spec)
+    monkeypatch.setattr(assignment, "DATA_PATIENCE", 0.0)
+    ended = go(run, spec=spec)
+    assert (ended.kind, ended.step) == ("storage_fault", 0)
+    assert address in ended.reason
+    assert ended.kind not in ENDS_THE_JOB
+    monkeypatch.setattr(assignment, "DATA_PATIENCE", 120.0)
+    up = threading.Event()
+
+    def serve_later():
+        time.sleep(1.5)
+        with serve(images, int(address.rpartition(":")[2])):
+            up.wait()
+
+    thread = threading.Thread(target=serve_later)
+    thread.start()
+    try:
+        ended = go(run, spec=spec)
+    finally:
+        up.set()
+        thread.join()
+    assert (ended.kind, ended.step) == ("completed", 4)
+    assert "the data cannot be read now, and are tried again" in caplog.text
+    assert go(here, spec=same).kind == "completed"
+    assert newest_digest(run) == newest_digest(here)
 
 
 def test_an_attempt_after_a_crash_loop_ends_at_once(local_run, finished):
