@@ -13,8 +13,9 @@ from ardm.runs.spec import JobSpec
 from ardm.runs.status import status
 from ardm.runs.store import Store
 
-PILOT_STEPS = 60
-"""Fewer would be told by the first ones, which take several times as long as the rest."""
+PILOT_STEPS, PILOT_SECONDS = 60, 15.0
+"""Steps of a first short run, and how long a second one takes at its pace. For seconds after its
+start a process is half as fast as later, so that the pace of the first run is not the job's."""
 
 SHARE = 0.4
 """Of the time among faults that is expected to go into steps that count, at the reference's pace:
@@ -65,11 +66,21 @@ def steps_for(command: Command, store: str, seconds: float) -> int:
         store: for the run that is measured.
         seconds: that the run among faults is to take.
     """
-    few = [f"training.steps={PILOT_STEPS}", "training.warmup=0", "evaluation.final_images=8"]
-    _train(command, store, "pilot", [*few, "evaluation.samples=0"])
-    found = goodput.records(Run(Store(store), "pilot"))
-    step_s = goodput.accounts(found, found[-1].ended or 0.0)[-1].step_s or 0.0
-    return round(min(max(SHARE * seconds / max(step_s, 1e-6), FEWEST), MOST))
+    first = _step_seconds(command, store, "pilot-1", PILOT_STEPS)
+    count = max(round(PILOT_SECONDS / first), PILOT_STEPS)
+    return _within(SHARE * seconds / _step_seconds(command, store, "pilot-2", count))
+
+
+def _step_seconds(command: Command, store: str, run: str, steps: int) -> float:
+    sets = [f"training.steps={_within(steps)}", "training.warmup=0", "evaluation.final_images=8"]
+    _train(command, store, run, [*sets, "evaluation.samples=0"])
+    found = goodput.records(Run(Store(store), run))
+    step_s = goodput.accounts(found, found[-1].ended or 0.0)[-1].step_s
+    return max(step_s or 0.0, 1e-6)
+
+
+def _within(steps: float) -> int:
+    return round(min(max(steps, FEWEST), MOST))
 
 
 def train(command: Command, store: str) -> str:
