@@ -1,11 +1,16 @@
 """Fixtures of all tests: real parts, started once."""
 
+import ctypes
+import gc
 import os
+import resource
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from jaxtyping import install_import_hook
 from xdist.scheduler import LoadScopeScheduling
@@ -37,6 +42,12 @@ settings.register_profile("ardm", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("ardm")
 
 
+ROOM = 2**30
+"""Bytes that a process of the tests may have before it forgets its compiled programs."""
+
+PEAKS: list[int] = []
+
+
 class Together(LoadScopeScheduling):
     """Keeps in one process what shares costly fixtures: a file, and all tests of our local Ray."""
 
@@ -51,15 +62,42 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_programs() -> Iterator[None]:
-    """Every compiled program holds some of the memory maps that Linux allows a process (65,530).
+def small_process() -> Iterator[None]:
+    """Forget compiled programs before they take too much memory, or too many memory maps.
 
-    With the programs of all tests in one process, the compiler crashed for want of one more.
+    Linux allows a process 65,530 maps, and with the programs of all tests in one process the
+    compiler crashed for want of one more.
     """
     yield
     maps = Path("/proc/self/maps")
-    if maps.exists() and len(maps.read_text().splitlines()) > 20_000:
+    many = maps.exists() and len(maps.read_text().splitlines()) > 20_000
+    if many or psutil.Process().memory_info().rss > ROOM:
         jax.clear_caches()
+        gc.collect()
+        with suppress(OSError, AttributeError):  # of glibc alone
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Called by pytest in every process of the tests."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["peak"] = _peak()
+
+
+def pytest_testnodedown(node: Any) -> None:
+    """Called by pytest-xdist when a process of the tests has ended."""
+    PEAKS.append(getattr(node, "workeroutput", {}).get("peak", 0.0))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Called by pytest at the end."""
+    peaks = ", ".join(f"{peak / 2**30:.1f}" for peak in PEAKS or [_peak()])
+    terminalreporter.write_line(f"memory of the processes of the tests, at most: {peaks} GiB")
+
+
+def _peak() -> int:
+    """The most memory that this process ever had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 2**10
 
 
 @pytest.fixture(scope="session")
