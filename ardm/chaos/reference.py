@@ -17,7 +17,7 @@ PILOT_STEPS, PILOT_SECONDS = 60, 15.0
 """Steps of a first short run, and how long a second one takes at its pace. For seconds after its
 start a process is half as fast as later, so that the pace of the first run is not the job's."""
 
-SHARE = 0.4
+SHARE = 0.5
 """Of the time among faults that is expected to go into steps that count, at the reference's pace:
 the rest goes into recoveries, and into cluster and workers sharing the machine's processors."""
 
