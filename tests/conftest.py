@@ -45,6 +45,8 @@ settings.load_profile("ardm")
 ROOM = 2**30
 """Bytes that a process of the tests may have before it forgets its compiled programs."""
 
+room = ROOM
+
 PEAKS: list[int] = []
 
 
@@ -61,21 +63,40 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return Together(config, log)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_process() -> Iterator[None]:
-    """Forget compiled programs before they take too much memory, or too many memory maps.
+@pytest.fixture(autouse=True)
+def little_memory() -> Iterator[None]:
+    """Forget compiled programs before they take too much memory."""
+    yield
+    global room
+    if _resident() > room:
+        _forget()
+        # What is in use all the time is not worth another try at every test.
+        room = max(ROOM, _resident() + ROOM // 4)
 
-    Linux allows a process 65,530 maps, and with the programs of all tests in one process the
-    compiler crashed for want of one more.
+
+@pytest.fixture(scope="module", autouse=True)
+def few_maps() -> Iterator[None]:
+    """Every compiled program holds some of the memory maps that Linux allows a process (65,530).
+
+    With the programs of all tests in one process, the compiler crashed for want of one more.
     """
     yield
     maps = Path("/proc/self/maps")
-    many = maps.exists() and len(maps.read_text().splitlines()) > 20_000
-    if many or psutil.Process().memory_info().rss > ROOM:
-        jax.clear_caches()
-        gc.collect()
-        with suppress(OSError, AttributeError):  # of glibc alone
-            ctypes.CDLL(None).malloc_trim(0)
+    if maps.exists() and len(maps.read_text().splitlines()) > 20_000:
+        _forget()
+
+
+def _forget() -> None:
+    """Give back the memory of all compiled programs."""
+    jax.clear_caches()
+    gc.collect()
+    with suppress(OSError, AttributeError):  # of glibc alone
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _resident() -> int:
+    """Bytes of memory that this process has."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
