@@ -9,15 +9,18 @@ from ardm.cli import output
 from ardm.cli.console import errors_as_messages, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
 from ardm.cli.subject import (
+    DEFAULT_SPLIT,
     Budget,
     Seed,
+    Split,
+    SplitName,
     Steps,
     Temperature,
     about,
     calls,
+    images_of,
     named,
     opened,
-    test_images,
 )
 from ardm.config import MOST
 from ardm.errors import InputError
@@ -38,11 +41,12 @@ def inpaint(
     store: StoreUri = DEFAULT_STORE,
     job: JobName = None,
     image: Annotated[
-        Path | None, typer.Option(help="A picture; default: images of the test set.")
+        Path | None, typer.Option(help="A picture; default: images of --split.")
     ] = None,
     images: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help=f"Test images; default: {_USUAL_IMAGES}.")
+        int | None, typer.Option(min=1, max=MOST, help=f"Of the split; default: {_USUAL_IMAGES}.")
     ] = None,
+    split: Split = DEFAULT_SPLIT,
     mask: Annotated[
         Path | None, typer.Option(help="A picture, white where a pixel is given.")
     ] = None,
@@ -79,7 +83,7 @@ def inpaint(
     model = subject.model
     known, originals = _all_or_faults(
         lambda: _known(subject, mask, keep),
-        lambda: _originals(subject, store, image, images),
+        lambda: _originals(subject, store, image, split, images),
     )
     given = np.broadcast_to(known[..., None], model.objective.shape)
     made_by = calls(subject, steps, budget, int(given.sum()))
@@ -136,13 +140,13 @@ def _known(subject: "Subject", mask: Path | None, keep: str | None) -> "np.ndarr
 
 
 def _originals(
-    subject: "Subject", store: str, image: Path | None, images: int | None
+    subject: "Subject", store: str, image: Path | None, split: SplitName, images: int | None
 ) -> "np.ndarray":
     from ardm.data.picture import read_image
 
     if image is not None:
         return read_image(image, subject.model.shape, subject.model.classes, say)[None]
-    return test_images(subject, store, images or _USUAL_IMAGES)
+    return images_of(subject, store, split, images, usual=_USUAL_IMAGES)[0]
 
 
 COMMANDS = (inpaint,)

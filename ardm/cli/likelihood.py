@@ -1,18 +1,34 @@
-"""The command that tells how likely the test images are: evaluate."""
+"""The command that tells how likely held-out images are: evaluate."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ardm.cli.console import errors_as_messages, out, say, show
+from ardm.cli import output
+from ardm.cli.console import err, errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
-from ardm.cli.subject import about, calls, named, opened, test_images
-from ardm.config import MOST
+from ardm.cli.progress import duration
+from ardm.cli.subject import (
+    DEFAULT_SPLIT,
+    Split,
+    SplitName,
+    about,
+    calls,
+    images_of,
+    named,
+    opened,
+)
+from ardm.config import LARGEST_SEED, MOST
 from ardm.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ardm.runs.subject import Subject
+    from ardm.training.estimates import Estimate, PerImage
     from ardm.training.likelihood import Exact, Score
 
 _EXACT_IMAGES = 16
@@ -23,10 +39,11 @@ def evaluate(
     target: Target = None,
     store: StoreUri = DEFAULT_STORE,
     job: JobName = None,
+    split: Split = DEFAULT_SPLIT,
     images: Annotated[
         int | None,
         typer.Option(
-            min=1, max=MOST, help=f"Test images; default: all, with --exact {_EXACT_IMAGES}."
+            min=1, max=MOST, help=f"Of the split; default: all, with --exact {_EXACT_IMAGES}."
         ),
     ] = None,
     passes: Annotated[
@@ -47,83 +64,131 @@ def evaluate(
     orders: Annotated[
         int | None, typer.Option(min=1, max=MOST, help="Random orders, with --exact; default: 1.")
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=LARGEST_SEED, help="Of the orders and t; default: that of the run."
+        ),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--out", help="An .npz file for the estimate of every image."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """Estimate the NELBO of the EMA on the test set, or compute the likelihood exactly."""
+    """Estimate the NELBO of the EMA on held-out images, or compute the likelihood exactly."""
     if orders and not exact:
         raise InputError(f"--orders {orders}: only the exact likelihood has orders; add --exact")
     if passes and exact:
         raise InputError(f"--passes {passes}: nothing is estimated with --exact; give --orders")
+    if to and exact:
+        raise InputError(f"--out {to}: nothing is estimated with --exact; leave one of them out")
+    output.require_writable("--out", to, output.ARRAYS)
+    from ardm.training.estimates import as_npz
+
     subject = opened(target, store, job)
+    starts = calls(subject, None, policy).starts
+    seed = subject.spec.seed if seed is None else seed
     if not exact:
-        told = _nelbo(subject, store, images, passes or 1, policy)
+        chosen, index = images_of(subject, store, split, images)
+        each, found = _nelbo(subject, split, chosen, passes or 1, seed, policy)
+        if to:
+            to.write_bytes(as_npz(each, index))
+            say(f"the estimate of every image: {to}")
+        told = found._asdict()
     else:
-        found = _exact(subject, store, images or _EXACT_IMAGES, orders or 1, policy)
-        told = {"policy": policy} | _as_json(found)
+        chosen, _ = images_of(subject, store, split, images, usual=_EXACT_IMAGES)
+        likelihood = _exact(subject, split, chosen, orders or 1, seed, starts)
+        told = _as_json(likelihood)
         if not json:
-            _print(found)
+            _print(likelihood, split)
     if json:
-        show(about(subject) | told)
+        show(about(subject) | {"split": split, "seed": seed, "policy": policy} | told)
 
 
 def _nelbo(
-    subject: "Subject", store: str, images: int | None, passes: int, budget: int | None
-) -> dict[str, Any]:
+    subject: "Subject",
+    split: SplitName,
+    images: "np.ndarray",
+    passes: int,
+    seed: int,
+    budget: int | None,
+) -> "tuple[PerImage, Estimate]":
+    from ardm.training.estimates import estimate
     from ardm.training.evaluate import Evaluator
 
     starts = None if budget is None else calls(subject, None, budget).starts
-    chosen = test_images(subject, store, images)
-    evaluator = Evaluator(subject.model, subject.spec.seed)
-    found = evaluator(subject.ema, chosen, passes, policy=starts)
+    each = Evaluator(subject.model, seed).per_image(subject.ema, images, passes, policy=starts)
+    found = estimate(each, subject.model.objective)
     under = "" if budget is None else f" under the optimal policy of {budget} calls"
     say(
-        f"test NELBO of {named(subject)}{under}: {found.nelbo_bpd:.4f} ± {found.se_bpd:.4f} "
+        f"{split} NELBO of {named(subject)}{under}: {found.nelbo_bpd:.4f} ± {found.se_bpd:.4f} "
         f"bits/dim = {found.nelbo_nats:.2f} ± {found.se_nats:.2f} nats ({found.images} images, "
         f"{found.passes} pass{'es' if found.passes > 1 else ''})"
     )
-    return {"policy": budget} | found._asdict()
+    return each, found
 
 
-def _exact(subject: "Subject", store: str, images: int, orders: int, budget: int | None) -> "Exact":
-    from ardm.training.likelihood import exact
+def _exact(
+    subject: "Subject",
+    split: SplitName,
+    images: "np.ndarray",
+    orders: int,
+    seed: int,
+    starts: "np.ndarray",
+) -> "Exact":
+    from ardm.training.likelihood import Likelihood
 
-    starts = calls(subject, None, budget).starts
-    chosen = test_images(subject, store, images)
+    likelihood = Likelihood(subject.model, subject.ema, seed, images, starts)
+    total = orders * likelihood.calls
     say(
-        f"exact likelihood of {len(chosen)} test images by {named(subject)}, in {len(starts)} "
-        f"network calls per image and order"
+        f"exact likelihood of {len(images)} {split} images by {named(subject)}, in {len(starts)} "
+        f"network calls per image and order: about {duration(total * likelihood.call_seconds())}"
     )
 
     def tell(order: int, score: "Score") -> None:
         say(f"order {order} of {orders}: {score.nll_bpd:.4f} ± {score.se_bpd:.4f} bits/dim")
 
-    return exact(subject.model, subject.ema, subject.spec.seed, chosen, orders, starts, tell)
+    columns = (BarColumn(bar_width=30), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        return likelihood.compute(orders, tell, lambda: bar.advance(task))
 
 
 def _as_json(found: "Exact") -> dict[str, Any]:
+    together = [
+        {"orders": one.orders, "ensemble": one.ensemble._asdict(), "best": one.best._asdict()}
+        for one in found.together
+    ]
     return found._asdict() | {
         "orders": [score._asdict() for score in found.orders],
         "mean": found.mean._asdict(),
         "ensemble": found.ensemble._asdict(),
+        "together": together,
     }
 
 
-def _print(found: "Exact") -> None:
+def _print(found: "Exact", split: SplitName) -> None:
     table = Table(box=None, pad_edge=False)
-    table.add_column("order")
+    table.add_column("orders")
     for heading in ("bits/dim", "nats"):
         table.add_column(heading, justify="right")
-    rows = [(str(number), score) for number, score in enumerate(found.orders, 1)]
+    rows = [(f"number {number}", score) for number, score in enumerate(found.orders, 1)]
     if len(rows) > 1:
-        rows += [("mean", found.mean), ("ensemble", found.ensemble)]
+        rows.append(("mean", found.mean))
+        rows += [(f"ensemble of {one.orders}", one.ensemble) for one in found.together[1:]]
+        rows += [(f"best of {one.orders}", one.best) for one in found.together[1:]]
     for name, score in rows:
         bpd = f"{score.nll_bpd:.4f} ± {score.se_bpd:.4f}"
         table.add_row(name, bpd, f"{score.nll_nats:.2f} ± {score.se_nats:.2f}")
     out.print(table)
-    out.print(
-        f"negative log-likelihood ± standard error, {found.images} test images; "
-        "ensemble: log mean exp over the orders, image by image"
-    )
+    words = f"negative log-likelihood ± standard error, {found.images} {split} images"
+    if len(found.orders) > 1:
+        words += (
+            "; ensemble of k: log mean exp over k orders, image by image; best of k: the best of "
+            "k orders for each image, and ln k nats to name it"
+        )
+    out.print(words)
 
 
 COMMANDS = (evaluate,)

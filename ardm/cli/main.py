@@ -9,6 +9,7 @@ import typer
 
 from ardm.cli import (
     chaos,
+    comparing,
     inpainting,
     jobs,
     likelihood,
@@ -39,6 +40,7 @@ MODULES = [
     watching,
     results,
     likelihood,
+    comparing,
     policies,
     inpainting,
     reporting,

@@ -1,4 +1,4 @@
-"""The pictures that commands write: where they cannot go is said before anything is computed."""
+"""The files that commands write: where they cannot go is said before anything is computed."""
 
 import tempfile
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ STILL = {
     ".tiff": "TIFF",
 }
 MOVING = {".gif": "GIF"}
+ARRAYS = {".npz": "NPZ"}
 
 Picture = Annotated[
     Path | None,

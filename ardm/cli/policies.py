@@ -1,6 +1,5 @@
 """The command that finds policies and measures them: policy."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,14 +9,16 @@ from rich.table import Table
 from ardm.cli import output
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
-from ardm.cli.subject import about, named, opened, test_images
+from ardm.cli.subject import DEFAULT_SPLIT, Split, SplitName, about, images_of, named, opened
 from ardm.config import MOST
 from ardm.errors import InputError
 
 if TYPE_CHECKING:
+    from ardm.training.estimates import Estimate
     from ardm.training.policies import Measured
 
 _USUAL = (10, 20, 50, 100)
+_IMAGES = 1000
 
 
 @errors_as_messages
@@ -31,9 +32,15 @@ def policy(
             help=f"Network calls per image; default: {','.join(map(str, _USUAL))}.",
         ),
     ] = None,
+    split: Split = DEFAULT_SPLIT,
     images: Annotated[
-        int, typer.Option(min=1, max=MOST, help="Test images that each policy is measured on.")
-    ] = 1000,
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST,
+            help=f"Of the split, on which each policy is measured; default: {_IMAGES}.",
+        ),
+    ] = None,
     passes: Annotated[
         int, typer.Option(min=1, max=MOST, help="Orders and segments per image.")
     ] = 1,
@@ -48,29 +55,38 @@ def policy(
     subject = opened(target, store, job)
     png = to or Path(f"{subject.name}-{subject.step}-policy.png")
     output.require_writable("--out", png)
+    from ardm.model.policy import require_budgets
     from ardm.runs import policies
     from ardm.training.evaluate import Evaluator
-    from ardm.training.policies import measure
+    from ardm.training.policies import measure, measure_steps
     from ardm.training.policy_curve import policy_curve
 
     if wanted is None:
         wanted = [
             budget
             for budget in _USUAL
-            if subject.model.objective.stages <= budget <= len(subject.L)
+            if subject.model.objective.stages <= budget <= subject.model.objective.steps
         ]
+    objective = subject.model.objective
+    require_budgets(wanted, objective.D, objective.stages)
     evaluator = Evaluator(subject.model, subject.spec.seed)
-    chosen = test_images(subject, store, images)
-    measured = measure(evaluator, subject.ema, subject.L, chosen, wanted, passes, _tell)
+    chosen, _ = images_of(subject, store, split, images, usual=_IMAGES)
+    L = measure_steps(evaluator, subject.ema, chosen, passes)
+    measured = measure(evaluator, subject.ema, L, chosen, wanted, passes, _tell)
     entries = [_entry(item) for item in measured]
     if not json:
-        _print(measured)
+        _print(measured, split)
     title = f"{subject.name}, step {subject.step}"
-    output.write_still(png, policy_curve(measured, title, subject.model.objective.stages))
-    place = policies.keep(subject, entries)
+    output.write_still(png, policy_curve(measured, title, split, objective.stages))
+    place = policies.keep(subject, entries, L.tolist(), split)
     say(f"policies of {named(subject)}: {place}; curve: {png}")
     if json:
-        show(about(subject) | {"policies": entries, "kept": place, "png": str(png)})
+        costs = [_cost(item) for item in measured if item.kind == "optimal"]
+        show(
+            about(subject)
+            | {"split": split, "images": len(chosen), "budgets": costs, "policies": entries}
+            | {"kept": place, "png": str(png)}
+        )
 
 
 def _numbers(text: str) -> list[int]:
@@ -88,49 +104,57 @@ def _tell(item: "Measured") -> None:
 
 def _entry(item: "Measured") -> dict[str, Any]:
     """A policy and its cost as a JSON value."""
-    return {
+    entry = {
         "kind": item.kind,
         "budget": item.budget,
         "starts": item.starts.tolist(),
         "expected_nelbo_bpd": item.expected_bpd,
         "expected_nelbo_nats": item.expected_nats,
         **item.found._asdict(),
+        "over_sequential_nats": item.extra.nelbo_nats,
+        "over_sequential_se_nats": item.extra.se_nats,
+    }
+    if item.gain:
+        entry |= {"saved_nats": item.gain.nelbo_nats, "saved_se_nats": item.gain.se_nats}
+    return entry
+
+
+def _cost(item: "Measured") -> dict[str, Any]:
+    """What the optimal policy of a budget costs, in short."""
+    return {
+        "budget": item.budget,
+        "over_sequential_nats": item.extra.nelbo_nats,
+        "se_nats": item.extra.se_nats,
+        "policy": item.starts.tolist(),
     }
 
 
-def _print(measured: "list[Measured]") -> None:
+def _print(measured: "list[Measured]", split: SplitName) -> None:
     sequential = measured[-1]
     table = Table(box=None, pad_edge=False)
     table.add_column("network calls", justify="right")
-    for heading in ("expected", "measured", "over one at a time", "uniform, measured"):
+    for heading in ("bits/dim", "nats over one at a time", "nats that it saves"):
         table.add_column(heading, justify="right")
-    by_kind = {(item.kind, item.budget): item for item in measured}
     for item in measured:
         if item.kind == "uniform":
             continue
-        uniform = by_kind.get(("uniform", item.budget))
         table.add_row(
             str(item.budget),
-            f"{item.expected_bpd:.4f}",
-            _measurement(item),
-            "" if item is sequential else _difference(item, sequential),
-            _measurement(uniform) if uniform else "",
+            f"{item.found.nelbo_bpd:.4f} ± {item.found.se_bpd:.4f}",
+            "" if item is sequential else _signed(item.extra),
+            _signed(item.gain) if item.gain else "",
         )
     out.print(table)
     found = sequential.found
     out.print(
-        f"NELBO in bits/dim ± standard error, {found.images} test images, {found.passes} "
-        f"pass{'es' if found.passes > 1 else ''}; expected: from the losses tracked in training"
+        f"optimal policies, {found.images} {split} images, {found.passes} "
+        f"pass{'es' if found.passes > 1 else ''}, ± standard error; differences in pairs: the same "
+        "images, orders and steps; saved: against the uniform policy of the same budget"
     )
 
 
-def _measurement(item: "Measured") -> str:
-    return f"{item.found.nelbo_bpd:.4f} ± {item.found.se_bpd:.4f}"
-
-
-def _difference(item: "Measured", other: "Measured") -> str:
-    error = math.hypot(item.found.se_bpd, other.found.se_bpd)
-    return f"{item.found.nelbo_bpd - other.found.nelbo_bpd:+.4f} ± {error:.4f}"
+def _signed(difference: "Estimate") -> str:
+    return f"{difference.nelbo_nats:+.2f} ± {difference.se_nats:.2f}"
 
 
 COMMANDS = (policy,)

@@ -1,6 +1,6 @@
 """What the commands share that use a trained model: opening it, its data, its policies."""
 
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -14,7 +14,7 @@ from ardm.runs.store import Store
 if TYPE_CHECKING:
     import numpy as np
 
-    from ardm.data.dataset import Images
+    from ardm.data.dataset import Dataset, Images
     from ardm.runs.subject import Subject
 
 Steps = Annotated[
@@ -31,6 +31,17 @@ Budget = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the orders and values drawn.")]
 Temperature = Annotated[float, typer.Option(help="Below 1: likelier images.")]
+
+
+SplitName = Literal["valid", "test", "train"]
+Split = Annotated[
+    SplitName,
+    typer.Option(
+        "--split",
+        help="Whose images: valid to choose by, test to report, train to see what was learnt.",
+    ),
+]
+DEFAULT_SPLIT: SplitName = "valid"
 
 
 class Calls(NamedTuple):
@@ -60,22 +71,53 @@ def opened(target: str | None, store: str, job: str | None) -> "Subject":
 
 
 def about(subject: "Subject") -> dict[str, Any]:
-    """What every result names: the run, the step and the digest that it came from."""
-    return {"run": subject.name, "step": subject.step, "digest": subject.digest}
+    """What every result names: the run, the step and the digest that it came from, and the data."""
+    data = subject.spec.data
+    title = f"{data.dataset} (dynamic)" if data.binarize == "dynamic" else data.dataset
+    found = {"run": subject.name, "step": subject.step, "digest": subject.digest}
+    return found | {"data": title}
 
 
-def test_images(subject: "Subject", store: str, count: int | None) -> "Images":
-    """Images of the test split, which the run never trained on; None: all of them."""
-    from ardm.data.dataset import load, spread
+def data_of(subject: "Subject", store: str) -> "Dataset":
+    """The data that a model was trained on."""
+    from ardm.data.dataset import load
 
-    return spread(load(subject.spec.data, shared_cache(Store(store), "data")).test, count)
+    return load(subject.spec.data, shared_cache(Store(store), "data"))
+
+
+def images_of(
+    subject: "Subject", store: str, split: SplitName, count: int | None, usual: int | None = None
+) -> "tuple[Images, np.ndarray]":
+    """Images of a split, evenly spread over it, and their indices in it.
+
+    Args:
+        subject: on whose data.
+        store: where prepared data are kept.
+        split: whose images.
+        count: how many; None for the usual number.
+        usual: how many where nobody asks for a number, at most; None for all of them.
+
+    Raises:
+        InputError: the split has not so many.
+    """
+    from ardm.data.dataset import spread_indices
+
+    data = data_of(subject, store)
+    images = data.images(split)
+    if count is not None and count > len(images):
+        raise InputError(
+            f"--images {count}: the {split} split of {data.title} has {len(images)} images; give "
+            "fewer, or leave the option out"
+        )
+    index = spread_indices(len(images), count or usual)
+    return images[index], index
 
 
 def calls(subject: "Subject", steps: int | None, budget: int | None, known: int = 0) -> Calls:
     """The policy that the options ask for.
 
     Args:
-        subject: whose losses in training say where calls help most.
+        subject: whose losses say where calls help most.
         steps: of a uniform policy.
         budget: of an optimal one.
         known: how many dimensions are given.
@@ -84,6 +126,7 @@ def calls(subject: "Subject", steps: int | None, budget: int | None, known: int 
         InputError: both are given, or more calls than dimensions to generate.
     """
     from ardm.model import policy
+    from ardm.runs.policies import best_known
 
     if steps and budget:
         raise InputError(
@@ -93,11 +136,14 @@ def calls(subject: "Subject", steps: int | None, budget: int | None, known: int 
     stages = subject.model.objective.stages
     left = len(subject.L) - stages * known
     number = steps or budget or left
-    starts = policy.remaining(subject.L, known, number, stages=stages, evenly=budget is None)
+    starts = policy.remaining(
+        best_known(subject), known, number, stages=stages, evenly=budget is None
+    )
     kind = "sequential" if number == left else "uniform" if steps else "optimal"
     return Calls(starts, kind)
 
 
 def named(subject: "Subject") -> str:
-    """Step and digest, for a message."""
-    return f"step {subject.step} (digest {subject.digest[:12]})"
+    """Step and digest, for a message; and that the binarization is dynamic, if it is."""
+    dynamic = ", dynamic binarization" if subject.spec.data.binarize == "dynamic" else ""
+    return f"step {subject.step} (digest {subject.digest[:12]}{dynamic})"

@@ -138,11 +138,12 @@ def _print_status(found: dict[str, Any]) -> None:
     metrics, saved = found["metrics"], found["checkpoint"]
     if metrics["train_nelbo_bpd"]:
         rows.append(("train NELBO", f"{metrics['train_nelbo_bpd']:.4f} bits/dim"))
-    if metrics["test_step"] is not None:
-        value, se = metrics["test_nelbo_bpd"], metrics["test_nelbo_se"]
-        finite = None not in (value, se)
-        found_nelbo = f"{value:.4f} ± {se:.4f} bits/dim" if finite else "not finite"
-        rows.append(("test NELBO", f"{found_nelbo} at step {metrics['test_step']}"))
+    for split in ("valid", "test"):
+        value, se, step = (metrics[f"{split}_{name}"] for name in ("nelbo_bpd", "nelbo_se", "step"))
+        if step is not None:
+            finite = None not in (value, se)
+            found_nelbo = f"{value:.4f} ± {se:.4f} bits/dim" if finite else "not finite"
+            rows.append((f"{split} NELBO", f"{found_nelbo} at step {step}"))
     if found["skipped_steps"]:
         rows.append(("left out", f"{found['skipped_steps']} steps that were not finite"))
     if change := found["learning_rate_change"]:

@@ -1,6 +1,7 @@
 """Shuffled batches by number, without an iterator whose state would have to be saved."""
 
 from ardm.data.augment import augment
+from ardm.data.binarize import binarize_batch
 from ardm.data.config import AugmentConfig
 from ardm.data.dataset import Images
 
@@ -21,7 +22,13 @@ class Batches:
     """
 
     def __init__(
-        self, images: Images, batch_size: int, seed: int, changes: AugmentConfig = NOTHING
+        self,
+        images: Images,
+        batch_size: int,
+        seed: int,
+        changes: AugmentConfig = NOTHING,
+        *,
+        binarized: bool = False,
     ) -> None:
         """Prepare to deal.
 
@@ -30,6 +37,8 @@ class Batches:
             batch_size: examples per step, B.
             seed: non-negative.
             changes: random flips and turns of what is dealt, by default none.
+            binarized: whether the images are gray values, of which binary ones are dealt, drawn
+                anew each time.
         """
         # Imported on use: with what it brings (jax, orbax) it takes seconds.
         import grain
@@ -38,6 +47,7 @@ class Batches:
         self.batch_size = batch_size
         self.seed = seed
         self.changes = changes
+        self.binarized = binarized
         self._order = grain.MapDataset.range(len(images)).seed(seed).shuffle().repeat()
 
     def __getitem__(self, step: int) -> Images:
@@ -72,6 +82,8 @@ class Batches:
             )
         first = step * self.batch_size
         dealt = self.images[[self._order[first + index] for index in range(start, stop)]]
-        if self.changes == NOTHING:
-            return dealt
-        return augment(dealt, self.changes, self.seed, step, start)
+        if self.changes != NOTHING:
+            dealt = augment(dealt, self.changes, self.seed, step, start)
+        if self.binarized:
+            dealt = binarize_batch(dealt, self.seed, step, start)
+        return dealt

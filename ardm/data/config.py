@@ -51,6 +51,9 @@ class DataConfig(Section):
     """The folder that `files` reads: a local one, or an fsspec URL such as `gs://bucket/folder`."""
     shape: Shape | None = None
     """Height, width and channels of `images`; null: as the first image when the job is read."""
+    binarize: Literal["static", "dynamic"] = "static"
+    """How gray values become `binarized_mnist`: each pixel is drawn once for all, or, in training,
+    anew each time that an image is dealt. Bounds of the two cannot be compared."""
     augment: AugmentConfig = AugmentConfig()
 
     @field_validator("path")
@@ -108,6 +111,14 @@ def _source_faults(config: DataConfig) -> list[str]:
         faults.append(f"source: {dataset} is not in the package; choose from tfds, files")
     elif source == "files" and config.path is None:
         faults.append("path: required with source: files; give the folder that holds the files")
+    if config.binarize == "dynamic":
+        if dataset != "binarized_mnist":
+            faults.append(f"binarize: {dataset} is not binarized; leave it out")
+        elif source == "bundled":
+            faults.append(
+                "binarize: the bundled images are binary already, and dynamic needs gray values; "
+                "give source: tfds or files"
+            )
     if source != "files" and config.path is not None:
         faults.append(f"path: source {source} reads no folder; give source: files, or no path")
     if config.shape is not None:

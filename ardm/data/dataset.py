@@ -32,6 +32,8 @@ class Dataset:
         sha256: hex digest of the three arrays (shapes and bytes). Equal digests are equal data,
             whatever source they came from.
         report: what they were read from.
+        dynamic: whether `train` holds gray values, 0 .. 255, from which binary images are drawn
+            anew each time that they are dealt.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Dataset:
     test: Images = field(repr=False)
     sha256: str
     report: Report = field(default_factory=Report, repr=False)
+    dynamic: bool = False
 
     @classmethod
     def of(
@@ -50,6 +53,8 @@ class Dataset:
         classes: int,
         splits: Mapping[str, np.ndarray],
         report: Report | None = None,
+        *,
+        dynamic: bool = False,
     ) -> "Dataset":
         """Check the arrays of the three splits and compute their digest.
 
@@ -58,6 +63,7 @@ class Dataset:
             classes: K.
             splits: uint8 `[N, H, W, C]` under each of `train`, `valid`, `test`.
             report: what they were read from.
+            dynamic: whether `train` holds gray values, to be binarized as they are dealt.
 
         Returns:
             The data set.
@@ -74,9 +80,10 @@ class Dataset:
                     f"data set {name}, split {split}: expected uint8 images [N, H, W, C] of the "
                     f"same size in every split, received {array.dtype} {array.shape}"
                 )
-            if array.size and (largest := int(array.max())) >= classes:
+            most = 255 if dynamic and split == "train" else classes - 1
+            if array.size and (largest := int(array.max())) > most:
                 raise InputError(
-                    f"data set {name}, split {split}: expected values from 0 to {classes - 1}, "
+                    f"data set {name}, split {split}: expected values from 0 to {most}, "
                     f"received {largest}"
                 )
             digest.update(f"{split} {array.shape}\n".encode())
@@ -91,7 +98,22 @@ class Dataset:
             test=splits["test"],
             sha256=digest.hexdigest(),
             report=report or Report(),
+            dynamic=dynamic,
         )
+
+    @property
+    def title(self) -> str:
+        """Its name, and how it was binarized where that is not once for all."""
+        return f"{self.name} (dynamic)" if self.dynamic else self.name
+
+    def images(self, split: str) -> Images:
+        """The images of a split as they are evaluated: values 0 .. K-1, the same each time."""
+        images: Images = getattr(self, split)
+        if self.dynamic and split == "train":
+            from ardm.data.binarize import SEED, binarize
+
+            return binarize(images, np.random.PCG64(SEED))
+        return images
 
     def describe(self) -> str:
         """Say how many images each split has, and whose it is."""
@@ -99,12 +121,12 @@ class Dataset:
         for split in SPLITS:
             origin = self.report.origins.get(split, "published")
             parts.append(f"{split} {len(getattr(self, split)):,} ({origin})")
-        return f"data set {self.name}: {'; '.join(parts)}"
+        return f"data set {self.title}: {'; '.join(parts)}"
 
     def as_json(self) -> dict[str, Any]:
         """Sizes, origins and what was left out or converted, as a JSON value."""
         sizes = {split: len(getattr(self, split)) for split in SPLITS}
-        return {"dataset": self.name, "sizes": sizes, **self.report.as_json()}
+        return {"dataset": self.title, "sizes": sizes, **self.report.as_json()}
 
 
 def spread(images: Images, count: int | None) -> Images:
@@ -117,9 +139,9 @@ def spread(images: Images, count: int | None) -> Images:
     return images[spread_indices(len(images), count)]
 
 
-def spread_indices(size: int, count: int) -> np.ndarray:
-    """So many indices, at most, evenly spread over those of `size` things."""
-    count = min(count, size)
+def spread_indices(size: int, count: int | None) -> np.ndarray:
+    """So many indices, at most, evenly spread over those of `size` things; None: all of them."""
+    count = size if count is None else min(count, size)
     return np.arange(count) * size // max(count, 1)
 
 
@@ -150,4 +172,10 @@ def load(config: DataConfig, cache: str | None = None) -> Dataset:
         return files.read(config)
     from ardm.data import tfds
 
+    if config.binarize == "dynamic":
+        from ardm.data.binarize import dynamic_splits
+
+        grey = tfds.read("mnist", cache)
+        splits = dynamic_splits({split: getattr(grey, split) for split in SPLITS})
+        return Dataset.of(config.dataset, 2, splits, grey.report, dynamic=True)
     return tfds.read(config.dataset, cache)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ardm.data import cifar, idx, image_folder, splits
-from ardm.data.binarize import binarize_splits
+from ardm.data.binarize import binarize_splits, dynamic_splits
 from ardm.data.config import DataConfig, describe
 from ardm.data.dataset import Dataset, Images
 from ardm.data.folder import Folder
@@ -65,9 +65,10 @@ def read(config: DataConfig) -> Dataset:
             f"{folder.url}: expected the files of {config.dataset}, found none of {wanted}; "
             f"{_advice(config.dataset)}"
         )
+    dynamic = config.binarize == "dynamic"
     if config.dataset == "binarized_mnist":
-        grey = binarize_splits(grey)
-    return Dataset.of(config.dataset, classes, grey, report)
+        grey = dynamic_splits(grey) if dynamic else binarize_splits(grey)
+    return Dataset.of(config.dataset, classes, grey, report, dynamic=dynamic)
 
 
 def locate(folder: Folder, names: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:

@@ -4,16 +4,21 @@ Example i of step s draws from `fold_in(fold_in(key, s), i)`, with i its index i
 so that any part of a batch can be drawn alone and no draw depends on history.
 """
 
+from functools import cache
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Integer, Key
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
-TSampling = Literal["uniform", "antithetic"]
+TSampling = Literal["uniform", "antithetic", "importance"]
 
 # Stands in place of an example's index for what all examples of a step share; no index is as large.
 _SHARED = 2**32 - 1
+
+_ENDS = 0.28
+"""How much the density of `importance` rises towards both ends, for each dimension."""
 
 # Streams of one example, folded into its key.
 _ORDER, _TIME, _DROPOUT, _NOISE = 0, 1, 2, 3
@@ -88,6 +93,63 @@ def antithetic_times(
     offset = jax.random.randint(shared, (), 0, steps)
     comb = index.astype(jnp.int32) * steps // batch
     return (offset + comb) % steps
+
+
+@cache
+def importance(D: int, stages: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """A density of generation steps that follows the size of their gradients.
+
+    The variance of a training step is least with a density proportional to the root of E|g_t|^2,
+    which is U-shaped: large where nothing is visible, and where few dimensions are left to divide
+    the bound among. `benchmarks/t_sampling.py` measures it.
+
+    Args:
+        D: the number of generation steps of a stage.
+        stages: S, of Upscale ARDM; each has the same density.
+
+    Returns:
+        The distribution function at the end of each step, float32 `[S D]`, and the weight
+        `1 / (S D q(t))` that keeps an estimate from step t unbiased, float32 `[S D]`.
+    """
+    t = np.arange(D)
+    q = np.tile(np.sqrt(1.0 + _ENDS * D * (1.0 / (t + 4.0) + 1.0 / (D - t))), stages)
+    above = (np.cumsum(q) / q.sum()).astype(np.float32)
+    above[-1] = 1.0
+    # Of the rounded function, so that the weights are those of what is drawn.
+    chance = np.diff(above.astype(np.float64), prepend=0.0)
+    return above, (1.0 / (len(q) * chance)).astype(np.float32)
+
+
+def importance_times(
+    key: Key[Array, ""],
+    step: int | Integer[Array, ""],
+    index: Integer[Array, " b"],
+    batch: int,
+    D: int,
+    stages: int = 1,
+) -> tuple[Int[Array, " b"], Float[Array, " b"]]:
+    """Spread the generation steps of a global batch by the density of `importance`.
+
+    A comb of the numbers `(offset + i / batch) mod 1` goes through the inverse of the distribution
+    function: every t has its density by itself, and together they have low discrepancy.
+
+    Args:
+        key: of the whole run.
+        step: training step.
+        index: of the examples in the global batch.
+        batch: size of the global batch.
+        D: the number of generation steps of a stage.
+        stages: S, of Upscale ARDM; else 1.
+
+    Returns:
+        t of the examples asked for, and the weights of their estimates.
+    """
+    above, weight = importance(D, stages)
+    shared = jax.random.fold_in(jax.random.fold_in(key, step), _SHARED)
+    offset = jax.random.uniform(shared, (), jnp.float32)
+    comb = (offset + index.astype(jnp.float32) / batch) % 1.0
+    t = jnp.searchsorted(above, comb, side="right").astype(jnp.int32)
+    return t, jnp.asarray(weight)[t]
 
 
 def dropout_keys(keys: Key[Array, " b"]) -> Key[Array, " b"]:

@@ -21,6 +21,7 @@ def log_likelihood(
     objective: Objective,
     end: int | None = None,
     batch: int = 16,
+    called: Callable[[], None] = lambda: None,
 ) -> Float64[ndarray, " n"]:
     """The log-likelihood of images whose dimensions are generated in one order, stage by stage.
 
@@ -41,6 +42,7 @@ def log_likelihood(
         objective: what the model was trained for.
         end: the step after the last one that counts; default: all count.
         batch: images per call of the network.
+        called: called after each call of the network.
 
     Returns:
         Nats per image, summed in float64.
@@ -59,11 +61,12 @@ def log_likelihood(
     for first in range(0, len(x), batch):
         # The last batch is filled up, so that there is one program only.
         images = jnp.asarray(x[np.arange(first, first + batch) % len(x)])
-        terms = [
-            _segment(predict, objective, images, sigma[int(left) // objective.D], left, right)
-            for left, right in segments
-        ]
-        found.append(np.stack([np.asarray(term) for term in terms]).astype(np.float64).sum(axis=0))
+        total = np.zeros(batch)
+        for left, right in segments:
+            order = sigma[int(left) // objective.D]
+            total += np.asarray(_segment(predict, objective, images, order, left, right))
+            called()
+        found.append(total)
     return np.concatenate(found)[: len(x)]
 
 

@@ -87,5 +87,5 @@ class LogisticMixture:
         self, parameters: Parameters
     ) -> tuple[Float[Array, "b h w 1 m"], Float[Array, "b h w c m"], Float[Array, "b h w c m"]]:
         first = 1 + self.channels
-        log_scales = logistic.bounded(parameters[..., first:, :])
+        log_scales = logistic.bounded(parameters[..., first:, :], self.classes)
         return parameters[..., :1, :], parameters[..., 1:first, :], log_scales

@@ -24,13 +24,15 @@ class Draw(NamedTuple):
     t: Int[Array, " b"]
     keys: Key[Array, " b"]
     """For dropout."""
+    weight: Float[Array, " b"] | None = None
+    """Of the estimates, where t is not uniform."""
 
 
 class Terms(NamedTuple):
     """Estimates per example, in nats.
 
     Attributes:
-        ll: log-likelihood of all hidden dimensions together.
+        ll: log-likelihood of all hidden dimensions together, times the weight of the draw.
         nll_per_dim: an unbiased sample of L[t].
         nelbo: an unbiased sample of the negative evidence lower bound.
     """
@@ -153,17 +155,21 @@ class Objective(ABC):
             step: training step.
             index: of the examples in the global batch.
             batch: size of the global batch.
-            t_sampling: `uniform`, or `antithetic` for low discrepancy over the global batch.
+            t_sampling: `uniform`, `antithetic` for low discrepancy over the global batch, or
+                `importance`, which favours steps with large gradients, too.
 
         Returns:
             The draws, the same bits whichever part they are asked for with.
         """
         keys = draws.example_keys(key, step, index)
+        weight = None
         if t_sampling == "uniform":
             t = draws.uniform_times(keys, self.steps)
-        else:
+        elif t_sampling == "antithetic":
             t = draws.antithetic_times(key, step, index, batch, self.steps)
-        return Draw(draws.orders(keys, self.shape), t, draws.dropout_keys(keys))
+        else:
+            t, weight = draws.importance_times(key, step, index, batch, self.D, self.stages)
+        return Draw(draws.orders(keys, self.shape), t, draws.dropout_keys(keys), weight)
 
     def terms(
         self,
@@ -188,7 +194,10 @@ class Objective(ABC):
         mask = draws.visible(draw.sigma, t)
         parameters = predict(x, mask, draw.t, *([draw.keys] if train else []))
         log_prob = self.output.log_prob(parameters, self.target(x, stage))
-        return hidden_terms(log_prob, mask, t, self.stages)
+        terms = hidden_terms(log_prob, mask, t, self.stages)
+        if draw.weight is None:
+            return terms
+        return terms._replace(ll=draw.weight * terms.ll, nelbo=draw.weight * terms.nelbo)
 
     def loss(self, terms: Terms, ce_weight: float) -> Float[Array, " b"]:
         """Give the training loss per example, in bits per dimension.

@@ -32,7 +32,7 @@ def uniform(D: int, budget: int, stages: int = 1) -> Int[ndarray, " budget"]:
     Raises:
         InputError: the budget is out of bounds.
     """
-    _check([budget], D, stages)
+    require_budgets([budget], D, stages)
     shares = np.diff(np.arange(stages + 1, dtype=np.int64) * budget // stages)
     starts = [np.arange(n) * D // n + stage * D for stage, n in enumerate(shares)]
     return np.concatenate(starts).astype(np.int32)
@@ -57,7 +57,7 @@ def optimal(
     Raises:
         InputError: a budget is out of bounds, or L is not finite.
     """
-    _check(budgets, len(L) // stages, stages)
+    require_budgets(budgets, len(L) // stages, stages)
     if not np.isfinite(L).all():
         raise InputError(
             f"L is not finite at {(~np.isfinite(L)).sum()} of {len(L)} steps: no policy can be "
@@ -164,7 +164,17 @@ def segments(
     ]
 
 
-def _check(budgets: Sequence[int], D: int, stages: int) -> None:
+def require_budgets(budgets: Sequence[int], D: int, stages: int = 1) -> None:
+    """Refuse budgets that no policy has.
+
+    Args:
+        budgets: numbers of network calls.
+        D: the number of generation steps of a stage.
+        stages: S, of Upscale ARDM; else 1.
+
+    Raises:
+        InputError: a budget is out of bounds.
+    """
     wrong = [budget for budget in budgets if not stages <= budget <= stages * D]
     if wrong:
         listed = " and of ".join(str(budget) for budget in wrong)

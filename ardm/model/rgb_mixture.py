@@ -56,7 +56,9 @@ class RGBMixture:
         """Log-probability of the colour of each pixel, in nats, float32."""
         total = jax.nn.log_softmax(parameters[..., 0, :], axis=-1)
         for channel in range(3):
-            mean, log_scale = _conditional(parameters, channel, logistic.level(x, self.classes))
+            mean, log_scale = _conditional(
+                parameters, channel, logistic.level(x, self.classes), self.classes
+            )
             here = x[..., channel, None]
             total = total + logistic.bin_log_prob(here, mean, log_scale, self.classes)
         return jax.nn.logsumexp(total, axis=-1, keepdims=True)
@@ -87,7 +89,9 @@ class RGBMixture:
         own = jnp.take_along_axis(parameters, chosen[..., None, None], axis=-1)
         x = jnp.zeros((*chosen.shape, 3), jnp.int32)
         for channel in range(3):
-            mean, log_scale = _conditional(own, channel, logistic.level(x, self.classes))
+            mean, log_scale = _conditional(
+                own, channel, logistic.level(x, self.classes), self.classes
+            )
             where = noise[..., 1 + channel, None]
             drawn = logistic.draw(mean, log_scale, where, temperature, self.classes)
             x = x.at[..., channel].set(drawn[..., 0])
@@ -95,10 +99,10 @@ class RGBMixture:
 
 
 def _conditional(
-    parameters: Parameters, channel: int, level: Float[Array, "b h w 3"]
+    parameters: Parameters, channel: int, level: Float[Array, "b h w 3"], classes: int
 ) -> tuple[Float[Array, "b h w m"], Float[Array, "b h w m"]]:
     """Mean and log-scale of a channel in each component, given the channels before it."""
     mean = parameters[..., 1 + channel, :]
     for before, row in enumerate(_COEFFICIENTS[channel]):
         mean = mean + jnp.tanh(parameters[..., row, :]) * level[..., before, None]
-    return mean, logistic.bounded(parameters[..., 4 + channel, :])
+    return mean, logistic.bounded(parameters[..., 4 + channel, :], classes)

@@ -38,7 +38,13 @@ def _may_pass(error: Exception) -> bool:
 
 def work(spec: JobSpec, data: Dataset, model: Model, group: Group) -> Work:
     """Put together what the training loop needs."""
-    batches = Batches(data.train, spec.training.batch_size, spec.seed, spec.data.augment)
+    batches = Batches(
+        data.train,
+        spec.training.batch_size,
+        spec.seed,
+        spec.data.augment,
+        binarized=data.dynamic,
+    )
     return Work(model, spec.training, spec.seed, batches, group)
 
 

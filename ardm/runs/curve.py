@@ -9,6 +9,9 @@ from ardm.runs.events import Event, number, whole
 
 T = TypeVar("T")
 
+Point = tuple[float, float]
+"""Bits/dim and their standard error."""
+
 POINTS = 1000
 """Points that are left after thinning, which begins at twice as many."""
 
@@ -19,15 +22,18 @@ class Curve:
 
     train: dict[int, float] = field(default_factory=dict)
     """Bits/dim, means over a few seconds of steps or, in a long run, over more."""
-    test: dict[int, tuple[float, float]] = field(default_factory=dict)
-    """(bits/dim, standard error) of the EMA."""
+    test: dict[int, Point] = field(default_factory=dict)
+    """Of the EMA on test images: at the end of a job, and all along in runs of earlier versions."""
+    valid: dict[int, Point] = field(default_factory=dict)
+    """Of the EMA on validation images."""
 
     def copy(self) -> "Curve":
-        return Curve(dict(self.train), dict(self.test))
+        return Curve(dict(self.train), dict(self.test), dict(self.valid))
 
     def rewind(self, step: int) -> None:
         """Forget what came after a step that training goes on from."""
         self.train = {s: v for s, v in self.train.items() if s <= step}
+        self.valid = {s: v for s, v in self.valid.items() if s <= step}
         self.test = {s: v for s, v in self.test.items() if s <= step}
 
     def add(self, event: Event) -> None:
@@ -39,7 +45,8 @@ class Curve:
             case "trained" if step is not None and bpd is not None:
                 self.train[step] = bpd
             case "evaluated" if step is not None and bpd is not None and se is not None:
-                self.test[step] = (bpd, se)
+                points = self.valid if event.get("split") == "valid" else self.test
+                points[step] = (bpd, se)
         self._thin()
 
     def follow(self, later: "Curve", first_step: int | None) -> None:
@@ -52,12 +59,15 @@ class Curve:
         if first_step is not None:
             self.rewind(first_step)
         self.train |= later.train
+        self.valid |= later.valid
         self.test |= later.test
         self._thin()
 
     def _thin(self) -> None:
         if len(self.train) > 2 * POINTS:
             self.train = _thinned(self.train, fmean)
+        if len(self.valid) > 2 * POINTS:
+            self.valid = _thinned(self.valid, lambda values: values[-1])
         if len(self.test) > 2 * POINTS:
             self.test = _thinned(self.test, lambda values: values[-1])
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ardm.data.dataset import Dataset, spread
+from ardm.data.dataset import Dataset, spread_indices
 from ardm.model import policy
 from ardm.model.build import Model, Params
 from ardm.model.sampling import sample
@@ -16,6 +16,7 @@ from ardm.runs.ledger import Ledger
 from ardm.runs.recorder import Recorder
 from ardm.runs.spec import JobSpec
 from ardm.training import pictures
+from ardm.training.estimates import Estimate, as_npz, estimate
 from ardm.training.evaluate import Disturbed, Evaluator
 from ardm.training.state import TrainState, seed_key
 
@@ -42,11 +43,11 @@ class Gallery:
     def evaluate(
         self, state: TrainState, *, final: bool, go_on: Callable[[], bool] = lambda: True
     ) -> None:
-        """Evaluate on test images, sample, and redraw the curves.
+        """Evaluate on validation images, at the end on test images, sample, and redraw the curves.
 
         Args:
             state: after a step; its EMA is what is evaluated.
-            final: after the last step, when more images are used.
+            final: after the last step, which the test images are kept for.
             go_on: asked all the time; a notice leaves no time for pictures.
 
         Raises:
@@ -54,27 +55,41 @@ class Gallery:
         """
         begin, step, config = time.monotonic(), int(state.step), self._spec.evaluation
         ema = self._model.unravel(np.asarray(state.ema))
-        images = spread(self._data.test, config.final_images if final else config.images)
-        found = self._evaluator(ema, images, config.passes, go_on)
-        log.info(
-            "step %d: test NELBO %.4f ± %.4f bits/dim on %d images",
-            step, found.nelbo_bpd, found.se_bpd, found.images,
-        )  # fmt: skip
-        self._recorder.scalar("test/nelbo_bpd", found.nelbo_bpd, step)
+        wanted = {"valid": config.images} | ({"test": config.final_images} if final else {})
+        found = {split: self._measure(ema, step, split, n, go_on) for split, n in wanted.items()}
         if not go_on():
             raise Disturbed
         if config.samples:
             self._sample(ema, step)
             if not go_on():  # whoever waited for this has left meanwhile
                 raise Disturbed
-        event = self._ledger.add(
-            "evaluated",
-            step=step,
-            **{key: _rounded(value) for key, value in found._asdict().items()},
-            seconds=round(time.monotonic() - begin, 3),
-        )
-        self._curve.add(event)
+        for split, result in found.items():
+            event = self._ledger.add(
+                "evaluated",
+                step=step,
+                split=split,
+                **{key: _rounded(value) for key, value in result._asdict().items()},
+                seconds=round(time.monotonic() - begin, 3),
+            )
+            self._curve.add(event)
+            begin = time.monotonic()
         self._draw_curves(state, step)
+
+    def _measure(
+        self, ema: Params, step: int, split: str, count: int | None, go_on: Callable[[], bool]
+    ) -> Estimate:
+        """Estimate the NELBO on images of a split, and keep the estimates of every image."""
+        images = self._data.images(split)
+        chosen = spread_indices(len(images), count)
+        each = self._evaluator.per_image(ema, images[chosen], self._spec.evaluation.passes, go_on)
+        found = estimate(each, self._model.objective)
+        log.info(
+            "step %d: %s NELBO %.4f ± %.4f bits/dim on %d images of %s",
+            step, split, found.nelbo_bpd, found.se_bpd, found.images, self._data.title,
+        )  # fmt: skip
+        self._recorder.scalar(f"{split}/nelbo_bpd", found.nelbo_bpd, step)
+        self._recorder.put("evaluations", f"{step:08d}-{split}.npz", as_npz(each, chosen))
+        return found
 
     def _sample(self, ema: Params, step: int) -> None:
         config, model = self._spec.evaluation, self._model
@@ -96,7 +111,8 @@ class Gallery:
         from ardm.training import curves
 
         name = self._run.name
-        curve = curves.loss_curve(self._curve.train, self._curve.test, name)
+        evaluated = {"valid": self._curve.valid, "test": self._curve.test}
+        curve = curves.loss_curve(self._curve.train, evaluated, name)
         self._recorder.put("plots", "loss.png", curve)
         nats = np.asarray(state.kl.nats)
         objective = self._model.objective

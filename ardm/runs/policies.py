@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from ardm import strict_json
 from ardm.errors import StoreUnusable
 from ardm.runs.subject import Subject
@@ -16,12 +19,16 @@ from ardm.runs.subject import Subject
 PULLED = "policies.json"
 
 
-def keep(subject: Subject, policies: Sequence[dict[str, Any]]) -> str:
+def keep(
+    subject: Subject, policies: Sequence[dict[str, Any]], L: Sequence[float], split: str
+) -> str:
     """Write policies down; of those kept before, the ones of other kinds and budgets stay.
 
     Args:
         subject: the checkpoint.
         policies: each with at least `kind`, `budget` and `starts`.
+        L: in nats, from which they were found.
+        split: whose images L was measured on.
 
     Returns:
         Where they are.
@@ -33,7 +40,8 @@ def keep(subject: Subject, policies: Sequence[dict[str, Any]]) -> str:
     old = [policy for policy in read(subject) if _name(policy) not in fresh]
     merged = sorted([*old, *policies], key=_name)
     about = {"run": subject.name, "step": subject.step, "digest": subject.digest}
-    data = strict_json.dumps(about | {"policies": merged}).encode() + b"\n"
+    found = {"split": split, "L": list(L), "policies": merged}
+    data = strict_json.dumps(about | found).encode() + b"\n"
     home = subject.home
     try:
         if isinstance(home, Path):
@@ -51,13 +59,29 @@ def keep(subject: Subject, policies: Sequence[dict[str, Any]]) -> str:
 
 def read(subject: Subject) -> list[dict[str, Any]]:
     """The policies kept with a checkpoint; empty where there are none, or those of another one."""
+    found = _kept(subject).get("policies")
+    return found if isinstance(found, list) else []
+
+
+def best_known(subject: Subject) -> Float[np.ndarray, " steps"]:
+    """L in nats: as measured by `ardm policy`, or as tracked in training where nobody has done so.
+
+    The tracker lags behind the parameters by a thousand steps: its L is a first guess.
+    """
+    measured = _kept(subject).get("L")
+    if isinstance(measured, list) and len(measured) == len(subject.L):
+        return np.array(measured, np.float64)
+    return subject.L
+
+
+def _kept(subject: Subject) -> dict[str, Any]:
     home = subject.home
     if isinstance(home, Path):
         place = home / PULLED
         found = json.loads(place.read_text()) if place.is_file() else None
     else:
         found = home.store.read_record(home.policies(subject.attempt, subject.step))
-    return found["policies"] if found and found["digest"] == subject.digest else []
+    return found if found and found["digest"] == subject.digest else {}
 
 
 def _name(policy: dict[str, Any]) -> tuple[int, str]:

@@ -101,7 +101,9 @@ class AttemptRecord:
     worker_failed: Event | None = None
     """How a worker other than rank 0 failed, if one did."""
     evaluated: Event | None = None
-    """The newest evaluation."""
+    """The newest evaluation on test images."""
+    validated: Event | None = None
+    """The newest evaluation on validation images."""
     older: Older = field(default_factory=Older)
 
     @property
@@ -227,7 +229,10 @@ class AttemptRecord:
         if "nelbo_bpd" in event:
             # One that is not finite is None, also where an earlier version wrote NaN.
             figures = {key: number(event, key) for key in ("nelbo_bpd", "se_bpd")}
-            self.evaluated = event | figures
+            if event.get("split") == "valid":
+                self.validated = event | figures
+            else:  # earlier versions had no other split than test
+                self.evaluated = event | figures
         self.evaluations.append(Evaluation(step, seconds))
         if len(self.evaluations) > KEPT:
             self.older.evaluations_s += self.evaluations.pop(0).seconds

@@ -183,16 +183,16 @@ def _attempt(record: goodput.AttemptRecord) -> dict[str, Any]:
 
 
 def _metrics(found: list[goodput.AttemptRecord], progress: dict[str, Any]) -> dict[str, Any]:
-    metrics: dict[str, Any] = {
-        "train_nelbo_bpd": progress.get("train_nelbo_bpd"),
-        "test_nelbo_bpd": None,
-        "test_nelbo_se": None,
-        "test_step": None,
-    }
-    if event := next((r.evaluated for r in reversed(found) if r.evaluated), None):
-        metrics["test_nelbo_bpd"] = event.get("nelbo_bpd")
-        metrics["test_nelbo_se"] = event.get("se_bpd")
-        metrics["test_step"] = event["step"]
+    metrics: dict[str, Any] = {"train_nelbo_bpd": progress.get("train_nelbo_bpd")}
+    newest_first = list(reversed(found))
+    for split, events in (
+        ("valid", (record.validated for record in newest_first)),
+        ("test", (record.evaluated for record in newest_first)),
+    ):
+        event = next((event for event in events if event), {})
+        metrics[f"{split}_nelbo_bpd"] = event.get("nelbo_bpd")
+        metrics[f"{split}_nelbo_se"] = event.get("se_bpd")
+        metrics[f"{split}_step"] = event.get("step")
     return metrics
 
 

@@ -27,7 +27,9 @@ class TrainingConfig(Section):
     """Largest global norm of a gradient; null for no clipping."""
     ema: Fraction = 0.999
     """Decay of the parameter average, reached by `min(ema, (1 + step) / (10 + step))`."""
-    t_sampling: Literal["uniform", "antithetic"] = "antithetic"
+    t_sampling: Literal["uniform", "antithetic", "importance"] = "antithetic"
+    """Generation steps of a batch: independent; evenly spread; or spread by the size of their
+    gradients, with weights that keep the loss unbiased."""
     ce_weight: RealOrZero = 0.0
     """Weight of the plain cross-entropy term beside the NELBO."""
     on_nonfinite: Literal["stop", "skip"] = "stop"
@@ -58,9 +60,9 @@ class EvaluationConfig(Section):
     first: Count | None = None
     """Step of an early evaluation, for a first look; null for none."""
     images: Count = 1000
-    """Test images of an evaluation before the last step."""
+    """Validation images of an evaluation."""
     final_images: Count | None = None
-    """Test images of the last evaluation; null for all of them."""
+    """Test images of the evaluation after the last step; null for all of them."""
     passes: Count = 1
     """Times that each image is evaluated, with other orders and t."""
     samples: CountOrZero = 16

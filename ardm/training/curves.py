@@ -12,15 +12,20 @@ from matplotlib.figure import Figure
 INK, ACCENT, FAINT = "#1b1f24", "#0b6bcb", "#c9d1d9"
 Style = dict[str, Any]
 
+_SPLITS = {"valid": (ACCENT, "o", 10), "test": ("#b3401f", "D", -16)}
+"""Color and marker of a split, and where its last value is written, in points above it."""
+
 
 def loss_curve(
-    train: Mapping[int, float], test: Mapping[int, tuple[float, float]], title: str
+    train: Mapping[int, float],
+    evaluated: Mapping[str, Mapping[int, tuple[float, float]]],
+    title: str,
 ) -> bytes:
     """NELBO against the training step.
 
     Args:
         train: by step, bits/dim of the parameters on training batches.
-        test: by step, bits/dim of the EMA on test images and its standard error.
+        evaluated: by split and step, bits/dim of the EMA and their standard error.
         title: above the axes.
 
     Returns:
@@ -31,17 +36,23 @@ def loss_curve(
         values = np.array(list(train.values()))
         axes.plot(list(train), values, color=FAINT, lw=0.8, label="train, batch means")
         axes.plot(list(train), _smooth(values), color=INK, lw=1.4, label="train, smoothed")
-    if test:
-        means, errors = np.array(list(test.values())).T
-        style: Style = {"color": ACCENT, "marker": "o", "ms": 4, "lw": 1.4, "capsize": 2}
-        axes.errorbar(list(test), means, yerr=2 * errors, label="test, EMA (±2 s.e.)", **style)
-        last = (list(test)[-1], means[-1])
-        offset: Style = {"textcoords": "offset points", "xytext": (-4, 10), "ha": "right"}
-        axes.annotate(f"{means[-1]:.4f}", last, color=ACCENT, **offset)
-    _zoom(axes, list(train.values()), [mean for mean, _ in test.values()])
-    if train or test:
+    shown = {split: points for split, points in evaluated.items() if points}
+    for split, points in shown.items():
+        _points(axes, split, points)
+    _zoom(axes, list(train.values()), [bpd for each in shown.values() for bpd, _ in each.values()])
+    if train or shown:
         axes.legend(frameon=False)
     return render(figure)
+
+
+def _points(axes: Axes, split: str, points: Mapping[int, tuple[float, float]]) -> None:
+    """Draw the evaluations on a split, the last one with its value."""
+    color, marker, below = _SPLITS[split]
+    means, errors = np.array(list(points.values())).T
+    style: Style = {"color": color, "marker": marker, "ms": 4, "lw": 1.4, "capsize": 2}
+    axes.errorbar(list(points), means, yerr=2 * errors, label=f"{split}, EMA (±2 s.e.)", **style)
+    offset: Style = {"textcoords": "offset points", "xytext": (-4, below), "ha": "right"}
+    axes.annotate(f"{means[-1]:.4f}", (list(points)[-1], means[-1]), color=color, **offset)
 
 
 def loss_per_t(

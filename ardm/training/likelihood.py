@@ -1,5 +1,6 @@
 """The exact likelihood of a set of images, under single orders and under all of them together."""
 
+import time
 from collections.abc import Callable
 from functools import reduce
 from typing import NamedTuple
@@ -15,6 +16,9 @@ from ardm.model.objective import Objective
 from ardm.training.evaluate import chunk_size
 from ardm.training.state import seed_key
 
+_TIMED = 6
+"""Calls by which the time of one is told; the first one compiles."""
+
 _EXACT = 2**31 - 2
 """Folded into the seed's key, so that these orders are those of no training step."""
 
@@ -28,62 +32,131 @@ class Score(NamedTuple):
     se_nats: float
 
 
+class Together(NamedTuple):
+    """What the first k orders are worth together.
+
+    Attributes:
+        orders: k.
+        ensemble: `-log mean exp` of their likelihoods: that of a model that draws one of them.
+        best: of each image the smallest, and ln k nats to say which it is.
+    """
+
+    orders: int
+    ensemble: Score
+    best: Score
+
+
 class Exact(NamedTuple):
     """The exact negative log-likelihood of images.
 
     Attributes:
         orders: under each order.
         mean: of an order on average. Over all orders it is the bound that training minimises.
-        ensemble: of all orders together, `-log mean exp`: that of a model that draws one of them.
+        together: of the first 1, 2, 4, ... orders, and of all.
         images: how many.
         calls: of the network, per image and order.
     """
 
     orders: list[Score]
     mean: Score
-    ensemble: Score
+    together: list[Together]
     images: int
     calls: int
 
+    @property
+    def ensemble(self) -> Score:
+        """That of all orders together."""
+        return self.together[-1].ensemble
 
-def exact(
-    model: Model,
-    params: Params,
-    seed: int,
-    images: UInt8[np.ndarray, "n h w c"],
-    number: int,
-    starts: Integer[np.ndarray, " budget"],
-    tell: Callable[[int, Score], None] = lambda order, score: None,
-) -> Exact:
-    """Compute the exact likelihood under a number of random orders, each shared by all images.
+
+class Likelihood:
+    """The exact likelihood of images under random orders, each shared by all images.
 
     Args:
         model: what the parameters belong to.
         params: the parameters, usually the EMA.
-        seed: of the run; order i is a function of it and of i.
+        seed: order i is a function of it and of i.
         images: values 0 .. K-1.
-        number: of orders, 1 or more.
         starts: start times of the network calls, ascending from 0; one per dimension for the
             model itself, fewer for what sampling by a policy gives.
-        tell: told of each order and its score when it is done.
-
-    Returns:
-        The scores.
     """
-    key = jax.random.fold_in(seed_key(seed), _EXACT)
-    batch = min(len(images), chunk_size())
-    predict, objective = model.bind(params), model.objective
-    log_p = np.empty((number, len(images)))
-    scores = []
-    for i in range(number):
-        chosen = _orders(objective, jax.random.fold_in(key, i))
-        log_p[i] = log_likelihood(predict, images, chosen, starts, objective=objective, batch=batch)
-        scores.append(_score(log_p[i], objective.values))
-        tell(i + 1, scores[-1])
-    together = reduce(np.logaddexp, log_p) - np.log(number)
-    mean = _score(log_p.mean(axis=0), objective.values)
-    ensemble = _score(together, objective.values)
-    return Exact(scores, mean, ensemble, len(images), len(starts))
+
+    def __init__(
+        self,
+        model: Model,
+        params: Params,
+        seed: int,
+        images: UInt8[np.ndarray, "n h w c"],
+        starts: Integer[np.ndarray, " budget"],
+    ) -> None:
+        self._objective, self._predict = model.objective, model.bind(params)
+        self._key = jax.random.fold_in(seed_key(seed), _EXACT)
+        self._images, self._starts = images, starts
+        self._batch = min(len(images), chunk_size())
+
+    @property
+    def calls(self) -> int:
+        """Calls of the network for one order of all images."""
+        return len(self._starts) * -(-len(self._images) // self._batch)
+
+    def call_seconds(self) -> float:
+        """How long a call of the network takes, once it is compiled."""
+        clock: list[float] = []
+        few = self._images[: self._batch]
+        starts = self._starts if len(self._starts) < _TIMED else self._starts[:_TIMED]
+        end = None if len(self._starts) < _TIMED else int(self._starts[_TIMED - 1]) + 1
+        self._log_p(0, few, starts, end, lambda: clock.append(time.perf_counter()))
+        return float(np.median(np.diff(clock))) if len(clock) > 1 else 0.0
+
+    def compute(
+        self,
+        number: int,
+        tell: Callable[[int, Score], None] = lambda order, score: None,
+        called: Callable[[], None] = lambda: None,
+    ) -> Exact:
+        """Compute it under a number of orders.
+
+        Args:
+            number: of orders, 1 or more.
+            tell: told of each order and its score when it is done.
+            called: called after each call of the network.
+        """
+        log_p = np.empty((number, len(self._images)))
+        scores, values = [], self._objective.values
+        for i in range(number):
+            log_p[i] = self._log_p(i, self._images, self._starts, None, called)
+            scores.append(_score(log_p[i], values))
+            tell(i + 1, scores[-1])
+        sizes = sorted({*(2**power for power in range(number.bit_length())), number})
+        together = [_together(log_p[:size], values) for size in sizes]
+        mean = _score(log_p.mean(axis=0), values)
+        return Exact(scores, mean, together, len(self._images), len(self._starts))
+
+    def _log_p(
+        self,
+        order: int,
+        images: UInt8[np.ndarray, "n h w c"],
+        starts: Integer[np.ndarray, " budget"],
+        end: int | None,
+        called: Callable[[], None],
+    ) -> Float[np.ndarray, " n"]:
+        return log_likelihood(
+            self._predict,
+            images,
+            _orders(self._objective, jax.random.fold_in(self._key, order)),
+            starts,
+            objective=self._objective,
+            end=end,
+            batch=self._batch,
+            called=called,
+        )
+
+
+def _together(log_p: Float[np.ndarray, "k n"], values: int) -> Together:
+    orders = len(log_p)
+    ensemble = reduce(np.logaddexp, log_p) - np.log(orders)
+    best = log_p.max(axis=0) - np.log(orders)
+    return Together(orders, _score(ensemble, values), _score(best, values))
 
 
 def _orders(objective: Objective, key: Key[Array, ""]) -> Int[np.ndarray, "stages h w m"]:

@@ -29,12 +29,15 @@ _LOOKS: dict[Kind, dict[str, Any]] = {
 }
 
 
-def policy_curve(measured: Sequence[Measured], title: str, stages: int = 1) -> bytes:
+def policy_curve(
+    measured: Sequence[Measured], title: str, split: str = "valid", stages: int = 1
+) -> bytes:
     """NELBO against the number of network calls, above the start times of the optimal policies.
 
     Args:
         measured: as `ardm.training.policies.measure` gives them.
         title: above the axes.
+        split: whose images they were measured on.
         stages: of Upscale ARDM; each has its part of the steps.
 
     Returns:
@@ -44,13 +47,13 @@ def policy_curve(measured: Sequence[Measured], title: str, stages: int = 1) -> b
     optimal = [item for item in measured if item.kind == "optimal"]
     room = 0.28 * max(len(optimal), 1) + 0.3
     upper, lower = figure.subplots(2, 1, height_ratios=[6.4 - 1.4 - room, room])
-    _costs(upper, measured, title)
+    _costs(upper, measured, title, split)
     _starts(lower, optimal, len(measured[-1].starts), stages)
     return render(figure)
 
 
-def _costs(axes: Axes, measured: Sequence[Measured], title: str) -> None:
-    dress(axes, title, "network calls per image", "test NELBO (bits/dim, ±2 s.e.)")
+def _costs(axes: Axes, measured: Sequence[Measured], title: str, split: str) -> None:
+    dress(axes, title, "network calls per image", f"{split} NELBO (bits/dim)")
     sequential = measured[-1]
     level, error = sequential.found.nelbo_bpd, 2 * sequential.found.se_bpd
     axes.axhspan(level - error, level + error, color=INK, alpha=0.07, lw=0)
@@ -71,8 +74,11 @@ def _costs(axes: Axes, measured: Sequence[Measured], title: str) -> None:
             # Side by side, so that one error bar does not hide the other.
             calls = [item.budget * look["aside"] for item in chosen]
             values = [item.found.nelbo_bpd for item in chosen]
-            errors = [2 * item.found.se_bpd for item in chosen]
-            bars = axes.errorbar(calls, values, errors, label=f"{kind}, measured", **look["bars"])
+            # Of the difference to one dimension per call, which is what the eye compares.
+            errors = [2 * item.extra.se_bpd for item in chosen]
+            bars = axes.errorbar(
+                calls, values, errors, label=f"{kind} (±2 s.e. of the extra cost)", **look["bars"]
+            )
             expected = [item.expected_bpd for item in chosen]
             line = axes.plot(calls, expected, label=f"{kind}, expected", **look["line"])
             shown += [bars, *line]

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 D_LN_2 = 784 * math.log(2)
@@ -14,6 +15,28 @@ def test_the_bound_is_estimated(here, pulled):
     said = here("evaluate", "trained", "--images", "20", "--passes", "2").stderr
     assert f"step 24 (digest {told['digest'][:12]}): {told['nelbo_bpd']:.4f} ± " in said
     assert "(20 images, 2 passes)" in said
+
+
+def test_each_split_and_each_seed_has_its_own_estimate(here, tmp_path):
+    options = ("--images", "20", "--passes", "2")
+    usual = here.json("evaluate", "trained", *options)
+    assert (usual["split"], usual["seed"]) == ("valid", 7)
+    assert usual == here.json("evaluate", "trained", *options, "--split", "valid", "--seed", "7")
+    others = [("--seed", "8"), ("--split", "test"), ("--split", "train")]
+    found = [here.json("evaluate", "trained", *options, *other) for other in others]
+    assert [one["split"] for one in found] == ["valid", "test", "train"]
+    assert len({one["nelbo_nats"] for one in (usual, *found)}) == 4
+    said = here("evaluate", "trained", *options, "--split", "test").stderr
+    assert said.startswith("test NELBO of step 24")
+
+
+def test_the_estimate_of_every_image_is_written(here, tmp_path):
+    to = tmp_path / "estimates.npz"
+    told = here.json("evaluate", "trained", "--images", "20", "--passes", "2", "--out", str(to))
+    with np.load(to) as kept:
+        assert kept["nelbo"].shape == kept["t"].shape == (2, 20)
+        assert kept["nelbo"].mean() == pytest.approx(told["nelbo_nats"])
+        np.testing.assert_array_equal(kept["index"], np.arange(20) * 500)
 
 
 def test_the_bound_is_estimated_under_a_policy(here):
@@ -34,9 +57,14 @@ def test_the_likelihood_is_computed_exactly(here):
     assert told["mean"]["nll_nats"] == pytest.approx(told["mean"]["nll_bpd"] * D_LN_2)
     done = here("evaluate", "trained", *options)
     rows = [row.split() for row in done.stdout.splitlines()]
-    assert [row[0] for row in rows[:5]] == ["order", "1", "2", "mean", "ensemble"]
-    assert rows[4][1] == f"{told['ensemble']['nll_bpd']:.4f}"
-    assert "3 test images by step 24 (digest" in done.stderr
+    names = [" ".join(row[: -6 if len(row) > 6 else 1]) for row in rows[:6]]
+    wanted = ["orders", "number 1", "number 2", "mean", "ensemble of 2", "best of 2"]
+    assert names == wanted
+    assert rows[4][3] == f"{told['ensemble']['nll_bpd']:.4f}"
+    assert [one["orders"] for one in told["together"]] == [1, 2]
+    assert told["together"][1]["ensemble"] == told["ensemble"]
+    assert "network calls per image and order: about " in done.stderr
+    assert "3 valid images by step 24 (digest" in done.stderr
     assert "in 40 network calls" in done.stderr
 
 
@@ -55,6 +83,10 @@ def test_a_model_of_stages_is_evaluated_in_every_way(here, staged):
     [
         (("--orders", "3"), "add --exact"),
         (("--exact", "--passes", "3"), "nothing is estimated with --exact"),
+        (("--exact", "--out", "x.npz"), "nothing is estimated with --exact"),
+        (("--out", "x.png"), "expected a file name that ends in .npz"),
+        (("--images", "10001"), "the valid split of binarized_mnist has 10000 images"),
+        (("--split", "validation"), "is not one of"),
         (("--policy", "785"), "a budget of 785 network calls: choose from 1 to 784"),
     ],
 )

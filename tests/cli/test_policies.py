@@ -5,6 +5,7 @@ import numpy as np
 from PIL import Image
 
 from ardm.model import policy
+from ardm.runs import policies
 from ardm.runs.subject import open_subject
 
 
@@ -21,7 +22,9 @@ def test_policies_are_found_measured_drawn_and_kept(here, trained, pulled, tmp_p
         ("uniform", 50),
         ("sequential", 784),
     ]
-    expected = policy.optimal(subject.L, [50])[50]
+    kept = json.loads(Path(told["kept"]).read_text())
+    assert (kept["split"], len(kept["L"])) == ("valid", 784)
+    expected = policy.optimal(np.array(kept["L"]), [50])[50]
     np.testing.assert_array_equal(by_name["optimal", 50]["starts"], expected)
     for item in told["policies"]:
         assert item["images"] == 16
@@ -29,9 +32,17 @@ def test_policies_are_found_measured_drawn_and_kept(here, trained, pulled, tmp_p
         assert item["se_bpd"] > 0
     assert Image.open(tmp_path / told["png"]).format == "PNG"
     # Beside those of other budgets, which another command may have left there.
-    kept = json.loads(Path(told["kept"]).read_text())["policies"]
-    mine = [item for item in kept if (item["kind"], item["budget"]) in by_name]
+    mine = [item for item in kept["policies"] if (item["kind"], item["budget"]) in by_name]
     assert mine == told["policies"]
+    assert (told["split"], told["images"]) == ("valid", 16)
+    assert [cost["budget"] for cost in told["budgets"]] == [10, 50]
+    for cost in told["budgets"]:
+        item = by_name["optimal", cost["budget"]]
+        assert cost["policy"] == item["starts"]
+        assert cost["over_sequential_nats"] == item["over_sequential_nats"]
+        assert cost["se_nats"] > 0
+    # What was measured is what other commands go by from now on.
+    np.testing.assert_array_equal(policies.best_known(subject), kept["L"])
     # The pulled checkpoint is the same, and so is all that is measured on it.
     again = here.json("policy", str(pulled), *options)
     assert again["policies"] == told["policies"]
@@ -43,7 +54,7 @@ def test_the_table_is_for_people(here):
     first, *rows = done.stdout.splitlines()
     assert first.split("  ")[0] == "network calls"
     assert [row.split()[0] for row in rows[:2]] == ["20", "784"]
-    assert "4 test images, 1 pass;" in rows[-1]
+    assert "4 valid images, 1 pass," in rows[-1]
     assert "step 24 (digest" in done.stderr
     assert "curve: trained-24-policy.png" in done.stderr
 

@@ -39,6 +39,11 @@ def test_published_data_are_described_without_their_files(dataset, shape, classe
         ({"dataset": "mnist", "source": "files"}, r"path: required with source: files"),
         ({"path": "x"}, r"path: source bundled reads no folder"),
         ({"source": "files", "path": ""}, r"path"),
+        ({"binarize": "dynamic"}, r"binarize: the bundled images are binary already"),
+        (
+            {"dataset": "mnist", "source": "tfds", "binarize": "dynamic"},
+            r"binarize: mnist is not binarized",
+        ),
         ({"shape": (28, 28, 1)}, r"shape: binarized_mnist always has 28x28x1"),
         ({"dataset": "images", "source": "files", "path": "/no/such"}, r"path: /no/such.*found"),
     ],

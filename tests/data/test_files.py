@@ -62,6 +62,21 @@ def test_binarized_mnist_is_drawn_as_the_bundled_one(tmp_path):
     assert read("binarized_mnist", tmp_path).train.mean() == pytest.approx(100 / 255, abs=0.005)
 
 
+def test_dynamic_binarization_keeps_gray_values_to_train_on(tmp_path):
+    write_idx(tmp_path, TRAIN, TEST)
+    static = read("binarized_mnist", tmp_path)
+    dynamic = load(section("binarized_mnist", tmp_path, binarize="dynamic"))
+    np.testing.assert_array_equal(dynamic.train, TRAIN[:10])
+    for split in SPLITS:
+        # What is evaluated is drawn once for all.
+        np.testing.assert_array_equal(dynamic.images(split), static.images(split))
+    assert dynamic.classes == static.classes == 2
+    assert dynamic.sha256 != static.sha256
+    assert dynamic.describe().startswith("data set binarized_mnist (dynamic): train 10")
+    assert dynamic.as_json()["dataset"] == "binarized_mnist (dynamic)"
+    assert static.title == "binarized_mnist"
+
+
 def test_cifar_batches_are_read_in_their_order(tmp_path):
     train, test = random_images(20, COLOUR, 1), random_images(3, COLOUR, 2)
     folder = tmp_path / "cifar-10-batches-bin"

@@ -77,6 +77,46 @@ def test_antithetic_times_form_a_comb(batch, steps):
         assert held.max() <= np.ceil(share)
 
 
+@pytest.mark.parametrize(("D", "stages"), [(784, 1), (16, 1), (1, 1), (12, 3)])
+def test_the_density_by_importance_is_high_at_both_ends(D, stages):
+    above, weight = draws.importance(D, stages)
+    chance = np.diff(above.astype(float), prepend=0.0)
+    assert above[-1] == 1.0
+    assert (chance > 0).all()
+    np.testing.assert_allclose(weight * chance * D * stages, 1.0, rtol=1e-6)
+    by_stage = chance.reshape(stages, D)
+    np.testing.assert_allclose(by_stage, np.broadcast_to(by_stage[0], (stages, D)), rtol=1e-3)
+    if D > 2:
+        assert by_stage[0, 0] > by_stage[0, D // 2] < by_stage[0, -1]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 16])
+def test_times_by_importance_have_their_density_and_weighted_means_are_unbiased(batch):
+    D, rounds = 12, 6000
+    t, weight = jax.vmap(lambda s: draws.importance_times(KEY, s, jnp.arange(batch), batch, D))(
+        jnp.arange(rounds)
+    )
+    t, weight = np.asarray(t), np.asarray(weight)
+    assert t.min() >= 0
+    assert t.max() < D
+    expected = rounds * np.diff(draws.importance(D)[0].astype(float), prepend=0.0)
+    for example in t.T:
+        counts = np.bincount(example, minlength=D)
+        # Chi-square with 11 degrees of freedom: 31.3 is its 0.999 quantile.
+        assert ((counts - expected) ** 2 / expected).sum() < 31.3
+    values = np.random.default_rng(0).normal(size=D)
+    found = (weight * values[t]).mean(axis=1)
+    assert found.mean() == pytest.approx(values.mean(), abs=4 * found.std() / np.sqrt(rounds))
+
+
+def test_times_by_importance_form_a_comb():
+    """Every step has its share of a large batch, to within one."""
+    batch = 1000
+    t, _ = draws.importance_times(KEY, 3, jnp.arange(batch), batch, 28)
+    share = batch * np.diff(draws.importance(28)[0].astype(float), prepend=0.0)
+    assert np.abs(np.bincount(np.asarray(t), minlength=28) - share).max() <= 1.01
+
+
 def test_antithetic_offsets_differ_between_steps():
     firsts = {int(draws.antithetic_times(KEY, s, jnp.arange(1), 1, 784)[0]) for s in range(20)}
     assert len(firsts) > 15
@@ -92,6 +132,7 @@ def test_shards_draw_the_same_bits_as_the_whole_batch(shards):
             draws.orders(keys, shape),
             draws.uniform_times(keys, 12),
             draws.antithetic_times(KEY, 5, index, batch, 12),
+            *draws.importance_times(KEY, 5, index, batch, 12),
             jax.random.key_data(draws.dropout_keys(keys)),
         ]
 

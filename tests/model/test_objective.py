@@ -89,13 +89,27 @@ def test_log_probabilities_of_visible_dimensions_get_no_gradient():
     np.testing.assert_array_equal(grad == 0, mask)
 
 
-@pytest.mark.parametrize("t_sampling", ["uniform", "antithetic"])
+@pytest.mark.parametrize("t_sampling", ["uniform", "antithetic", "importance"])
 def test_shards_of_a_batch_draw_the_same_bits(t_sampling):
     objective = tiny_model().objective
     whole = objective.draw(KEY, 9, jnp.arange(8), 8, t_sampling)
     parts = [objective.draw(KEY, 9, index, 8, t_sampling) for index in jnp.arange(8).reshape(4, 2)]
     np.testing.assert_array_equal(jnp.concatenate([p.sigma for p in parts]), whole.sigma)
     np.testing.assert_array_equal(jnp.concatenate([p.t for p in parts]), whole.t)
+
+
+def test_weights_keep_the_bound_of_steps_by_importance_unbiased():
+    model = tiny_model()
+    objective, predict = model.objective, partial(compiled(model), tiny_params(model))
+    x, n = jnp.repeat(random_images(model, 1), 4000, axis=0), jnp.arange(4000)
+    found = {}
+    for kind in ("antithetic", "importance"):
+        terms = objective.terms(predict, x, objective.draw(KEY, 0, n, 4000, kind))
+        found[kind] = np.asarray(objective.loss(terms, 0.3))
+    errors = [loss.std() / np.sqrt(4000) for loss in found.values()]
+    usual, weighted = (loss.mean() for loss in found.values())
+    assert weighted == pytest.approx(usual, abs=4 * np.hypot(*errors))
+    assert not np.array_equal(*found.values())
 
 
 def test_dropout_acts_in_training_only_and_does_not_depend_on_the_split():
@@ -106,7 +120,9 @@ def test_dropout_acts_in_training_only_and_does_not_depend_on_the_split():
     train = objective.terms(predict, x, draw, train=True).ll
     assert not np.array_equal(train, objective.terms(predict, x, draw).ll)
     halves = [
-        objective.terms(predict, x[part], Draw(*(d[part] for d in draw)), train=True).ll
+        objective.terms(
+            predict, x[part], jax.tree.map(lambda d, part=part: d[part], draw), train=True
+        ).ll
         for part in (slice(0, 2), slice(2, 4))
     ]
     np.testing.assert_allclose(jnp.concatenate(halves), train, rtol=1e-5)

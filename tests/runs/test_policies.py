@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from ardm.errors import StoreUnusable
@@ -13,6 +14,13 @@ from tests.runs.setting import opened
 
 def entry(budget, kind="optimal", bpd=0.2):
     return {"kind": kind, "budget": budget, "starts": list(range(budget)), "nelbo_bpd": bpd}
+
+
+L = [0.5] * 784
+
+
+def keep(subject, entries):
+    return policies.keep(subject, entries, L, "valid")
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +39,12 @@ def subject(request, trained, finished, tmp_path):
 
 def test_what_was_kept_is_read_again(subject):
     assert policies.read(subject) == []
-    policies.keep(subject, [entry(5), entry(5, "uniform")])
+    keep(subject, [entry(5), entry(5, "uniform")])
     assert policies.read(subject) == [entry(5), entry(5, "uniform")]
 
 
 def test_policies_lie_where_the_checkpoint_does_and_name_it(subject, tmp_path):
-    place = policies.keep(subject, [entry(3)])
+    place = keep(subject, [entry(3)])
     inside = (
         f"runs/tiny-1/policies/000001-{subject.step}.json"
         if isinstance(subject.home, Run)
@@ -48,16 +56,16 @@ def test_policies_lie_where_the_checkpoint_does_and_name_it(subject, tmp_path):
 
 
 def test_new_budgets_join_the_old_ones_and_replace_their_like(subject):
-    policies.keep(subject, [entry(20), entry(5)])
-    policies.keep(subject, [entry(10), entry(5, bpd=0.1)])
+    keep(subject, [entry(20), entry(5)])
+    keep(subject, [entry(10), entry(5, bpd=0.1)])
     assert policies.read(subject) == [entry(5, bpd=0.1), entry(10), entry(20)]
 
 
 def test_policies_of_another_state_do_not_count(subject):
-    policies.keep(subject, [entry(5)])
+    keep(subject, [entry(5)])
     other = replace(subject, digest="0" * 64)
     assert policies.read(other) == []
-    policies.keep(other, [entry(6)])
+    keep(other, [entry(6)])
     assert policies.read(other) == [entry(6)]
 
 
@@ -66,3 +74,11 @@ def test_a_place_that_cannot_be_written_is_told(trained, tmp_path):
     file.write_text("not a directory")
     with pytest.raises(StoreUnusable, match="cannot be kept with finished"):
         policies.keep(replace(trained, home=file), [entry(5)])
+
+
+def test_the_measured_losses_come_before_the_tracked_ones(subject):
+    np.testing.assert_array_equal(policies.best_known(subject), subject.L)
+    policies.keep(subject, [], list(np.linspace(1, 0, 784)), "valid")
+    np.testing.assert_allclose(policies.best_known(subject), np.linspace(1, 0, 784))
+    other = replace(subject, digest="0" * 64)
+    np.testing.assert_array_equal(policies.best_known(other), subject.L)

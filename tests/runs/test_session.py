@@ -57,10 +57,12 @@ def test_a_run_is_completed_saved_evaluated_and_recorded(run, finished):
     assert newest_digest(run) == newest_digest(finished)
     kinds = [event["event"] for event in events(run, 1)]
     assert kinds[:3] == ["claimed", "started", "first_step"]
-    assert kinds[-2:] == ["evaluated", "ended"]
+    assert kinds[-3:] == ["evaluated", "evaluated", "ended"]
     assert events(run, 1, "ended")[0]["outcome"] == "completed"
-    found = events(run, 1, "evaluated")[0]
-    assert (found["step"], found["images"]) == (STEPS, 16)
+    splits = [(e["split"], e["step"], e["images"]) for e in events(run, 1, "evaluated")]
+    assert splits == [("valid", STEPS, 16), ("test", STEPS, 16)]
+    kept = [f"{STEPS:08d}-{split}.npz" for split in ("test", "valid")]
+    assert run.store.names(f"{run.name}/evaluations") == kept
     claim = run.store.read_record(run.claim(1))
     assert (claim["by"], claim["workers"]) == ("test", 1)
     assert run.store.read_record(run.progress(1))["state"] == "completed"
@@ -74,7 +76,8 @@ def test_evaluations_and_samples_on_the_way(local_run):
     spec = tiny_spec(*changes)
     run = opened(local_run.store.uri, "watched", spec)
     assert go(run, spec=spec).kind == "completed"
-    assert [(e["step"], e["images"]) for e in events(run, 1, "evaluated")] == [(12, 16), (24, 16)]
+    found = [(e["step"], e["split"]) for e in events(run, 1, "evaluated")]
+    assert found == [(12, "valid"), (24, "valid"), (24, "test")]
     assert run.store.names(f"{run.name}/samples") == ["00000012.png", "00000024.png"]
 
 

@@ -52,8 +52,10 @@ def test_a_finished_run_is_told_with_every_field_that_scripts_rely_on(finished):
     assert told["started"] < told["ended"]
     metrics = found["metrics"]
     assert 0 < metrics["train_nelbo_bpd"] < 2
-    assert 0 < metrics["test_nelbo_bpd"] < 2
-    assert metrics["test_nelbo_se"] > 0
+    for split in ("valid", "test"):
+        assert 0 < metrics[f"{split}_nelbo_bpd"] < 2
+        assert metrics[f"{split}_nelbo_se"] > 0
+        assert metrics[f"{split}_step"] == 24
     assert found["goodput"].keys() >= {"fraction", "badput", "steps_lost"}
     assert 0 < found["goodput"]["fraction"] <= 1
     assert found["ray"].keys() >= {"address", "submission_id"}

@@ -14,8 +14,9 @@ def opened(png: bytes) -> Image.Image:
 @pytest.mark.parametrize("points", [0, 1, 5, 500])
 def test_curves_can_be_drawn_of_any_number_of_points(points):
     train = {i: 1.0 / (i + 1) for i in range(1, points + 1)}
-    test = dict.fromkeys(range(0, points, 100), (0.2, 0.01))
-    curve = opened(curves.loss_curve(train, test, "run"))
+    valid = dict.fromkeys(range(0, points, 100), (0.2, 0.01))
+    evaluated = {"valid": valid, "test": {points: (0.21, 0.005)} if points > 100 else {}}
+    curve = opened(curves.loss_curve(train, evaluated, "run"))
     assert (curve.format, curve.size) == ("PNG", (900, 504))
 
 
@@ -24,7 +25,7 @@ def test_curves_can_be_drawn_of_any_number_of_points(points):
 def test_a_curve_of_strange_values_is_drawn_all_the_same(strange):
     """A run that diverges, or stands still, must not end for its picture."""
     train = dict.fromkeys(range(1, 60), strange)
-    assert opened(curves.loss_curve(train, {60: (strange, 0.0)}, "run")).format == "PNG"
+    assert opened(curves.loss_curve(train, {"valid": {60: (strange, 0.0)}}, "run")).format == "PNG"
     some = train | {1: 0.3, 59: 0.2}
     assert opened(curves.loss_curve(some, {}, "run")).format == "PNG"
 

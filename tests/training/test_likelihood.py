@@ -5,7 +5,7 @@ import pytest
 from ardm.model import orders, policy
 from ardm.model.exact import log_likelihood
 from ardm.training import likelihood
-from ardm.training.likelihood import exact
+from ardm.training.likelihood import Likelihood
 from ardm.training.state import seed_key
 from tests.training.setting import tiny_images, tiny_model
 from tests.training.test_evaluate import lively
@@ -35,7 +35,7 @@ def log_p():
 
 @pytest.fixture(scope="module")
 def found():
-    return exact(MODEL, PARAMS, 1, IMAGES, 3, SEQUENTIAL)
+    return Likelihood(MODEL, PARAMS, 1, IMAGES, SEQUENTIAL).compute(3)
 
 
 def test_each_order_has_its_mean_over_the_images_and_its_error(found, log_p):
@@ -62,7 +62,8 @@ def test_bits_per_dimension_are_nats_over_d_ln_2(found):
 
 def test_more_orders_begin_with_the_same_ones_and_each_is_told(found):
     told = []
-    one = exact(MODEL, PARAMS, 1, IMAGES, 1, SEQUENTIAL, tell=lambda *now: told.append(now))
+    likelihood = Likelihood(MODEL, PARAMS, 1, IMAGES, SEQUENTIAL)
+    one = likelihood.compute(1, tell=lambda *now: told.append(now))
     assert one.orders[0] == found.orders[0]
     assert told == [(1, one.orders[0])]
     assert one.ensemble == pytest.approx(one.orders[0])
@@ -70,5 +71,29 @@ def test_more_orders_begin_with_the_same_ones_and_each_is_told(found):
 
 
 def test_a_single_image_has_no_standard_error_and_a_policy_fewer_calls():
-    found = exact(MODEL, PARAMS, 1, IMAGES[:1], 2, policy.uniform(16, 3))
+    found = Likelihood(MODEL, PARAMS, 1, IMAGES[:1], policy.uniform(16, 3)).compute(2)
     assert (found.ensemble.se_bpd, found.images, found.calls) == (0.0, 1, 3)
+
+
+def test_the_first_orders_are_worth_something_together(found, log_p):
+    assert [one.orders for one in found.together] == [1, 2, 3]
+    assert found.together[0].ensemble == found.together[0].best == found.orders[0]
+    assert found.together[-1].ensemble == found.ensemble
+    for one in found.together:
+        some = log_p[: one.orders]
+        ensemble = -np.log(np.exp(some).mean(axis=0)).mean()
+        assert one.ensemble.nll_nats == pytest.approx(ensemble)
+        best = -some.max(axis=0).mean() + np.log(one.orders)
+        assert one.best.nll_nats == pytest.approx(best)
+        # The best of k is one term of the k whose mean the ensemble is.
+        assert one.ensemble.nll_nats <= one.best.nll_nats + 1e-9
+
+
+@pytest.mark.parametrize("starts", [SEQUENTIAL, policy.uniform(16, 3), policy.uniform(16, 1)])
+def test_every_call_is_counted_and_the_time_of_one_is_told(starts):
+    calls = []
+    likelihood = Likelihood(MODEL, PARAMS, 1, IMAGES, starts)
+    assert likelihood.calls == len(starts)
+    assert likelihood.call_seconds() >= 0.0
+    likelihood.compute(2, called=lambda: calls.append(None))
+    assert len(calls) == 2 * likelihood.calls

@@ -3,8 +3,9 @@ import pytest
 
 from ardm.errors import InputError
 from ardm.model import policy
+from ardm.training.estimates import PerImage, difference
 from ardm.training.evaluate import Evaluator
-from ardm.training.policies import measure
+from ardm.training.policies import isotonic, measure, measure_steps
 from tests.training.setting import tiny_images, tiny_model
 from tests.training.test_evaluate import lively
 
@@ -62,6 +63,7 @@ def test_a_budget_of_all_steps_is_measured_once(evaluator):
     found = measure(evaluator, PARAMS, L, IMAGES[:4], [16], tell=told.append)
     assert [item.kind for item in found] == ["sequential"]
     assert told == found
+    assert (found[0].extra.nelbo_nats, found[0].gain) == (0.0, None)
 
 
 def test_an_impossible_budget_is_told_before_anything_is_measured(evaluator):
@@ -69,3 +71,34 @@ def test_an_impossible_budget_is_told_before_anything_is_measured(evaluator):
     with pytest.raises(InputError, match="choose from 1 to 16"):
         measure(evaluator, PARAMS, L, IMAGES, [2, 17], tell=told.append)
     assert not told
+
+
+def test_costs_are_differences_in_pairs(measured, evaluator):
+    both = (MODEL.objective, MODEL.objective)
+    sequential = evaluator.per_image(PARAMS, IMAGES, passes=2)
+    best, uniform = (
+        evaluator.per_image(PARAMS, IMAGES, passes=2, policy=item.starts) for item in measured[:2]
+    )
+    assert measured[0].extra == difference(best, sequential, both)
+    assert measured[1].extra == difference(uniform, sequential, both)
+    assert measured[0].gain == difference(uniform, best, both)
+    assert measured[1].gain is None
+    assert measured[0].extra.se_nats < measured[0].found.se_nats
+
+
+def test_the_measured_losses_are_the_isotonic_fit_of_other_draws(evaluator):
+    found = measure_steps(evaluator, PARAMS, IMAGES, passes=8)
+    assert found.shape == (16,)
+    assert (np.diff(found) <= 0).all()
+    total = evaluator.per_image(PARAMS, IMAGES, passes=8)
+    assert not np.isclose(found.sum(), total.nelbo.mean(), rtol=1e-9)
+    assert found.sum() == pytest.approx(total.nelbo.mean(), rel=0.2)
+
+
+def test_the_isotonic_fit_averages_what_is_out_of_order_and_fills_gaps():
+    t = np.array([[0, 1, 1, 2, 5, 15]], np.int32)
+    nats = np.array([[3.0, 1.0, 3.0, 4.0, 1.0, 0.5]], np.float32)
+    L = isotonic(PerImage(16 * nats, t), MODEL.objective)
+    np.testing.assert_allclose(L[:3], [3.0, 8 / 3, 8 / 3], rtol=1e-6)
+    np.testing.assert_allclose(L[5], 1.0)
+    assert L[2] > L[3] > L[4] > L[5] > L[6] > L[15] == 0.5

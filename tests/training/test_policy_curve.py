@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ardm.model import policy
-from ardm.training.evaluate import Estimate
+from ardm.training.estimates import Estimate
 from ardm.training.policies import Measured
 from ardm.training.policy_curve import policy_curve
 
@@ -15,7 +15,9 @@ L = np.linspace(0.7, 0.1, 100)
 def invented(kind, starts):
     nats = policy.expected_nelbo(starts, L)
     bpd = nats / (100 * np.log(2))
-    return Measured(kind, starts, nats, bpd, Estimate(bpd, nats, 0.01, 0.7, 50, 1))
+    found = Estimate(bpd, nats, 0.01, 0.7, 50, 1)
+    extra = Estimate(bpd - L.sum() / (100 * np.log(2)), nats - L.sum(), 0.002, 0.1, 50, 1)
+    return Measured(kind, starts, nats, bpd, found, extra)
 
 
 @pytest.mark.filterwarnings("error")

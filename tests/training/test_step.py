@@ -72,7 +72,8 @@ def two_steps(group, state, config=None, lanes=None):
 
 
 @pytest.mark.parametrize(
-    ("size", "t_sampling"), [(2, "antithetic"), (4, "antithetic"), (2, "uniform")]
+    ("size", "t_sampling"),
+    [(2, "antithetic"), (4, "antithetic"), (2, "uniform"), (2, "importance")],
 )
 def test_any_number_of_workers_that_divides_the_shards_gives_the_same_bits(begin, size, t_sampling):
     config = tiny_config(t_sampling=t_sampling)

@@ -1,0 +1,117 @@
+"""The command that compares trained models on the same images: compare."""
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ardm.cli.console import errors_as_messages, out, say, show
+from ardm.cli.options import DEFAULT_STORE, AsJson, StoreUri
+from ardm.cli.subject import DEFAULT_SPLIT, Seed, Split, data_of, images_of, named, opened
+from ardm.config import MOST
+from ardm.errors import InputError
+
+if TYPE_CHECKING:
+    from ardm.runs.subject import Subject
+    from ardm.training.estimates import Estimate, PerImage
+
+_ERRORS = 2.0
+"""Standard errors that a difference must exceed to count as one."""
+
+
+@errors_as_messages
+def compare(
+    targets: Annotated[
+        list[str], typer.Argument(metavar="RUN RUN...", help="Runs or pulled directories.")
+    ],
+    store: StoreUri = DEFAULT_STORE,
+    split: Split = DEFAULT_SPLIT,
+    images: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="Of the split; default: all.")
+    ] = None,
+    passes: Annotated[int, typer.Option(min=1, max=MOST, help="Orders and t per image.")] = 1,
+    seed: Seed = 0,
+    json: AsJson = False,
+) -> None:
+    """Compare the NELBO of runs in pairs: the same images, orders and generation steps."""
+    if len(set(targets)) < 2 or len(set(targets)) < len(targets):
+        raise InputError(
+            f"compare {' '.join(targets)}: expected two or more different runs, such as "
+            "`ardm compare RUN RUN`"
+        )
+    subjects = [opened(target, store, None) for target in targets]
+    _require_same_data(subjects, store)
+    chosen, _ = images_of(subjects[0], store, split, images)
+    from ardm.training.estimates import difference, estimate
+    from ardm.training.evaluate import Evaluator
+
+    found: list[PerImage] = []
+    means: list[Estimate] = []
+    for subject in subjects:
+        evaluator = Evaluator(subject.model, seed)
+        found.append(evaluator.per_image(subject.ema, chosen, passes))
+        means.append(estimate(found[-1], subject.model.objective))
+        mean = means[-1]
+        say(f"{subject.name}, {named(subject)}: {mean.nelbo_bpd:.4f} ± {mean.se_bpd:.4f} bits/dim")
+    rows = []
+    for one, other in combinations(range(len(subjects)), 2):
+        both = (subjects[one].model.objective, subjects[other].model.objective)
+        rows.append(_row(targets[one], targets[other], difference(found[one], found[other], both)))
+    if json:
+        runs = [
+            {"run": s.name, "step": s.step, "digest": s.digest, **mean._asdict()}
+            for s, mean in zip(subjects, means, strict=True)
+        ]
+        about = {"split": split, "images": len(chosen), "passes": passes, "seed": seed}
+        show(about | {"metric": "nelbo_bpd", "runs": runs, "rows": rows})
+        return
+    _print(rows)
+    out.print(
+        f"NELBO of the first minus that of the second, ± standard error, on {len(chosen)} {split} "
+        f"images in pairs; they differ where that is more than {_ERRORS:.0f} standard errors"
+    )
+
+
+def _require_same_data(subjects: "list[Subject]", store: str) -> None:
+    first, *others = subjects
+    data = data_of(first, store)
+    for subject in others:
+        # Two jobs may name the same images in different ways.
+        same = subject.spec.data == first.spec.data or data_of(subject, store).sha256 == data.sha256
+        if not same:
+            raise InputError(
+                f"{first.name} and {subject.name} were trained on different data "
+                f"({first.spec.data.dataset}, {subject.spec.data.dataset}): compare runs of the "
+                "same images"
+            )
+
+
+def _row(one: str, other: str, found: "Estimate") -> dict[str, Any]:
+    return {
+        "a": one,
+        "b": other,
+        "difference": found.nelbo_bpd,
+        "se": found.se_bpd,
+        "difference_nats": found.nelbo_nats,
+        "se_nats": found.se_nats,
+        "differs": abs(found.nelbo_nats) > _ERRORS * found.se_nats,
+    }
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("runs", "bits/dim", "nats", ""):
+        table.add_column(heading, justify="right" if heading in ("bits/dim", "nats") else "left")
+    for row in rows:
+        better = row["a"] if row["difference"] < 0 else row["b"]
+        table.add_row(
+            f"{row['a']} - {row['b']}",
+            f"{row['difference']:+.4f} ± {row['se']:.4f}",
+            f"{row['difference_nats']:+.2f} ± {row['se_nats']:.2f}",
+            f"{better} is better" if row["differs"] else "no difference seen",
+        )
+    out.print(table)
+
+
+COMMANDS = (compare,)
