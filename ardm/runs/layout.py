@@ -16,6 +16,7 @@
   damaged/000003/<step>/       the last checkpoints that did not verify, kept for inspection
   leases/000003-<step>         written again and again by whoever reads that checkpoint
   policies/000003-<step>.json  policies found for the checkpoint of that attempt and step
+  evaluations/<step>-<split>.npz  the estimate of every image that was evaluated
   logs/ tensorboard/ samples/ plots/
 """
 
@@ -115,7 +116,7 @@ class Run:
         return f"{self.name}/policies/{attempt:06d}-{step}.json"
 
     def file(self, kind: str, name: str) -> str:
-        """A file of `logs`, `tensorboard`, `samples` or `plots`."""
+        """A file of `logs`, `tensorboard`, `samples`, `plots` or `evaluations`."""
         return f"{self.name}/{kind}/{name}"
 
     def replaced_job_file(self, n: int) -> str:
