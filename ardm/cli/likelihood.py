@@ -140,10 +140,9 @@ def _exact(
     from ardm.training.likelihood import Likelihood
 
     likelihood = Likelihood(subject.model, subject.ema, seed, images, starts)
-    total = orders * likelihood.calls
     say(
         f"exact likelihood of {len(images)} {split} images by {named(subject)}, in {len(starts)} "
-        f"network calls per image and order: about {duration(total * likelihood.call_seconds())}"
+        f"network calls per image and order: about {duration(orders * likelihood.seconds())}"
     )
 
     def tell(order: int, score: "Score") -> None:
@@ -151,7 +150,7 @@ def _exact(
 
     columns = (BarColumn(bar_width=30), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("", total=total)
+        task = bar.add_task("", total=orders * likelihood.calls)
         return likelihood.compute(orders, tell, lambda: bar.advance(task))
 
 

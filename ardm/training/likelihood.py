@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from typing import NamedTuple
 
@@ -16,8 +17,8 @@ from ardm.model.objective import Objective
 from ardm.training.evaluate import chunk_size
 from ardm.training.state import seed_key
 
-_TIMED = 6
-"""Calls by which the time of one is told; the first one compiles."""
+_TIMED = 5
+"""Calls by which the time of all is told."""
 
 _EXACT = 2**31 - 2
 """Folded into the seed's key, so that these orders are those of no training step."""
@@ -89,24 +90,30 @@ class Likelihood:
         images: UInt8[np.ndarray, "n h w c"],
         starts: Integer[np.ndarray, " budget"],
     ) -> None:
-        self._objective, self._predict = model.objective, model.bind(params)
+        self._objective = model.objective
         self._key = jax.random.fold_in(seed_key(seed), _EXACT)
         self._images, self._starts = images, starts
         self._batch = min(len(images), chunk_size())
+        self._batches = -(-len(images) // self._batch)
+        devices = jax.local_devices()[: self._batches]
+        self._lanes = [(device, model.bind(jax.device_put(params, device))) for device in devices]
 
     @property
     def calls(self) -> int:
         """Calls of the network for one order of all images."""
-        return len(self._starts) * -(-len(self._images) // self._batch)
+        return len(self._starts) * self._batches
 
-    def call_seconds(self) -> float:
-        """How long a call of the network takes, once it is compiled."""
-        clock: list[float] = []
-        few = self._images[: self._batch]
-        starts = self._starts if len(self._starts) < _TIMED else self._starts[:_TIMED]
-        end = None if len(self._starts) < _TIMED else int(self._starts[_TIMED - 1]) + 1
-        self._log_p(0, few, starts, end, lambda: clock.append(time.perf_counter()))
-        return float(np.median(np.diff(clock))) if len(clock) > 1 else 0.0
+    def seconds(self) -> float:
+        """About how long one order will take, from a few calls, the first of which compile."""
+        starts, end = self._starts[:_TIMED], None
+        if len(starts) < len(self._starts):
+            end = int(starts[-1]) + 1
+        few = self._images[: len(self._lanes) * self._batch]
+        self._log_p(0, few, starts, end, lambda: None)
+        begin = time.perf_counter()
+        self._log_p(0, few, starts, end, lambda: None)
+        each = (time.perf_counter() - begin) / (len(starts) * len(self._lanes))
+        return each * self.calls
 
     def compute(
         self,
@@ -140,16 +147,28 @@ class Likelihood:
         end: int | None,
         called: Callable[[], None],
     ) -> Float[np.ndarray, " n"]:
-        return log_likelihood(
-            self._predict,
-            images,
-            _orders(self._objective, jax.random.fold_in(self._key, order)),
-            starts,
-            objective=self._objective,
-            end=end,
-            batch=self._batch,
-            called=called,
-        )
+        """Log-likelihoods under an order; every device computes those of some images."""
+        sigma = _orders(self._objective, jax.random.fold_in(self._key, order))
+        batches = -(-len(images) // self._batch)
+        bounds = np.arange(len(self._lanes) + 1) * batches // len(self._lanes) * self._batch
+
+        def of_lane(number: int) -> Float[np.ndarray, " some"]:
+            device, predict = self._lanes[number]
+            some = images[bounds[number] : bounds[number + 1]]
+            with jax.default_device(device):
+                return log_likelihood(
+                    predict,
+                    some,
+                    sigma,
+                    starts,
+                    objective=self._objective,
+                    end=end,
+                    batch=self._batch,
+                    called=called,
+                )
+
+        with ThreadPoolExecutor(len(self._lanes), thread_name_prefix="ardm-exact") as threads:
+            return np.concatenate(list(threads.map(of_lane, range(len(self._lanes)))))
 
 
 def _together(log_p: Float[np.ndarray, "k n"], values: int) -> Together:

@@ -94,6 +94,17 @@ def test_every_call_is_counted_and_the_time_of_one_is_told(starts):
     calls = []
     likelihood = Likelihood(MODEL, PARAMS, 1, IMAGES, starts)
     assert likelihood.calls == len(starts)
-    assert likelihood.call_seconds() >= 0.0
+    assert likelihood.seconds() > 0.0
     likelihood.compute(2, called=lambda: calls.append(None))
     assert len(calls) == 2 * likelihood.calls
+
+
+def test_several_devices_share_the_images_and_give_the_same(found, monkeypatch):
+    assert len(jax.local_devices()) > 1
+    monkeypatch.setattr(likelihood, "chunk_size", lambda: 2)
+    shared = Likelihood(MODEL, PARAMS, 1, IMAGES, SEQUENTIAL)
+    assert len(shared._lanes) == 2
+    assert shared.calls == 3 * 16
+    again = shared.compute(3)
+    for one, other in zip(again.orders, found.orders, strict=True):
+        assert one == pytest.approx(other, rel=1e-6)
