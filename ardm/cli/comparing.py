@@ -66,7 +66,7 @@ def compare(
         about = {"split": split, "images": len(chosen), "passes": passes, "seed": seed}
         show(about | {"metric": "nelbo_bpd", "runs": runs, "rows": rows})
         return
-    _print(rows)
+    _print(rows, dict(zip(targets, _labels(subjects, targets), strict=True)))
     out.print(
         f"NELBO of the first minus that of the second, ± standard error, on {len(chosen)} {split} "
         f"images in pairs; they differ where that is more than {_ERRORS:.0f} standard errors"
@@ -99,14 +99,21 @@ def _row(one: str, other: str, found: "Estimate") -> dict[str, Any]:
     }
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
+def _labels(subjects: "list[Subject]", targets: list[str]) -> list[str]:
+    """Names of the models for a table: of the runs, or as they were given where two are alike."""
+    names = [subject.name for subject in subjects]
+    return names if len(set(names)) == len(names) else targets
+
+
+def _print(rows: list[dict[str, Any]], labels: dict[str, str]) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("runs", "bits/dim", "nats", ""):
         table.add_column(heading, justify="right" if heading in ("bits/dim", "nats") else "left")
     for row in rows:
-        better = row["a"] if row["difference"] < 0 else row["b"]
+        one, other = labels[row["a"]], labels[row["b"]]
+        better = one if row["difference"] < 0 else other
         table.add_row(
-            f"{row['a']} - {row['b']}",
+            f"{one} - {other}",
             f"{row['difference']:+.4f} ± {row['se']:.4f}",
             f"{row['difference_nats']:+.2f} ± {row['se_nats']:.2f}",
             f"{better} is better" if row["differs"] else "no difference seen",

@@ -71,14 +71,22 @@ def policy(
     require_budgets(wanted, objective.D, objective.stages)
     evaluator = Evaluator(subject.model, subject.spec.seed)
     chosen, _ = images_of(subject, store, split, images, usual=_IMAGES)
-    L = measure_steps(evaluator, subject.ema, chosen, passes)
+    measured_L = None
+    if len(chosen) * passes >= objective.steps:
+        measured_L = measure_steps(evaluator, subject.ema, chosen, passes)
+    else:
+        say(
+            f"{len(chosen) * passes} estimates say little about {objective.steps} steps: the "
+            "policies are found from the losses tracked in training"
+        )
+    L = subject.L if measured_L is None else measured_L
     measured = measure(evaluator, subject.ema, L, chosen, wanted, passes, _tell)
     entries = [_entry(item) for item in measured]
     if not json:
         _print(measured, split)
     title = f"{subject.name}, step {subject.step}"
     output.write_still(png, policy_curve(measured, title, split, objective.stages))
-    place = policies.keep(subject, entries, L.tolist(), split)
+    place = policies.keep(subject, entries, measured_L)
     say(f"policies of {named(subject)}: {place}; curve: {png}")
     if json:
         costs = [_cost(item) for item in measured if item.kind == "optimal"]

@@ -20,15 +20,16 @@ PULLED = "policies.json"
 
 
 def keep(
-    subject: Subject, policies: Sequence[dict[str, Any]], L: Sequence[float], split: str
+    subject: Subject,
+    policies: Sequence[dict[str, Any]],
+    L: Float[np.ndarray, " steps"] | None = None,
 ) -> str:
     """Write policies down; of those kept before, the ones of other kinds and budgets stay.
 
     Args:
         subject: the checkpoint.
         policies: each with at least `kind`, `budget` and `starts`.
-        L: in nats, from which they were found.
-        split: whose images L was measured on.
+        L: in nats, if it was measured; one that was kept before stays if it was not.
 
     Returns:
         Where they are.
@@ -40,8 +41,8 @@ def keep(
     old = [policy for policy in read(subject) if _name(policy) not in fresh]
     merged = sorted([*old, *policies], key=_name)
     about = {"run": subject.name, "step": subject.step, "digest": subject.digest}
-    found = {"split": split, "L": list(L), "policies": merged}
-    data = strict_json.dumps(about | found).encode() + b"\n"
+    kept = _kept(subject).get("L") if L is None else L.tolist()
+    data = strict_json.dumps(about | {"L": kept, "policies": merged}).encode() + b"\n"
     home = subject.home
     try:
         if isinstance(home, Path):

@@ -8,7 +8,7 @@ def saved(pixels, name):
     return name
 
 
-def test_test_images_are_completed_from_a_region(here, pulled):
+def test_images_are_completed_from_a_region(here, pulled):
     options = ("--images", "2", "--completions", "3", "--keep", "centre", "--budget", "6")
     told = here.json("inpaint", "trained", *options)
     assert (told["run"], told["step"], len(told["digest"])) == ("trained", 24, 64)
@@ -18,8 +18,9 @@ def test_test_images_are_completed_from_a_region(here, pulled):
     assert one.shape == (29 + 2 * 120, 8 + 5 * 120 + 16, 3)
     here("inpaint", str(pulled), *options, "--out", "two.png")
     np.testing.assert_array_equal(one, np.asarray(Image.open("two.png")))
-    here("inpaint", "trained", *options, "--seed", "1", "--out", "three.png")
-    assert not np.array_equal(one, np.asarray(Image.open("three.png")))
+    for number, other in enumerate([("--seed", "1"), ("--split", "test")]):
+        here("inpaint", "trained", *options, *other, "--out", f"other-{number}.png")
+        assert not np.array_equal(one, np.asarray(Image.open(f"other-{number}.png")))
 
 
 def test_a_picture_of_ones_own_is_completed_from_a_mask(here):

@@ -23,8 +23,7 @@ def test_policies_are_found_measured_drawn_and_kept(here, trained, pulled, tmp_p
         ("sequential", 784),
     ]
     kept = json.loads(Path(told["kept"]).read_text())
-    assert (kept["split"], len(kept["L"])) == ("valid", 784)
-    expected = policy.optimal(np.array(kept["L"]), [50])[50]
+    expected = policy.optimal(subject.L, [50])[50]
     np.testing.assert_array_equal(by_name["optimal", 50]["starts"], expected)
     for item in told["policies"]:
         assert item["images"] == 16
@@ -41,12 +40,23 @@ def test_policies_are_found_measured_drawn_and_kept(here, trained, pulled, tmp_p
         assert cost["policy"] == item["starts"]
         assert cost["over_sequential_nats"] == item["over_sequential_nats"]
         assert cost["se_nats"] > 0
-    # What was measured is what other commands go by from now on.
-    np.testing.assert_array_equal(policies.best_known(subject), kept["L"])
     # The pulled checkpoint is the same, and so is all that is measured on it.
     again = here.json("policy", str(pulled), *options)
     assert again["policies"] == told["policies"]
     assert again["kept"] == str(pulled / "policies.json")
+
+
+def test_as_many_images_as_steps_measure_the_losses_that_other_commands_go_by(here, staged):
+    said = here("policy", staged.name, "--budgets", "4", "--images", "4").stderr
+    assert "4 estimates say little about 32 steps: the policies are found from the losses" in said
+    subject = open_subject(staged.name, staged.store, print)
+    np.testing.assert_array_equal(policies.best_known(subject), subject.L)
+    told = here.json("policy", staged.name, "--budgets", "4", "--images", "4", "--passes", "8")
+    measured = policies.best_known(subject)
+    assert not np.array_equal(measured, subject.L)
+    assert (np.diff(measured.reshape(2, 16)) <= 0).all()
+    (cost,) = told["budgets"]
+    assert cost["policy"] == policy.optimal(measured, [4], stages=2)[4].tolist()
 
 
 def test_the_table_is_for_people(here):

@@ -16,13 +16,6 @@ def entry(budget, kind="optimal", bpd=0.2):
     return {"kind": kind, "budget": budget, "starts": list(range(budget)), "nelbo_bpd": bpd}
 
 
-L = [0.5] * 784
-
-
-def keep(subject, entries):
-    return policies.keep(subject, entries, L, "valid")
-
-
 @pytest.fixture(scope="module")
 def trained(finished):
     return open_subject(finished.name, finished.store, print)
@@ -39,12 +32,12 @@ def subject(request, trained, finished, tmp_path):
 
 def test_what_was_kept_is_read_again(subject):
     assert policies.read(subject) == []
-    keep(subject, [entry(5), entry(5, "uniform")])
+    policies.keep(subject, [entry(5), entry(5, "uniform")])
     assert policies.read(subject) == [entry(5), entry(5, "uniform")]
 
 
 def test_policies_lie_where_the_checkpoint_does_and_name_it(subject, tmp_path):
-    place = keep(subject, [entry(3)])
+    place = policies.keep(subject, [entry(3)])
     inside = (
         f"runs/tiny-1/policies/000001-{subject.step}.json"
         if isinstance(subject.home, Run)
@@ -56,16 +49,16 @@ def test_policies_lie_where_the_checkpoint_does_and_name_it(subject, tmp_path):
 
 
 def test_new_budgets_join_the_old_ones_and_replace_their_like(subject):
-    keep(subject, [entry(20), entry(5)])
-    keep(subject, [entry(10), entry(5, bpd=0.1)])
+    policies.keep(subject, [entry(20), entry(5)])
+    policies.keep(subject, [entry(10), entry(5, bpd=0.1)])
     assert policies.read(subject) == [entry(5, bpd=0.1), entry(10), entry(20)]
 
 
 def test_policies_of_another_state_do_not_count(subject):
-    keep(subject, [entry(5)])
+    policies.keep(subject, [entry(5)])
     other = replace(subject, digest="0" * 64)
     assert policies.read(other) == []
-    keep(other, [entry(6)])
+    policies.keep(other, [entry(6)])
     assert policies.read(other) == [entry(6)]
 
 
@@ -78,7 +71,10 @@ def test_a_place_that_cannot_be_written_is_told(trained, tmp_path):
 
 def test_the_measured_losses_come_before_the_tracked_ones(subject):
     np.testing.assert_array_equal(policies.best_known(subject), subject.L)
-    policies.keep(subject, [], list(np.linspace(1, 0, 784)), "valid")
+    policies.keep(subject, [entry(5)])
+    np.testing.assert_array_equal(policies.best_known(subject), subject.L)
+    policies.keep(subject, [], np.linspace(1, 0, 784))
+    policies.keep(subject, [entry(6)])
     np.testing.assert_allclose(policies.best_known(subject), np.linspace(1, 0, 784))
     other = replace(subject, digest="0" * 64)
     np.testing.assert_array_equal(policies.best_known(other), subject.L)
