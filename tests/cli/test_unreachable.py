@@ -26,6 +26,7 @@ READING = {
     "pull": ["pull", "mine"],
     "sample": ["sample", "mine"],
     "evaluate": ["evaluate", "mine"],
+    "compare": ["compare", "mine", "other"],
     "policy": ["policy", "mine", "--budgets", "2"],
     "inpaint": ["inpaint", "mine", "--keep", "top-half"],
     "report": ["report", "mine"],

@@ -1,6 +1,7 @@
 """Two checkouts on one machine share the local Ray; each job runs the code that submitted it."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.cluster.conftest import TINY, Ardm
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
+SHORT = ("--follow", "--set", "training.steps=40")
 ODD = "My Drive [1];touch pwned & $x 'q'"
 
 MARK = """
@@ -27,7 +29,7 @@ with pathlib.Path({marks!r}).open("a") as file:
 
 
 def checkout(folder: Path, marks: Path) -> Path:
-    """Another checkout with an environment of its own, whose processes leave marks; its Python."""
+    """Another checkout with an environment of its own, whose processes leave marks; its `ardm`."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
     (packages,) = (folder / ".venv" / "lib").glob("python*/site-packages")
     shutil.copytree(Path(ardm.__file__).parent, packages / "ardm")
@@ -35,25 +37,29 @@ def checkout(folder: Path, marks: Path) -> Path:
     (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
     with (packages / "ardm" / "runs" / "session.py").open("a") as file:
         file.write(MARK.format(marks=str(marks)))
-    return folder / ".venv" / "bin" / "python"
+    script = folder / ".venv" / "bin" / "ardm"
+    python = shlex.quote(str(script.with_name("python")))
+    main = shlex.quote("from ardm.cli.main import main; main()")
+    script.write_text(f'#!/bin/sh\nexec {python} -c {main} "$@"\n')
+    script.chmod(0o755)
+    return script
 
 
 def test_a_ray_started_in_an_odd_directory_runs_the_code_of_each_job(tmp_path, monkeypatch):
     monkeypatch.setenv("ARDM_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     store, marks = tmp_path / ODD / "runs", tmp_path / "marks"
-    python = checkout(tmp_path / ODD, marks)
+    theirs = checkout(tmp_path / ODD, marks)
     job = shutil.copy(TINY, tmp_path / ODD / "a & b.yaml")
     try:
         subprocess.run(
-            [python, "-c", "from ardm.cli.main import main; main()", "submit", job,
-             "--store", store, "--run", "theirs", "--follow"],
+            [theirs, "submit", job, "--store", store, "--run", "theirs", *SHORT],
             check=True, cwd=tmp_path, env=dict(os.environ), timeout=600,
         )  # fmt: skip
         seen = marks.read_text().splitlines()
-        assert "ray::RayTrainWorker" in seen
+        assert any(title.startswith("ray::") for title in seen)
         here = Ardm(str(store))
-        here("submit", str(TINY), "--run", "ours", "--follow")
+        here("submit", str(TINY), "--run", "ours", *SHORT)
         assert marks.read_text().splitlines() == seen
     finally:
         ended = local.stop()

@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from ardm.chaos.emulator import free_port
 from ardm.runs import assignment, attempt, checkpoints, control, leader, recorder
@@ -15,7 +14,7 @@ from ardm.runs.outcome import ENDS_THE_JOB
 from ardm.runs.place import Notice, Place
 from ardm.runs.session import run_attempt
 from ardm.training.group import Alone
-from tests.data.published import random_images, serve
+from tests.data.published import random_images, serve, write_idx
 from tests.runs.setting import Acting, events, files_of, newest_digest, opened, tiny_spec
 
 STEPS = 24
@@ -162,12 +161,10 @@ def test_data_that_cannot_be_used_end_the_job(tmp_path):
 def test_data_whose_server_is_down_are_waited_for(tmp_path, monkeypatch, caplog):
     images = tmp_path / "images"
     images.mkdir()
-    for number, image in enumerate(random_images(20, (8, 8, 1))):
-        Image.fromarray(image[..., 0]).save(images / f"{number}.png")
-    shape = ("data.dataset=images", "data.source=files", "data.shape=[8,8,1]", "training.steps=4")
+    write_idx(images, random_images(40, (28, 28, 1), 1), random_images(20, (28, 28, 1), 2))
     address = f"http://127.0.0.1:{free_port()}"
-    spec = tiny_spec(*shape, f"data.path={address}/")
-    same = tiny_spec(*shape, f"data.path={images}")
+    spec = tiny_spec("data.source=files", f"data.path={address}/")
+    same = tiny_spec("data.source=files", f"data.path={images}")
     here = opened(str(tmp_path / "runs"), "here", same)
     run = opened(str(tmp_path / "runs"), "there", spec)
     monkeypatch.setattr(assignment, "DATA_PATIENCE", 0.0)
@@ -190,7 +187,7 @@ def test_data_whose_server_is_down_are_waited_for(tmp_path, monkeypatch, caplog)
     finally:
         up.set()
         thread.join()
-    assert (ended.kind, ended.step) == ("completed", 4)
+    assert (ended.kind, ended.step) == ("completed", STEPS)
     assert "the data cannot be read now, and are tried again" in caplog.text
     assert go(here, spec=same).kind == "completed"
     assert newest_digest(run) == newest_digest(here)
