@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 INK, ACCENT, FAINT = "#1b1f24", "#0b6bcb", "#c9d1d9"
 Style = dict[str, Any]
 
-_SPLITS = {"valid": (ACCENT, "o", 10), "test": ("#b3401f", "D", -16)}
-"""Color and marker of a split, and where its last value is written, in points above it."""
+_SPLITS = {"valid": (ACCENT, "o"), "test": ("#b3401f", "D")}
+"""Color and marker of a split."""
 
 
 def loss_curve(
@@ -46,13 +46,12 @@ def loss_curve(
 
 
 def _points(axes: Axes, split: str, points: Mapping[int, tuple[float, float]]) -> None:
-    """Draw the evaluations on a split, the last one with its value."""
-    color, marker, below = _SPLITS[split]
+    """Draw the evaluations on a split; the legend has the last value."""
+    color, marker = _SPLITS[split]
     means, errors = np.array(list(points.values())).T
     style: Style = {"color": color, "marker": marker, "ms": 4, "lw": 1.4, "capsize": 2}
-    axes.errorbar(list(points), means, yerr=2 * errors, label=f"{split}, EMA (±2 s.e.)", **style)
-    offset: Style = {"textcoords": "offset points", "xytext": (-4, below), "ha": "right"}
-    axes.annotate(f"{means[-1]:.4f}", (list(points)[-1], means[-1]), color=color, **offset)
+    label = f"{split}, EMA (±2 s.e.), at last {means[-1]:.4f}"
+    axes.errorbar(list(points), means, yerr=2 * errors, label=label, **style)
 
 
 def loss_per_t(
