@@ -18,9 +18,6 @@ JOB_FILE = jobs/$(JOB).yaml
 RUN_OR_JOB = $(or $(RUN),--job $(JOB))
 SETS := $(foreach item,$(SET),--set $(item))
 
-# A third of the time of the tests goes into waiting for other processes.
-PROCESSES = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) * 3 // 2)')
-
 .DEFAULT_GOAL := help
 .PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report plan chaos soak bench bench-recovery bench-history check test test-fast \
         lint fix cluster-up cluster-down gcs-emulator down clean lock
@@ -105,10 +102,10 @@ lint: setup
 	$(BIN)/mypy
 
 test: setup ## all tests
-	$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses=logical --no-loadscope-reorder
 
 test-fast: setup ## the tests without a cluster and without what is slow: a few minutes
-	$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --no-loadscope-reorder -m "not cluster and not slow"
+	$(BIN)/python -m pytest --numprocesses=logical --no-loadscope-reorder -m "not cluster and not slow"
 
 bench: setup ## time a training step, in pairs
 	@$(BIN)/python benchmarks/step.py $(JOB_FILE)
