@@ -1,4 +1,4 @@
-"""The command that tells how likely held-out images are: evaluate."""
+"""The command `evaluate`: the likelihood of held-out images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

@@ -18,7 +18,7 @@ from ardm.training.evaluate import chunk_size
 from ardm.training.state import seed_key
 
 _TIMED = 5
-"""Calls by which the time of all is told."""
+"""Network calls that are timed to estimate the time of all calls."""
 
 _EXACT = 2**31 - 2
 """Folded into the seed's key, so that these orders are those of no training step."""

@@ -29,7 +29,7 @@ with pathlib.Path({marks!r}).open("a") as file:
 
 
 def checkout(folder: Path, marks: Path) -> Path:
-    """Another checkout with an environment of its own, whose processes leave marks; its `ardm`."""
+    """Make another checkout, whose workers write to `marks`; returns its command line."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
     (packages,) = (folder / ".venv" / "lib").glob("python*/site-packages")
     shutil.copytree(Path(ardm.__file__).parent, packages / "ardm")
