@@ -42,7 +42,9 @@ settings.register_profile("ardm", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("ardm")
 
 
-ROOM = 2**30
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+ROOM = 3 * 2**28
 """Bytes that a process of the tests may have before it forgets its compiled programs."""
 
 room = ROOM
@@ -65,9 +67,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 @pytest.fixture(autouse=True)
 def little_memory() -> Iterator[None]:
-    """Forget compiled programs before they take too much memory."""
+    """Give back freed memory, and forget compiled programs before they take too much of it."""
     yield
     global room
+    if _resident() > room:
+        _trim()
     if _resident() > room:
         _forget()
         # What is in use all the time is not worth another try at every test.
@@ -90,8 +94,16 @@ def _forget() -> None:
     """Give back the memory of all compiled programs."""
     jax.clear_caches()
     gc.collect()
-    with suppress(OSError, AttributeError):  # of glibc alone
-        ctypes.CDLL(None).malloc_trim(0)
+    _trim()
+
+
+def _trim() -> None:
+    """Give freed memory back to the kernel, now and from now on, whatever a training asked for."""
+    libc = ctypes.CDLL(None)
+    with suppress(AttributeError):  # of glibc alone
+        libc.mallopt(_M_MMAP_MAX, 65_536)
+        libc.mallopt(_M_TRIM_THRESHOLD, 128 * 2**10)
+        libc.malloc_trim(0)
 
 
 def _resident() -> int:

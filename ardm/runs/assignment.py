@@ -15,6 +15,7 @@ from ardm.runs.spec import JobSpec
 from ardm.training import loop
 from ardm.training.group import Alone, Group
 from ardm.training.loop import Work
+from ardm.training.memory import keep_freed_memory
 
 log = logging.getLogger("ardm.data")
 
@@ -84,6 +85,7 @@ class Assignment:
     def _make_ready(self) -> Work:
         ready = work(self._spec, *self.loaded(), self._group)
         loop.rehearse(ready)
+        keep_freed_memory()
         return ready
 
 

@@ -4,7 +4,6 @@
 <directory>/policies.json                for a pulled one
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from jaxtyping import Float
 
 from ardm import strict_json
 from ardm.errors import StoreUnusable
+from ardm.runs.store import Store
 from ardm.runs.subject import Subject
 
 PULLED = "policies.json"
@@ -61,7 +61,7 @@ def keep(
 def read(subject: Subject) -> list[dict[str, Any]]:
     """The policies kept with a checkpoint; empty where there are none, or those of another one."""
     found = _kept(subject).get("policies")
-    return found if isinstance(found, list) else []
+    return [policy for policy in found if _is_policy(policy)] if isinstance(found, list) else []
 
 
 def best_known(subject: Subject) -> Float[np.ndarray, " steps"]:
@@ -71,18 +71,24 @@ def best_known(subject: Subject) -> Float[np.ndarray, " steps"]:
     """
     measured = _kept(subject).get("L")
     if isinstance(measured, list) and len(measured) == len(subject.L):
-        return np.array(measured, np.float64)
+        if all(isinstance(nats, float) for nats in measured):
+            return np.array(measured, np.float64)
     return subject.L
 
 
 def _kept(subject: Subject) -> dict[str, Any]:
+    """What was kept; empty where there is nothing, nothing readable, or that of another state."""
     home = subject.home
     if isinstance(home, Path):
-        place = home / PULLED
-        found = json.loads(place.read_text()) if place.is_file() else None
+        found = Store(str(home)).read_record(PULLED)
     else:
         found = home.store.read_record(home.policies(subject.attempt, subject.step))
-    return found if found and found["digest"] == subject.digest else {}
+    return found if found and found.get("digest") == subject.digest else {}
+
+
+def _is_policy(found: Any) -> bool:
+    kinds = {"budget": int, "kind": str, "starts": list}
+    return isinstance(found, dict) and all(isinstance(found.get(k), t) for k, t in kinds.items())
 
 
 def _name(policy: dict[str, Any]) -> tuple[int, str]:

@@ -32,7 +32,6 @@ from ardm.runs.patience import Abandoned, Patience, attend, persist
 from ardm.runs.place import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Place, Warned
 from ardm.runs.spec import JobSpec
 from ardm.training.loop import train
-from ardm.training.memory import keep_freed_memory
 from ardm.training.state import init, template
 from ardm.training.state import place as bind
 
@@ -62,7 +61,6 @@ def get_ready(run: Run) -> None:
     For a process that may become the run's only worker, and has nothing to do until then.
     """
     share_cache(run.store)
-    keep_freed_memory()
     assignment.begin_ahead(run, catalogue.read_spec(run))
 
 
@@ -79,7 +77,6 @@ def run_attempt(run: Run, spec: JobSpec, place: Place) -> Outcome:
     """
     began = time.time()
     share_cache(run.store)
-    keep_freed_memory()
     if place.group.rank == 0:
         try:
             number, about = _claim(run, spec, place, began)

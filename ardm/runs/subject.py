@@ -93,16 +93,16 @@ def _pulled(folder: Path) -> Subject:
         model = build(spec.model, tuple(note["shape"]), note["classes"])
         like = template(model, spec.training)
         state, metadata = state_files.load(folder.resolve() / "checkpoint", like)
+        return Subject(
+            note["run"],
+            spec,
+            model,
+            model.unravel(state.ema),
+            np.asarray(state.kl.nats),
+            note["attempt"],
+            note["step"],
+            metadata["digest"],
+            folder,
+        )
     except (state_files.Damaged, OSError, ValueError, KeyError, TypeError) as error:
         raise NotFound(f"the checkpoint in {folder}: {error}; pull it again") from error
-    return Subject(
-        note["run"],
-        spec,
-        model,
-        model.unravel(state.ema),
-        np.asarray(state.kl.nats),
-        note["attempt"],
-        note["step"],
-        metadata["digest"],
-        folder,
-    )

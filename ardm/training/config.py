@@ -20,9 +20,14 @@ class TrainingConfig(Section):
     """Muon orthogonalises the updates of matrices and convolutions: fewer steps, dearer ones."""
     learning_rate: PositiveReal = 1e-3
     schedule: Literal["constant", "cosine"] = "cosine"
-    """After the warm-up: hold the learning rate, or let it fall to zero along a cosine."""
+    """After the warm-up: hold the learning rate, or let it fall along a cosine."""
+    final_learning_rate: RealOrZero = 0.0
+    """Where the cosine ends."""
     warmup: CountOrZero = 100
     """Steps of linear warm-up from zero."""
+    weight_decay: RealOrZero = 0.0
+    """Decoupled decay of the kernels between the first and the last layer, times the learning
+    rate."""
     clip: PositiveReal | None = 1.0
     """Largest global norm of a gradient; null for no clipping."""
     ema: Fraction = 0.999
@@ -47,6 +52,16 @@ class TrainingConfig(Section):
             )
         if self.warmup > self.steps:
             faults.append(f"warmup: {self.warmup} is more than steps={self.steps}")
+        if self.final_learning_rate > self.learning_rate:
+            faults.append(
+                f"final_learning_rate: {self.final_learning_rate} is more than "
+                f"learning_rate={self.learning_rate}"
+            )
+        if self.final_learning_rate and self.schedule == "constant":
+            faults.append(
+                f"final_learning_rate: {self.final_learning_rate} has no effect with "
+                "schedule: constant; leave it out, or choose cosine"
+            )
         if faults:
             raise ValueError("\n".join(faults))
         return self

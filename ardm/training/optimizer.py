@@ -25,6 +25,8 @@ _RMS = 0.2
 _ITERATIONS = 4
 """Of Newton and Schulz; the pre-conditioning makes up for the usual fifth (arXiv 2512.04632)."""
 
+_REST = "rest"
+
 _ADAMS = frozenset({"embed", "out"})
 """Parts of the network whose kernels are Adam's, too: they stand between numbers and features."""
 
@@ -35,7 +37,8 @@ def schedule(config: TrainingConfig) -> optax.Schedule:
         after: optax.Schedule = optax.constant_schedule(config.learning_rate)
     else:
         decay = max(config.steps - config.warmup, 1)
-        after = optax.cosine_decay_schedule(config.learning_rate, decay)
+        end = config.final_learning_rate / config.learning_rate
+        after = optax.cosine_decay_schedule(config.learning_rate, decay, alpha=end)
     warmup = optax.linear_schedule(0.0, config.learning_rate, max(config.warmup, 1))
     return optax.join_schedules([warmup, after], [config.warmup]) if config.warmup else after
 
@@ -48,21 +51,38 @@ def optimizer(config: TrainingConfig, shapes: Params) -> optax.GradientTransform
         shapes: of the parameters as a tree.
     """
     clip = optax.identity() if config.clip is None else optax.clip_by_global_norm(config.clip)
-    rate = schedule(config)
+    rate, pieces = schedule(config), _pieces(shapes)
+    update = _muon if config.optimizer == "muon" else _adam
+    return optax.chain(clip, update(rate, config.weight_decay, pieces))
+
+
+def _adam(
+    rate: optax.Schedule, decay: float, pieces: list["_Piece"]
+) -> optax.GradientTransformation:
+    """Adam; with a weight decay AdamW, of the same kernels that Muon moves."""
+    if not decay:
+        return optax.adam(rate)
+    decays = np.concatenate([np.full(prod(p.shape), p.group != _REST) for p in pieces])
+
+    def add_decay(updates: Any, flat: Any) -> Any:
+        return updates + decay * jnp.where(decays, flat, 0.0)
+
     return optax.chain(
-        clip, _muon(rate, shapes) if config.optimizer == "muon" else optax.adam(rate)
+        optax.scale_by_adam(), optax.stateless(add_decay), optax.scale_by_learning_rate(rate)
     )
 
 
-def _muon(rate: optax.Schedule, shapes: Params) -> optax.GradientTransformation:
+def _muon(
+    rate: optax.Schedule, decay: float, pieces: list["_Piece"]
+) -> optax.GradientTransformation:
     """Muon for matrices and convolutions, whose updates it orthogonalises; Adam for the rest.
 
     That Adam has Nesterov's momentum. Muon: Keller Jordan, "Muon: an optimizer for hidden layers in
     neural networks", 2024.
     """
-    pieces = _pieces(shapes)
     inner = muon(
         rate,
+        weight_decay=decay,
         ns_steps=_ITERATIONS,
         preconditioning="aol",
         consistent_rms=_RMS,
@@ -99,7 +119,7 @@ def _pieces(shapes: Params) -> list[_Piece]:
         if names[-1] == "kernel" and leaf.ndim > 1 and names[0] not in _ADAMS:
             found.append(_Piece("x".join(map(str, leaf.shape)), leaf.shape))
         else:
-            found.append(_Piece("rest", (leaf.size,)))
+            found.append(_Piece(_REST, (leaf.size,)))
     return found
 
 

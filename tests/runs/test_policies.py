@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,3 +79,16 @@ def test_the_measured_losses_come_before_the_tracked_ones(subject):
     np.testing.assert_allclose(policies.best_known(subject), np.linspace(1, 0, 784))
     other = replace(subject, digest="0" * 64)
     np.testing.assert_array_equal(policies.best_known(other), subject.L)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "null", '{"digest": 1}', '{"digest": "%s", "policies": [[], {}], "L": [[1]]}'],
+)
+def test_a_torn_or_odd_file_of_policies_counts_as_none(subject, content):
+    place = Path(policies.keep(subject, [entry(5)]))
+    place.write_text(content.replace("%s", subject.digest))
+    assert policies.read(subject) == []
+    np.testing.assert_array_equal(policies.best_known(subject), subject.L)
+    policies.keep(subject, [entry(7)])
+    assert policies.read(subject) == [entry(7)]

@@ -29,6 +29,11 @@ def test_all_faults_between_keys_come_in_one_message():
     assert "warmup: 11 is more than steps=10" in message
 
 
+def test_a_final_learning_rate_needs_a_schedule_that_falls():
+    with pytest.raises(ValidationError, match="no effect with schedule: constant"):
+        parse(TrainingConfig, final_learning_rate=1e-4, schedule="constant")
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -40,6 +45,9 @@ def test_all_faults_between_keys_come_in_one_message():
         ("learning_rate", float("inf")),
         ("learning_rate", float("nan")),
         ("schedule", "linear"),
+        ("final_learning_rate", -1e-9),
+        ("final_learning_rate", 1.0),
+        ("weight_decay", -1e-9),
         ("warmup", -1),
         ("clip", 0.0),
         ("ema", 1.0),

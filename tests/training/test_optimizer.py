@@ -64,6 +64,13 @@ def test_cosine_schedule_rises_in_a_line_peaks_after_the_warm_up_and_falls_to_ze
     np.testing.assert_allclose(rates[100], 0.0, atol=1e-6)
 
 
+def test_cosine_schedule_ends_at_the_final_rate():
+    config = tiny_config(steps=100, warmup=10, learning_rate=0.5, final_learning_rate=0.1)
+    rates = np.array([optimizer.schedule(config)(step) for step in range(101)])
+    assert rates.argmax() == 10
+    np.testing.assert_allclose(rates[[55, 100]], [0.3, 0.1], atol=1e-6)
+
+
 @pytest.mark.parametrize("warmup", [0, 1, 100])
 def test_constant_schedule_holds_after_the_warm_up(warmup):
     config = tiny_config(steps=100, warmup=warmup, learning_rate=0.5, schedule="constant")
@@ -120,6 +127,20 @@ def test_muon_moves_matrices_by_the_same_in_all_directions_and_the_rest_as_adam_
     assert lengths.max() < 2 * lengths.min()
     gradient = np.linalg.svd(GRADIENTS[0]["down"]["third"]["kernel"], compute_uv=False)
     assert gradient.max() > 2 * gradient.min()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_weight_decay_shrinks_hidden_kernels_and_nothing_else(optimizer):
+    config = tiny_config(clip=None, schedule="constant", optimizer=optimizer)
+    without, decayed = (
+        one_step(config.model_copy(update={"weight_decay": decay})) for decay in (0.0, 0.5)
+    )
+
+    def look(path, before, after, params):
+        shrunk = config.learning_rate * 0.5 * params if is_matrix(path) else 0.0
+        np.testing.assert_allclose(before - after, shrunk, atol=1e-6)
+
+    jax.tree_util.tree_map_with_path(look, without, decayed, PARAMS)
 
 
 def one_step(config: TrainingConfig):
