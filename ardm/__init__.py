@@ -1,1 +1,60 @@
-"""Train autoregressive diffusion models on machines that may vanish at any moment."""
+"""Train autoregressive diffusion models on machines that may vanish at any moment.
+
+>>> import ardm
+>>> job = ardm.load_job("jobs/smoke.yaml")
+>>> run = ardm.train(job, store="runs", run="hello")
+>>> model = ardm.load("hello", store="runs")
+>>> model.sample(16, budget=50).save("digits.png")
+
+`ardm.submit` trains on Ray in place of this process; `ardm.open_run` looks at a run from anywhere.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ardm.api import (
+        Run,
+        StepRecord,
+        Submitted,
+        load,
+        load_job,
+        open_run,
+        submit,
+        train,
+        train_steps,
+    )
+    from ardm.errors import ArdmError
+    from ardm.pretrained import Pretrained, Samples
+
+__version__ = version("ardm")
+
+__all__ = [
+    "ArdmError",
+    "Pretrained",
+    "Run",
+    "Samples",
+    "StepRecord",
+    "Submitted",
+    "__version__",
+    "load",
+    "load_job",
+    "open_run",
+    "submit",
+    "train",
+    "train_steps",
+]
+
+_HOMES = {"ArdmError": "ardm.errors", "Pretrained": "ardm.pretrained", "Samples": "ardm.pretrained"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and nothing before: JAX and Ray take seconds."""
+    if name not in __all__:
+        raise AttributeError(f"module 'ardm' has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "ardm.api")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -22,19 +22,17 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=4, help="per stratum of t")
     parser.add_argument("--strata", type=int, default=98)
     args = parser.parse_args()
-    from ardm.data.dataset import load
+    import ardm
     from ardm.model import draws
-    from ardm.runs.store import Store
-    from ardm.runs.subject import open_subject
 
-    subject = open_subject(args.run, Store(args.store), print)
-    images = load(subject.spec.data).images("train")
-    objective = subject.model.objective
-    t, squares = _measure(subject, images, args.images, args.strata)
+    pretrained = ardm.load(args.run, store=args.store)
+    images = pretrained.data.images("train")
+    objective = pretrained.model.objective
+    t, squares = _measure(pretrained, images, args.images, args.strata)
     _, weight = draws.importance(objective.D, objective.stages)
     by_stratum = squares.reshape(args.strata, args.images).mean(axis=1)
     edges = np.array_split(np.arange(args.strata), 8)
-    print(f"{Path(args.run).name}, step {subject.step}: E|g|^2 of single images, by t")
+    print(f"{Path(args.run).name}, step {pretrained.step}: E|g|^2 of single images, by t")
     for part in edges:
         low, high = t[part[0] * args.images], t[(part[-1] + 1) * args.images - 1]
         print(f"  t {low:4d} - {high:4d}  {by_stratum[part].mean():10.4g}")
@@ -47,7 +45,7 @@ def main() -> None:
     print(f"  the best density {best / uniform:.3f}")
 
 
-def _measure(subject, images, each: int, strata: int):
+def _measure(pretrained, images, each: int, strata: int):
     """Generation steps, ascending, and the squared norm of the gradient at each."""
     import jax
     import jax.numpy as jnp
@@ -55,7 +53,7 @@ def _measure(subject, images, each: int, strata: int):
     from ardm.model.draws import orders
     from ardm.model.objective import Draw
 
-    model, config = subject.model, subject.spec.training
+    model, config = pretrained.model, pretrained.spec.training
     objective = model.objective
     random = np.random.default_rng(0)
     inside = np.sort(random.random((strata, each)), axis=1)
@@ -75,7 +73,7 @@ def _measure(subject, images, each: int, strata: int):
         keys = jax.random.split(jax.random.key(number), 1)
         draw = Draw(orders(keys, objective.shape), jnp.asarray([step]), keys)
         image = jnp.asarray(images[random.integers(len(images))][None])
-        found.append(float(square(subject.ema, image, draw)))
+        found.append(float(square(pretrained.params, image, draw)))
     return t.reshape(-1), np.array(found)
 
 

@@ -35,6 +35,8 @@ from hypothesis import settings  # noqa: E402
 
 from ardm.training.lanes import use_cores  # noqa: E402
 
+pytest_plugins = ["tests.runs.fixtures"]
+
 use_cores(2)
 # Nothing is asserted about time: other work on the machine would fail such a test.
 EXAMPLES = 1000 if "ARDM_TEST_LONG" in os.environ else 40

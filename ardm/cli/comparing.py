@@ -8,12 +8,12 @@ from rich.table import Table
 
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, StoreUri
-from ardm.cli.subject import DEFAULT_SPLIT, Seed, Split, data_of, images_of, named, opened
+from ardm.cli.models import DEFAULT_SPLIT, Seed, Split, named, opened
 from ardm.config import MOST
 from ardm.errors import InputError
 
 if TYPE_CHECKING:
-    from ardm.runs.subject import Subject
+    from ardm.pretrained import Pretrained
     from ardm.training.estimates import Estimate, PerImage
 
 _ERRORS = 2.0
@@ -40,68 +40,65 @@ def compare(
             f"compare {' '.join(targets)}: expected two or more different runs, such as "
             "`ardm compare RUN RUN`"
         )
-    subjects = [opened(target, store, None) for target in targets]
-    _require_same_data(subjects, store)
-    chosen, _ = images_of(subjects[0], store, split, images)
+    models = [opened(target, store, None) for target in targets]
+    _require_same_data(models)
+    chosen, _ = models[0].images(split, images)
     from ardm.training.estimates import difference, estimate
-    from ardm.training.evaluate import Evaluator
 
-    found: list[PerImage] = []
+    estimates: list[PerImage] = []
     means: list[Estimate] = []
-    for subject in subjects:
-        evaluator = Evaluator(subject.model, seed)
-        found.append(evaluator.per_image(subject.ema, chosen, passes))
-        means.append(estimate(found[-1], subject.model.objective))
-        mean = means[-1]
-        say(f"{subject.name}, {named(subject)}: {mean.nelbo_bpd:.4f} ± {mean.se_bpd:.4f} bits/dim")
+    for model in models:
+        estimates.append(model.evaluator(seed).per_image(model.params, chosen, passes))
+        means.append(mean := estimate(estimates[-1], model.model.objective))
+        say(f"{model.name}, {named(model)}: {mean.nelbo_bpd:.4f} ± {mean.se_bpd:.4f} bits/dim")
     rows = []
-    for one, other in combinations(range(len(subjects)), 2):
-        both = (subjects[one].model.objective, subjects[other].model.objective)
-        rows.append(_row(targets[one], targets[other], difference(found[one], found[other], both)))
+    for one, other in combinations(range(len(models)), 2):
+        both = (models[one].model.objective, models[other].model.objective)
+        paired = difference(estimates[one], estimates[other], both)
+        rows.append(_row(targets[one], targets[other], paired))
     if json:
         runs = [
-            {"run": s.name, "step": s.step, "digest": s.digest, **mean._asdict()}
-            for s, mean in zip(subjects, means, strict=True)
+            {"run": model.name, "step": model.step, "digest": model.digest, **mean._asdict()}
+            for model, mean in zip(models, means, strict=True)
         ]
         about = {"split": split, "images": len(chosen), "passes": passes, "seed": seed}
         show(about | {"metric": "nelbo_bpd", "runs": runs, "rows": rows})
         return
-    _print(rows, dict(zip(targets, _labels(subjects, targets), strict=True)))
+    _print(rows, dict(zip(targets, _labels(models, targets), strict=True)))
     out.print(
         f"NELBO of the first minus that of the second, ± standard error, on {len(chosen)} {split} "
         f"images in pairs; they differ where that is more than {_ERRORS:.0f} standard errors"
     )
 
 
-def _require_same_data(subjects: "list[Subject]", store: str) -> None:
-    first, *others = subjects
-    data = data_of(first, store)
-    for subject in others:
+def _require_same_data(models: "list[Pretrained]") -> None:
+    first, *others = models
+    for other in others:
         # Two jobs may name the same images in different ways.
-        same = subject.spec.data == first.spec.data or data_of(subject, store).sha256 == data.sha256
+        same = other.spec.data == first.spec.data or other.data.sha256 == first.data.sha256
         if not same:
             raise InputError(
-                f"{first.name} and {subject.name} were trained on different data "
-                f"({first.spec.data.dataset}, {subject.spec.data.dataset}): compare runs of the "
+                f"{first.name} and {other.name} were trained on different data "
+                f"({first.spec.data.dataset}, {other.spec.data.dataset}): compare runs of the "
                 "same images"
             )
 
 
-def _row(one: str, other: str, found: "Estimate") -> dict[str, Any]:
+def _row(one: str, other: str, paired: "Estimate") -> dict[str, Any]:
     return {
         "a": one,
         "b": other,
-        "difference": found.nelbo_bpd,
-        "se": found.se_bpd,
-        "difference_nats": found.nelbo_nats,
-        "se_nats": found.se_nats,
-        "differs": abs(found.nelbo_nats) > _ERRORS * found.se_nats,
+        "difference": paired.nelbo_bpd,
+        "se": paired.se_bpd,
+        "difference_nats": paired.nelbo_nats,
+        "se_nats": paired.se_nats,
+        "differs": abs(paired.nelbo_nats) > _ERRORS * paired.se_nats,
     }
 
 
-def _labels(subjects: "list[Subject]", targets: list[str]) -> list[str]:
+def _labels(models: "list[Pretrained]", targets: list[str]) -> list[str]:
     """Names of the models for a table: of the runs, or as they were given where two are alike."""
-    names = [subject.name for subject in subjects]
+    names = [model.name for model in models]
     return names if len(set(names)) == len(names) else targets
 
 

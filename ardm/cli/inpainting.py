@@ -8,7 +8,7 @@ import typer
 from ardm.cli import output
 from ardm.cli.console import errors_as_messages, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
-from ardm.cli.subject import (
+from ardm.cli.models import (
     DEFAULT_SPLIT,
     Budget,
     Seed,
@@ -17,8 +17,6 @@ from ardm.cli.subject import (
     Steps,
     Temperature,
     about,
-    calls,
-    images_of,
     named,
     opened,
 )
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from ardm.runs.subject import Subject
+    from ardm.pretrained import Pretrained
 
 _USUAL_IMAGES = 6
 
@@ -71,44 +69,34 @@ def inpaint(
     _require_one("--mask", mask, "--keep", keep)
     _require_one("--image", image, "--images", images)
     output.require_writable("--out", to)
-    subject = opened(target, store, job)
-    png = to or Path(f"{subject.name}-{subject.step}-inpaint.png")
+    model = opened(target, store, job)
+    png = to or Path(f"{model.name}-{model.step}-inpaint.png")
     output.require_writable("--out", png)
-    import numpy as np
-
-    from ardm.model.inpainting import inpaint as complete
     from ardm.training.completions import completion_grid
-    from ardm.training.state import seed_key
 
-    model = subject.model
     known, originals = _all_or_faults(
-        lambda: _known(subject, mask, keep),
-        lambda: _originals(subject, store, image, split, images),
+        lambda: _known(model, mask, keep), lambda: _originals(model, image, split, images)
     )
-    given = np.broadcast_to(known[..., None], model.objective.shape)
-    made_by = calls(subject, steps, budget, int(given.sum()))
-    made = complete(
-        model.bind(subject.ema),
-        seed_key(seed),
+    completed = model.inpaint(
         originals,
-        given,
-        made_by.starts,
+        known,
         completions,
-        objective=model.objective,
+        budget=budget,
+        steps=steps,
         temperature=temperature,
+        seed=seed,
     )
-    output.write_still(png, completion_grid(originals, known, made, model.classes))
-    number, count = len(made_by.starts), len(originals)
+    output.write_still(png, completion_grid(originals, known, completed.images, model.model.classes))
+    count = len(originals)
     say(
         f"{count} image{'s' if count > 1 else ''}, {known.sum()} of {known.size} pixels given, "
-        f"completed in {completions} way{'s' if completions > 1 else ''} by {named(subject)} in "
-        f"{number} network calls ({made_by.kind}): {png}"
+        f"completed in {completions} way{'s' if completions > 1 else ''} by {named(model)} in "
+        f"{completed.calls} network calls ({completed.policy}): {png}"
     )
     if json:
-        told = {"images": count, "completions": completions, "pixels_given": int(known.sum())}
-        told |= {"steps": number, "seed": seed}
-        more = {"policy": made_by.kind, "temperature": temperature, "png": str(png)}
-        show(about(subject) | told | more)
+        made = {"images": count, "completions": completions, "pixels_given": int(known.sum())}
+        made |= {"steps": completed.calls, "seed": seed, "policy": completed.policy}
+        show(about(model) | made | {"temperature": temperature, "png": str(png)})
 
 
 def _require_one(one: str, value: object, other: str, second: object) -> None:
@@ -129,24 +117,24 @@ def _all_or_faults(*readers: "Callable[[], np.ndarray]") -> "list[np.ndarray]":
     return found
 
 
-def _known(subject: "Subject", mask: Path | None, keep: str | None) -> "np.ndarray":
+def _known(model: "Pretrained", mask: Path | None, keep: str | None) -> "np.ndarray":
     from ardm.data.picture import read_mask
     from ardm.model import inpainting
 
-    height, width, _ = subject.model.shape
+    height, width, _ = model.model.shape
     if mask is not None:
         return read_mask(mask, (height, width))
     return inpainting.keep(keep or "top-half", height, width)
 
 
 def _originals(
-    subject: "Subject", store: str, image: Path | None, split: SplitName, images: int | None
+    model: "Pretrained", image: Path | None, split: SplitName, images: int | None
 ) -> "np.ndarray":
     from ardm.data.picture import read_image
 
     if image is not None:
-        return read_image(image, subject.model.shape, subject.model.classes, say)[None]
-    return images_of(subject, store, split, images, usual=_USUAL_IMAGES)[0]
+        return read_image(image, model.model.shape, model.model.classes, say)[None]
+    return model.images(split, images, usual=_USUAL_IMAGES)[0]
 
 
 COMMANDS = (inpaint,)

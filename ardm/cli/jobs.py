@@ -1,15 +1,14 @@
 """Commands that start and end training: validate, submit, train, stop, down."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ardm import api
 from ardm.cli.console import errors_as_messages, say, show
 from ardm.cli.options import (
     DEFAULT_STORE,
@@ -24,13 +23,11 @@ from ardm.cli.options import (
     find_run,
 )
 from ardm.errors import Interrupted, JobFailed, StoreUnusable
-from ardm.runs import catalogue, continuation, control
-from ardm.runs.layout import Run
+from ardm.opening import newest_attempt, open_or_create, usable_store
 from ardm.runs.spec import JobSpec, load
-from ardm.runs.store import Store
 
 if TYPE_CHECKING:
-    from ardm.cluster.submission import JobServer, Submission
+    from ardm.cluster.submission import Submission
 
 
 @errors_as_messages
@@ -73,38 +70,29 @@ def submit(
     json: AsJson = False,
 ) -> None:
     """Submit a job to Ray; a local Ray is started where none runs. The same run goes on."""
-    from ardm.cluster import remote, submission
-
     more = [] if workers is None else [f"scaling.workers={workers}"]
-    if cluster and remote.has_gpus(cluster):
-        # Its GPUs come only when they are asked for, so `auto` would not see them.
-        more.append("scaling.accelerator=gpu")
-    spec, place = load(file, [*(set_ or ()), *more]), _store(store)
-    named = Run(place, run) if run else None
-    if named and place.exists(named.job_file) and _is_complete(named, spec):
-        _open(spec, place, run, override=override)
-        say(f"run {named.name} is complete already; `ardm sample {named.name}` draws from it")
-        if json:
-            show({"run": named.name, "submission_id": None, "address": None})
-        return
-    if named and override:
-        continuation.require_steps_left(named, spec)
-    with _job_server(address, cluster) as server:
-        # Only then is anything created: an empty run would be the newest one.
-        submission.require(server, place, shared=shared)
-        change = continuation.foreseen(named, spec) if named and override else None
-        opened = _open(spec, place, run, override=override)
-        if change:
-            say(f"run {opened.name}: {change}")
-        made = submission.submit(opened, server)
+    submitted = api.submit(
+        api.load_job(file, [*(set_ or ()), *more]),
+        store=store,
+        run=run,
+        address=address,
+        cluster=cluster,
+        shared=shared,
+        override=override,
+        report=say,
+    )
+    name, made = submitted.run.name, submitted.submission
+    if made is None:
+        say(f"run {name} is complete already; `ardm sample {name}` draws from it")
     if json:
-        show({"run": opened.name, "submission_id": made.submission_id, "address": made.address})
-    else:
-        _tell_next(opened, made)
-    if follow:
+        about = {"submission_id": None, "address": None} if made is None else asdict(made)
+        show({"run": name, **{key: about[key] for key in ("submission_id", "address")}})
+    elif made:
+        _print_next(submitted.run, made)
+    if follow and made:
         from ardm.cli.watching import follow_run
 
-        follow_run(opened)
+        follow_run(submitted.run)
 
 
 @partial(errors_as_messages, unreachable=StoreUnusable)
@@ -118,24 +106,20 @@ def train(
     json: AsJson = False,
 ) -> None:
     """Train in this process, without Ray, on the same run directory. Ctrl-C saves and ends."""
-    spec = load(file, set_ or ())
-    opened = _open(spec, _store(store), run, override=override)
+    spec = api.load_job(file, set_ or ())
+    opened = open_or_create(spec, usable_store(store, say), run, override=override, report=say)
     from ardm.cli.progress import ProgressBar
-    from ardm.runs.outcome import to_error
-    from ardm.runs.place import Notice, Place
-    from ardm.runs.session import run_attempt
+    from ardm.runs.outcome import raise_if_failed
+    from ardm.runs.place import Notice
+    from ardm.runs.session import attempt_here
     from ardm.runs.signals import saving_first
-    from ardm.training.cores import cores_here
-    from ardm.training.group import Alone
-    from ardm.training.lanes import use_cores
 
-    use_cores(cores_here())
     say(f"run {opened.name} in {opened.store.uri}")
     logging.basicConfig(level=logging.WARNING)
     notice = Notice()
-    bar = ProgressBar(opened, shown=progress and not json, after=_newest(opened))
+    bar = ProgressBar(opened, shown=progress and not json, after=newest_attempt(opened))
     with saving_first(notice), bar:
-        ended = run_attempt(opened, spec, Place(Alone(), notice, {"by": "ardm train"}))
+        ended = attempt_here(opened, spec, notice)
     if json:
         show({"run": opened.name, "outcome": ended.kind, "step": ended.step})
     if ended.kind in ("preempted", "stopped"):
@@ -143,8 +127,7 @@ def train(
             f"{ended.reason} at step {ended.step}; go on with the same command and "
             f"--run {opened.name}"
         )
-    if error := to_error(ended):
-        raise error
+    raise_if_failed(ended)
     say(f"{ended.reason}; `ardm sample {opened.name}` draws from it")
 
 
@@ -157,35 +140,21 @@ def stop(
     json: AsJson = False,
 ) -> None:
     """Have a run save and end; submit it again to go on."""
-    from ardm.cluster import submission
-
     found = find_run(store, run, job)
-    catalogue.read_spec(found)
-    made = submission.newest(found)
-    runs = made is not None and submission.status(made) in ("PENDING", "RUNNING")
-    before = made.after or 0 if made and runs else 0
-    # An attempt from before the submission has no part in it, even if it never said that it ended.
-    number = control.request_stop(found) if _newest(found) > before else None
-    event = control.wait_for_end(found, number, patience) if number else None
-    if made and runs:
-        submission.stop(made)
-        if number is None and _newest(found) > before:
-            # It began meanwhile; the driver asks it to stop.
-            number = _newest(found)
-            event = control.wait_for_end(found, number, patience)
+    stopped = api.Run(found).stop(patience)
     if json:
-        outcome = event["outcome"] if event else None
-        show({"run": found.name, "attempt": number, "outcome": outcome})
-    if event:
+        outcome = stopped.ended["outcome"] if stopped.ended else None
+        show({"run": found.name, "attempt": stopped.attempt, "outcome": outcome})
+    if event := stopped.ended:
         say(f"run {found.name}: {event['outcome']} at step {event['step']}")
-    elif number:
+    elif stopped.attempt:
         raise JobFailed(
-            f"attempt {number} of {found.name} did not answer within {patience:.0f} s. If "
+            f"attempt {stopped.attempt} of {found.name} did not answer within {patience:.0f} s. If "
             f"`ardm status {found.name}` shows that it lives, ask again with a longer --patience; "
             "if it is dead, nothing is left to stop, and the run goes on when it is submitted again"
         )
-    elif made and runs:
-        say(f"submission {made.submission_id} is stopped; it had begun no attempt")
+    elif stopped.submission:
+        say(f"submission {stopped.submission} is stopped; it had begun no attempt")
     else:
         say(f"run {found.name} is not being trained")
 
@@ -219,65 +188,12 @@ def _data_report(file: Path, spec: JobSpec) -> dict[str, Any] | None:
     return data.as_json()
 
 
-def _store(address: str) -> Store:
-    """A store that works, with a word on what is not guaranteed there."""
-    place = Store(address)
-    place.check()
-    if caveat := place.abilities.caveat():
-        say(f"store {place.uri}: {caveat}")
-    return place
-
-
-def _open(spec: JobSpec, place: Store, name: str | None, *, override: bool) -> Run:
-    """The run of that name, or a new one."""
-    now = datetime.now().astimezone()
-    if name is None:
-        return catalogue.open_new_run(place, spec, now)
-    opened = Run(place, name)
-    if override:
-        continuation.require_steps_left(opened, spec)
-    if not catalogue.open_run(opened, spec, now, override=override):
-        say(f"run {opened.name} exists; it goes on")
-    return opened
-
-
-@contextmanager
-def _job_server(address: str | None, cluster: Path | None) -> Iterator["JobServer"]:
-    """The job server that was named, or that of the local Ray, which is started if none runs."""
-    from ardm.cluster import local, remote
-    from ardm.cluster.submission import JobServer, named
-
-    if cluster:
-        with remote.tunnel(cluster) as target:
-            yield JobServer(target, here=False)
-        return
-    if found := named(address):
-        yield found
-        return
-    running = local.find()
-    if running is None:
-        say("starting a local Ray (`make down` stops it)")
-        running = local.start()
-    yield JobServer(running, here=True)
-
-
-def _newest(run: Run) -> int:
-    """The number of the newest attempt, 0 if there is none."""
-    return max(run.attempts(), default=0)
-
-
-def _is_complete(run: Run, spec: JobSpec) -> bool:
-    number = _newest(run)
-    event = control.ended(run, number) if number else None
-    return bool(event and event["outcome"] == "completed" and event["step"] >= spec.training.steps)
-
-
-def _tell_next(run: Run, made: "Submission") -> None:
+def _print_next(run: api.Run, made: "Submission") -> None:
     from ardm.cluster import submission
 
     say(f"run            {run.name}")
     say(f"submission id  {made.submission_id}")
-    say(f"store          {run.store.uri}")
+    say(f"store          {run.store}")
     say("")
     say("next:")
     say(f"  make watch RUN={run.name}     progress, here")

@@ -11,28 +11,14 @@ from ardm.cli import output
 from ardm.cli.console import err, errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
 from ardm.cli.progress import duration
-from ardm.cli.subject import (
-    DEFAULT_SPLIT,
-    Split,
-    SplitName,
-    about,
-    calls,
-    images_of,
-    named,
-    opened,
-)
+from ardm.cli.models import DEFAULT_SPLIT, Split, SplitName, about, named, opened
 from ardm.config import LARGEST_SEED, MOST
 from ardm.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from ardm.runs.subject import Subject
-    from ardm.training.estimates import Estimate, PerImage
-    from ardm.training.likelihood import Exact, Score
-
-_EXACT_IMAGES = 16
-
+    from ardm.pretrained import Pretrained
+    from ardm.training.estimates import Estimate
+    from ardm.training.likelihood import Exact, Likelihood, Score
 
 @errors_as_messages
 def evaluate(
@@ -43,7 +29,7 @@ def evaluate(
     images: Annotated[
         int | None,
         typer.Option(
-            min=1, max=MOST, help=f"Of the split; default: all, with --exact {_EXACT_IMAGES}."
+            min=1, max=MOST, help="Of the split; default: all, with --exact 16."
         ),
     ] = None,
     passes: Annotated[
@@ -84,74 +70,58 @@ def evaluate(
     if to and exact:
         raise InputError(f"--out {to}: nothing is estimated with --exact; leave one of them out")
     output.require_writable("--out", to, output.ARRAYS)
-    from ardm.training.estimates import as_npz
-
-    subject = opened(target, store, job)
-    starts = calls(subject, None, policy).starts
-    seed = subject.spec.seed if seed is None else seed
-    if not exact:
-        chosen, index = images_of(subject, store, split, images)
-        each, found = _nelbo(subject, split, chosen, passes or 1, seed, policy)
-        if to:
-            to.write_bytes(as_npz(each, index))
-            say(f"the estimate of every image: {to}")
-        told = found._asdict()
-    else:
-        chosen, _ = images_of(subject, store, split, images, usual=_EXACT_IMAGES)
-        likelihood = _exact(subject, split, chosen, orders or 1, seed, starts)
-        told = _as_json(likelihood)
+    model = opened(target, store, job)
+    seed = model.spec.seed if seed is None else seed
+    if exact:
+        likelihood = model.likelihood(split, images, seed, policy)
+        exactly = _exact(likelihood, f"{split} images by {named(model)}", orders or 1)
+        result = _as_json(exactly)
         if not json:
-            _print(likelihood, split)
+            _print(exactly, split)
+    else:
+        result = _estimate(model, split, images, passes or 1, seed, policy, to)._asdict()
     if json:
-        show(about(subject) | {"split": split, "seed": seed, "policy": policy} | told)
+        show(about(model) | {"split": split, "seed": seed, "policy": policy} | result)
 
 
-def _nelbo(
-    subject: "Subject",
+def _estimate(
+    model: "Pretrained",
     split: SplitName,
-    images: "np.ndarray",
+    images: int | None,
     passes: int,
     seed: int,
     budget: int | None,
-) -> "tuple[PerImage, Estimate]":
-    from ardm.training.estimates import estimate
-    from ardm.training.evaluate import Evaluator
+    to: Path | None,
+) -> "Estimate":
+    from ardm.training.estimates import as_npz, estimate
 
-    starts = None if budget is None else calls(subject, None, budget).starts
-    each = Evaluator(subject.model, seed).per_image(subject.ema, images, passes, policy=starts)
-    found = estimate(each, subject.model.objective)
+    per_image, index = model.per_image(split, images, passes, seed, budget)
+    mean = estimate(per_image, model.model.objective)
     under = "" if budget is None else f" under the optimal policy of {budget} calls"
     say(
-        f"{split} NELBO of {named(subject)}{under}: {found.nelbo_bpd:.4f} ± {found.se_bpd:.4f} "
-        f"bits/dim = {found.nelbo_nats:.2f} ± {found.se_nats:.2f} nats ({found.images} images, "
-        f"{found.passes} pass{'es' if found.passes > 1 else ''})"
+        f"{split} NELBO of {named(model)}{under}: {mean.nelbo_bpd:.4f} ± {mean.se_bpd:.4f} "
+        f"bits/dim = {mean.nelbo_nats:.2f} ± {mean.se_nats:.2f} nats ({mean.images} images, "
+        f"{mean.passes} pass{'es' if mean.passes > 1 else ''})"
     )
-    return each, found
+    if to:
+        output.write(to, as_npz(per_image, index))
+        say(f"the estimate of every image: {to}")
+    return mean
 
 
-def _exact(
-    subject: "Subject",
-    split: SplitName,
-    images: "np.ndarray",
-    orders: int,
-    seed: int,
-    starts: "np.ndarray",
-) -> "Exact":
-    from ardm.training.likelihood import Likelihood
-
-    likelihood = Likelihood(subject.model, subject.ema, seed, images, starts)
+def _exact(likelihood: "Likelihood", of_what: str, orders: int) -> "Exact":
     say(
-        f"exact likelihood of {len(images)} {split} images by {named(subject)}, in {len(starts)} "
+        f"exact likelihood of {likelihood.count} {of_what}, in {likelihood.calls_per_image} "
         f"network calls per image and order: about {duration(orders * likelihood.seconds())}"
     )
 
-    def tell(order: int, score: "Score") -> None:
+    def report(order: int, score: "Score") -> None:
         say(f"order {order} of {orders}: {score.nll_bpd:.4f} ± {score.se_bpd:.4f} bits/dim")
 
     columns = (BarColumn(bar_width=30), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("", total=orders * likelihood.calls)
-        return likelihood.compute(orders, tell, lambda: bar.advance(task))
+        return likelihood.compute(orders, report, lambda: bar.advance(task))
 
 
 def _as_json(found: "Exact") -> dict[str, Any]:

@@ -9,17 +9,13 @@ from rich.table import Table
 from ardm.cli import output
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
-from ardm.cli.subject import DEFAULT_SPLIT, Split, SplitName, about, images_of, named, opened
+from ardm.cli.models import DEFAULT_SPLIT, Split, SplitName, about, named, opened
 from ardm.config import MOST
 from ardm.errors import InputError
 
 if TYPE_CHECKING:
     from ardm.training.estimates import Estimate
     from ardm.training.policies import Measured
-
-_USUAL = (10, 20, 50, 100)
-_IMAGES = 1000
-
 
 @errors_as_messages
 def policy(
@@ -29,7 +25,7 @@ def policy(
     budgets: Annotated[
         str | None,
         typer.Option(
-            help=f"Network calls per image; default: {','.join(map(str, _USUAL))}.",
+            help="Network calls per image; default: 10,20,50,100.",
         ),
     ] = None,
     split: Split = DEFAULT_SPLIT,
@@ -38,7 +34,7 @@ def policy(
         typer.Option(
             min=1,
             max=MOST,
-            help=f"Of the split, on which each policy is measured; default: {_IMAGES}.",
+            help="Of the split, on which each policy is measured; default: 1000.",
         ),
     ] = None,
     passes: Annotated[
@@ -52,48 +48,27 @@ def policy(
     """Find the cheapest way to draw an image in few network calls, and measure what it costs."""
     wanted = None if budgets is None else _numbers(budgets)
     output.require_writable("--out", to)
-    subject = opened(target, store, job)
-    png = to or Path(f"{subject.name}-{subject.step}-policy.png")
+    model = opened(target, store, job)
+    png = to or Path(f"{model.name}-{model.step}-policy.png")
     output.require_writable("--out", png)
-    from ardm.model.policy import require_budgets
-    from ardm.runs import policies
-    from ardm.training.evaluate import Evaluator
-    from ardm.training.policies import measure, measure_steps
     from ardm.training.policy_curve import policy_curve
 
-    if wanted is None:
-        wanted = [
-            budget
-            for budget in _USUAL
-            if subject.model.objective.stages <= budget <= subject.model.objective.steps
-        ]
-    objective = subject.model.objective
-    require_budgets(wanted, objective.D, objective.stages)
-    evaluator = Evaluator(subject.model, subject.spec.seed)
-    chosen, _ = images_of(subject, store, split, images, usual=_IMAGES)
-    measured_L = None
-    if len(chosen) * passes >= objective.steps:
-        measured_L = measure_steps(evaluator, subject.ema, chosen, passes)
-    else:
-        say(
-            f"{len(chosen) * passes} estimates say little about {objective.steps} steps: the "
-            "policies are found from the losses tracked in training"
-        )
-    L = subject.L if measured_L is None else measured_L
-    measured = measure(evaluator, subject.ema, L, chosen, wanted, passes, _tell)
+    measured, losses = model.policy(
+        wanted, split, images=images, passes=passes, report=_report, warn=say
+    )
     entries = [_entry(item) for item in measured]
     if not json:
         _print(measured, split)
-    title = f"{subject.name}, step {subject.step}"
-    output.write_still(png, policy_curve(measured, title, split, objective.stages))
-    place = policies.keep(subject, entries, measured_L)
-    say(f"policies of {named(subject)}: {place}; curve: {png}")
+    title = f"{model.name}, step {model.step}"
+    output.write_still(png, policy_curve(measured, title, split, model.model.objective.stages))
+    place = model.kept_policies.keep(entries, losses)
+    say(f"policies of {named(model)}: {place}; curve: {png}")
     if json:
         costs = [_cost(item) for item in measured if item.kind == "optimal"]
         show(
-            about(subject)
-            | {"split": split, "images": len(chosen), "budgets": costs, "policies": entries}
-            | {"kept": place, "png": str(png)}
+            about(model)
+            | {"split": split, "images": measured[-1].found.images, "budgets": costs}
+            | {"policies": entries, "kept": place, "png": str(png)}
         )
 
 
@@ -106,7 +81,7 @@ def _numbers(text: str) -> list[int]:
         ) from None
 
 
-def _tell(item: "Measured") -> None:
+def _report(item: "Measured") -> None:
     say(f"measured {item.kind}, {item.budget} calls: {item.found.nelbo_bpd:.4f} bits/dim")
 
 

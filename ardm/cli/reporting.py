@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from ardm.api import Run
 from ardm.cli.console import errors_as_messages, out, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, RunName, StoreUri, find_run
 
@@ -21,9 +22,7 @@ def report(
     json: AsJson = False,
 ) -> None:
     """Account for a run: goodput, where the rest of the time went, saves, interruptions, cost."""
-    from ardm.runs.report import report as account
-
-    found = account(find_run(store, run, job), on_demand_price)
+    found = Run(find_run(store, run, job)).report(on_demand_price)
     if json:
         show(found)
     else:

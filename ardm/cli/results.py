@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ardm.api import Run
 from ardm.cli import output
 from ardm.cli.console import errors_as_messages, say, show
 from ardm.cli.options import (
@@ -16,16 +17,7 @@ from ardm.cli.options import (
     Target,
     find_run,
 )
-from ardm.cli.subject import (
-    Budget,
-    Seed,
-    Steps,
-    Temperature,
-    about,
-    calls,
-    named,
-    opened,
-)
+from ardm.cli.models import Budget, Seed, Steps, Temperature, about, named, opened
 from ardm.config import MOST
 
 
@@ -38,10 +30,7 @@ def pull(
     json: AsJson = False,
 ) -> None:
     """Copy the newest verified checkpoint, with all that is needed to use it alone."""
-    from ardm.runs.pull import pull as copy
-
-    found = find_run(store, run, job)
-    told = copy(found, to or Path("pulled") / found.name)
+    told = Run(find_run(store, run, job)).pull(to)
     for skip in told["skipped"]:
         say(f"step {skip['step']} is passed over: {skip['reason']}")
     say(f"step {told['step']} of {told['run']} is in {told['to']} (digest {told['digest'][:12]})")
@@ -74,35 +63,30 @@ def sample(
     """Draw images from the newest verified checkpoint and write them as a PNG grid."""
     output.require_writable("--out", to)
     output.require_writable("--chain", chain, output.MOVING)
-    subject = opened(target, store, job)
-    png = to or Path(f"{subject.name}-{subject.step}.png")
+    model = opened(target, store, job)
+    png = to or Path(f"{model.name}-{model.step}.png")
     output.require_writable("--out", png)
-    from ardm.model import orders
-    from ardm.model.sampling import sample as generate
-    from ardm.training import pictures
-    from ardm.training.state import seed_key
-
-    model, key = subject.model, seed_key(seed)
-    made_by = calls(subject, steps, budget)
-    made = generate(
-        model.bind(subject.ema),
-        key,
+    samples = model.sample(
         num,
-        made_by.starts,
-        objective=model.objective,
-        order=None if order is None else orders.fixed(order, key, model.objective.shape),
+        budget=budget,
+        steps=steps,
+        order=order,
         temperature=temperature,
-        keep_chain=chain is not None,
+        seed=seed,
+        chain=chain is not None,
     )
-    output.write_still(png, pictures.grid(made.images, model.classes))
-    if chain is not None and made.chain is not None:
-        output.write(chain, pictures.chain(made.chain, model.classes))
-    number = len(made_by.starts)
-    say(f"{num} images of {named(subject)} in {number} network calls ({made_by.kind}): {png}")
+    output.write_still(png, samples.png())
+    if chain is not None and samples.chain is not None:
+        from ardm.training import pictures
+
+        output.write(chain, pictures.chain(samples.chain, samples.classes))
+    say(
+        f"{num} images of {named(model)} in {samples.calls} network calls ({samples.policy}): {png}"
+    )
     if json:
-        told = about(subject) | {"num": num, "steps": number, "policy": made_by.kind}
-        told |= {"order": order, "seed": seed, "temperature": temperature}
-        show(told | {"png": str(png), "chain": str(chain) if chain else None})
+        made = {"num": num, "steps": samples.calls, "policy": samples.policy}
+        made |= {"order": order, "seed": seed, "temperature": temperature}
+        show(about(model) | made | {"png": str(png), "chain": str(chain) if chain else None})
 
 
 COMMANDS = (pull, sample)

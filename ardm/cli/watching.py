@@ -2,20 +2,20 @@
 
 import math
 import time
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from ardm.api import Run
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, RunName, StoreUri, find_run
 from ardm.cli.progress import ProgressBar, duration
 from ardm.errors import Interrupted, JobFailed, NotFound
 from ardm.runs import catalogue
 from ardm.runs.following import Pulse, look_s
-from ardm.runs.layout import Run
+from ardm.runs.layout import Run as RunDirectory
 from ardm.runs.store import Store
 
 LIVE = ("starting", "training", "saving", "draining")
@@ -51,7 +51,7 @@ def status(
     json: AsJson = False,
 ) -> None:
     """Tell what a run is doing, what it has saved and what its attempts came to."""
-    found = describe(find_run(store, run, job), verify=verify)
+    found = Run(find_run(store, run, job)).status(verify=verify)
     if json:
         show(found)
     else:
@@ -63,7 +63,7 @@ def watch(run: RunName = None, store: StoreUri = DEFAULT_STORE, job: JobName = N
     """Show the progress of a run until it ends; Ctrl-C leaves it running."""
     found = find_run(store, run, job)
     catalogue.read_spec(found)
-    follow_run(found)
+    follow_run(Run(found))
 
 
 @errors_as_messages
@@ -82,20 +82,6 @@ def logs(
         out.print(text.decode(errors="replace"), markup=False, end="")
 
 
-def describe(run: Run, *, verify: bool) -> dict[str, Any]:
-    """The status of a run, with the job server's word where there is one."""
-    from ardm.runs.status import status as read_status
-
-    catalogue.read_spec(run)
-    ray: dict[str, Any] = {}
-    if run.store.exists(run.submission):
-        from ardm.cluster import submission
-
-        if newest := submission.newest(run):
-            ray = asdict(newest) | {"status": submission.status(newest)}
-    return read_status(run, ray, verify=verify)
-
-
 def follow_run(run: Run) -> None:
     """Show progress until the run ends, and end as it did.
 
@@ -103,17 +89,17 @@ def follow_run(run: Run) -> None:
         JobFailed: the run failed.
         Interrupted: the run was stopped.
     """
-    pulse, asked, first = Pulse(), -math.inf, True
-    with ProgressBar(run, after=_before_submission(run), by_itself=False) as bar:
+    pulse, asked, first, directory = Pulse(), -math.inf, True, run.directory
+    with ProgressBar(directory, after=_before_submission(directory), by_itself=False) as bar:
         while True:
             progress = bar.update()
             live = pulse.beats(progress) and progress.get("state") in LIVE
             # The status lists and reads some dozen objects, so it is not asked for at every look.
             if first or (not live and time.monotonic() >= asked + ASK):
-                found, asked, first = describe(run, verify=False), time.monotonic(), False
+                found, asked, first = run.status(verify=False), time.monotonic(), False
                 if found["state"] in ("completed", "failed", "stopped", "superseded"):
                     break
-            time.sleep(look_s(run))
+            time.sleep(look_s(directory))
     say(f"run {run.name}: {found['state']} at step {found['step']} ({found['reason']})")
     if found["state"] == "stopped":
         raise Interrupted(f"run {run.name} is stopped; submit it again to go on")
@@ -121,7 +107,7 @@ def follow_run(run: Run) -> None:
         raise JobFailed(f"run {run.name}: {found['reason']}; see `ardm logs {run.name}`")
 
 
-def _before_submission(run: Run) -> int:
+def _before_submission(run: RunDirectory) -> int:
     """The newest attempt that was there before the run was last submitted."""
     noted = run.store.read_record(run.submission) or {}
     return noted.get("after") or 0

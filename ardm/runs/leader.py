@@ -30,7 +30,7 @@ from ardm.runs.ledger import Ledger
 from ardm.runs.outcome import Outcome
 from ardm.runs.pace import Pace
 from ardm.runs.patience import Abandoned, Patience, attend, in_background, persist
-from ardm.runs.place import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Place
+from ardm.runs.place import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Place, StepRecord
 from ardm.runs.recorder import LAST_WORDS, Recorder
 from ardm.runs.saver import Saver
 from ardm.runs.spec import JobSpec
@@ -204,10 +204,21 @@ class Leader:
         if window := self._pace.window():
             self._curve.add(self._ledger.add("trained", step=done.step, **window))
             self._recorder.scalar("train/steps_per_s", window["steps_per_s"], done.step)
+        if self._place.on_step:
+            self._place.on_step(self._record(done))
         if evaluating:
             with self._pace.paused(), suppress(Disturbed, Abandoned):
                 self._evaluate(gallery, done.state, final=False)
         return done.state, done.flag
+
+    def _record(self, done: Done) -> StepRecord:
+        return StepRecord(
+            done.step,
+            self._spec.training.steps,
+            float(done.metrics.nelbo_bpd),
+            float(done.metrics.grad_norm),
+            self._pace.now()["steps_per_s"],
+        )
 
     def _left_out(self, done: Done) -> None:
         """Note a step that was not finite; only the first one is worth a line of the log."""

@@ -89,3 +89,9 @@ def to_error(outcome: Outcome) -> ArdmError | None:
         return InputError(outcome.reason)
     text = f"{outcome.kind} at step {outcome.step}: {outcome.reason}"
     return JobFailed(f"{text}\n{outcome.detail}".rstrip())
+
+
+def raise_if_failed(outcome: Outcome) -> None:
+    """Raise the error of an attempt that neither came to its end nor saved on request."""
+    if outcome.kind not in ("preempted", "stopped") and (error := to_error(outcome)):
+        raise error

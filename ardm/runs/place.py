@@ -28,6 +28,25 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class StepRecord:
+    """A finished training step.
+
+    Attributes:
+        step: steps finished in all.
+        total_steps: of the job.
+        train_nelbo_bpd: the NELBO of its batch, in bits per dimension.
+        grad_norm: the global norm of its gradient.
+        steps_per_s: the rate of late; None after the first steps.
+    """
+
+    step: int
+    total_steps: int
+    train_nelbo_bpd: float
+    grad_norm: float
+    steps_per_s: float | None
+
+
+@dataclass(frozen=True)
 class Place:
     """Where an attempt runs.
 
@@ -37,6 +56,7 @@ class Place:
         about: put into the claim, beside what every claim holds.
         resize: that the group is to go on with another number of workers.
         gone: whether any of some machines, which a claim names as `nodes`, is no longer there.
+        on_step: called by rank 0 after every step.
     """
 
     group: "Group"
@@ -44,3 +64,4 @@ class Place:
     about: Mapping[str, Any] = field(default_factory=dict)
     resize: Notice = field(default_factory=Notice)
     gone: Callable[[Collection[str]], bool] = lambda nodes: False
+    on_step: Callable[[StepRecord], None] | None = None

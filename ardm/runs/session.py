@@ -8,7 +8,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ardm.errors import InputError
@@ -29,8 +29,21 @@ from ardm.runs.leader import Leader
 from ardm.runs.ledger import Ledger
 from ardm.runs.outcome import Kind, Outcome
 from ardm.runs.patience import Abandoned, Patience, attend, persist
-from ardm.runs.place import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Place, Warned
+from ardm.runs.place import (
+    NOTHING,
+    PREEMPT,
+    RESIZE,
+    STOP,
+    SUPERSEDED,
+    Notice,
+    Place,
+    StepRecord,
+    Warned,
+)
 from ardm.runs.spec import JobSpec
+from ardm.training.cores import cores_here
+from ardm.training.group import Alone
+from ardm.training.lanes import use_cores
 from ardm.training.loop import train
 from ardm.training.state import init, template
 from ardm.training.state import place as bind
@@ -62,6 +75,24 @@ def get_ready(run: Run) -> None:
     """
     share_cache(run.store)
     assignment.begin_ahead(run, catalogue.read_spec(run))
+
+
+def attempt_here(
+    run: Run,
+    spec: JobSpec,
+    notice: Notice,
+    on_step: Callable[[StepRecord], None] | None = None,
+) -> Outcome:
+    """Carry a run on in this process alone, with all cores that it may use.
+
+    Args:
+        run: opened, with `spec` frozen in it.
+        spec: what is trained.
+        notice: when to save and end.
+        on_step: called after every step.
+    """
+    use_cores(cores_here())
+    return run_attempt(run, spec, Place(Alone(), notice, {"by": "ardm train"}, on_step=on_step))
 
 
 def run_attempt(run: Run, spec: JobSpec, place: Place) -> Outcome:

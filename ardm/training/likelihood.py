@@ -99,6 +99,16 @@ class Likelihood:
         self._lanes = [(device, model.bind(jax.device_put(params, device))) for device in devices]
 
     @property
+    def count(self) -> int:
+        """How many images there are."""
+        return len(self._images)
+
+    @property
+    def calls_per_image(self) -> int:
+        """Calls of the network for one image and order."""
+        return len(self._starts)
+
+    @property
     def calls(self) -> int:
         """Calls of the network for one order of all images."""
         return len(self._starts) * self._batches

@@ -6,14 +6,14 @@ from PIL import Image
 
 from ardm.model import policy
 from ardm.runs import policies
-from ardm.runs.subject import open_subject
+from ardm.pretrained import load
 
 
 def test_policies_are_found_measured_drawn_and_kept(here, trained, pulled, tmp_path):
     options = ("--budgets", "50,10", "--images", "16", "--out", "curve.png")
     told = here.json("policy", "trained", *options)
-    subject = open_subject("trained", trained.store, print)
-    assert (told["run"], told["step"], told["digest"]) == ("trained", 24, subject.digest)
+    model = load("trained", trained.store, print)
+    assert (told["run"], told["step"], told["digest"]) == ("trained", 24, model.digest)
     by_name = {(item["kind"], item["budget"]): item for item in told["policies"]}
     assert list(by_name) == [
         ("optimal", 10),
@@ -23,7 +23,7 @@ def test_policies_are_found_measured_drawn_and_kept(here, trained, pulled, tmp_p
         ("sequential", 784),
     ]
     kept = json.loads(Path(told["kept"]).read_text())
-    expected = policy.optimal(subject.L, [50])[50]
+    expected = policy.optimal(model.tracked_losses, [50])[50]
     np.testing.assert_array_equal(by_name["optimal", 50]["starts"], expected)
     for item in told["policies"]:
         assert item["images"] == 16
@@ -49,11 +49,11 @@ def test_policies_are_found_measured_drawn_and_kept(here, trained, pulled, tmp_p
 def test_as_many_images_as_steps_measure_the_losses_that_other_commands_go_by(here, staged):
     said = here("policy", staged.name, "--budgets", "4", "--images", "4").stderr
     assert "4 estimates say little about 32 steps: the policies are found from the losses" in said
-    subject = open_subject(staged.name, staged.store, print)
-    np.testing.assert_array_equal(policies.best_known(subject), subject.L)
+    model = load(staged.name, staged.store, print)
+    np.testing.assert_array_equal(model.losses, model.tracked_losses)
     told = here.json("policy", staged.name, "--budgets", "4", "--images", "4", "--passes", "8")
-    measured = policies.best_known(subject)
-    assert not np.array_equal(measured, subject.L)
+    measured = model.losses
+    assert not np.array_equal(measured, model.tracked_losses)
     assert (np.diff(measured.reshape(2, 16)) <= 0).all()
     (cost,) = told["budgets"]
     assert cost["policy"] == policy.optimal(measured, [4], stages=2)[4].tolist()

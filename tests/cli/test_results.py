@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from ardm.model import policy
-from ardm.runs.subject import open_subject
+from ardm.pretrained import load
 
 
 def pixels(path) -> np.ndarray:
@@ -38,14 +38,12 @@ def test_a_run_and_its_pulled_checkpoint_give_the_same_samples(here, pulled):
 
 
 def test_the_optimal_policy_is_that_of_the_losses_in_the_checkpoint(trained):
-    from ardm.cli.subject import calls
-
-    subject = open_subject("trained", trained.store, print)
-    made = calls(subject, None, 12)
-    np.testing.assert_array_equal(made.starts, policy.optimal(subject.L, [12])[12])
-    assert calls(subject, None, None).kind == "sequential"
-    assert calls(subject, None, 84, known=700).kind == "sequential"
-    np.testing.assert_array_equal(calls(subject, 4, None, known=700).starts, [700, 721, 742, 763])
+    model = load("trained", trained.store, print)
+    made = model.calls(None, 12)
+    np.testing.assert_array_equal(made.starts, policy.optimal(model.tracked_losses, [12])[12])
+    assert model.calls(None, None).kind == "sequential"
+    assert model.calls(None, 84, known=700).kind == "sequential"
+    np.testing.assert_array_equal(model.calls(4, None, known=700).starts, [700, 721, 742, 763])
 
 
 @pytest.mark.parametrize(

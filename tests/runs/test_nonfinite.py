@@ -19,7 +19,7 @@ from ardm.runs.place import Notice, Place
 from ardm.runs.pull import pull
 from ardm.runs.session import run_attempt
 from ardm.runs.status import status
-from ardm.runs.subject import open_subject
+from ardm.pretrained import load
 from ardm.training.group import Alone
 from ardm.training.state import not_finite_part
 from tests.cli.conftest import Here
@@ -179,7 +179,7 @@ def test_a_checkpoint_that_is_not_finite_is_passed_over(saved_by_an_earlier_vers
     assert told["checkpoint"]["step"] == step
     assert told["skipped"][0]["reason"] == "holds values that are not finite (params)"
     warned: list[str] = []
-    assert open_subject(run.name, run.store, warned.append).step == step
+    assert load(run.name, run.store, warned.append).step == step
     assert "not finite (params)" in warned[0]
     copied = pull(run, tmp_path / "pulled")
     assert (copied["step"], copied["skipped"][0]["step"]) == (step, 8)
@@ -196,7 +196,7 @@ def test_nothing_is_drawn_from_a_run_without_a_finite_checkpoint(local_run, tmp_
         assert not_finite_part(state) == "ema"
         checkpoints.save(place, state, metadata | {"digest": digest(state)})
     with pytest.raises(NotFound):
-        open_subject(local_run.name, local_run.store, lambda _: None)
+        load(local_run.name, local_run.store, lambda _: None)
     with pytest.raises(NotFound, match=r"not finite \(ema\)"):
         pull(local_run, tmp_path / "pulled")
 

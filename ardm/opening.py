@@ -1,0 +1,65 @@
+"""Opening the run that a job is to train: in a store that works, under a name old or new."""
+
+import logging
+import os
+from collections.abc import Callable
+from datetime import datetime
+
+from ardm.runs import catalogue, continuation, control
+from ardm.runs.layout import Run
+from ardm.runs.spec import JobSpec
+from ardm.runs.store import Store
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[str], None]
+"""Called with a sentence for the user."""
+
+
+def default_store() -> str:
+    """Where runs live unless a call says otherwise: ARDM_STORE, or `./runs`."""
+    return os.environ.get("ARDM_STORE") or "./runs"
+
+
+def usable_store(address: str, report: Report = log.info) -> Store:
+    """A store that works, with a word on what is not guaranteed there.
+
+    Raises:
+        StoreUnusable: it cannot be read and written.
+    """
+    place = Store(address)
+    place.check()
+    if caveat := place.abilities.caveat():
+        report(f"store {place.uri}: {caveat}")
+    return place
+
+
+def open_or_create(
+    job: JobSpec, store: Store, name: str | None, *, override: bool, report: Report = log.info
+) -> Run:
+    """The run of that name, or a new one.
+
+    Raises:
+        SpecConflict: the run has another spec, and nobody said `override`.
+    """
+    now = datetime.now().astimezone()
+    if name is None:
+        return catalogue.open_new_run(store, job, now)
+    opened = Run(store, name)
+    if override:
+        continuation.require_steps_left(opened, job)
+    if not catalogue.open_run(opened, job, now, override=override):
+        report(f"run {opened.name} exists; it goes on")
+    return opened
+
+
+def newest_attempt(run: Run) -> int:
+    """The number of the newest attempt, 0 if there is none."""
+    return max(run.attempts(), default=0)
+
+
+def is_complete(run: Run, spec: JobSpec) -> bool:
+    """Whether the last attempt has done all steps of a job."""
+    number = newest_attempt(run)
+    event = control.ended(run, number) if number else None
+    return bool(event and event["outcome"] == "completed" and event["step"] >= spec.training.steps)

@@ -1,0 +1,516 @@
+"""A trained model, ready for use: it samples, completes, evaluates, and finds policies."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, overload
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Int16, UInt8
+
+from ardm.data.config import describe
+from ardm.data.dataset import Dataset, Images, spread_indices
+from ardm.data.dataset import load as load_data
+from ardm.errors import InputError, NotFound
+from ardm.model import inpainting, orders, policy, sampling
+from ardm.model.build import Model, Params, build
+from ardm.runs import catalogue, restore, state_files
+from ardm.runs.checkpoints import Checkpoint
+from ardm.runs.compilation import own_cache
+from ardm.runs.layout import Run, shared_cache
+from ardm.runs.policies import PULLED, KeptPolicies
+from ardm.runs.pull import NOTE
+from ardm.runs.spec import JobSpec
+from ardm.runs.spec import load as load_spec
+from ardm.runs.store import Store
+from ardm.training.cores import cores_here
+from ardm.training.estimates import Estimate, PerImage, estimate
+from ardm.training.evaluate import Evaluator
+from ardm.training.lanes import use_cores
+from ardm.training.likelihood import Exact, Likelihood
+from ardm.training.policies import Measured, measure, measure_steps
+from ardm.training.state import seed_key, template
+
+log = logging.getLogger(__name__)
+
+Split = Literal["valid", "test", "train"]
+
+USUAL_BUDGETS = (10, 20, 50, 100)
+"""Network calls per image whose policies are looked for by default."""
+
+EXACT_IMAGES, POLICY_IMAGES = 16, 1000
+"""Images of an exact likelihood and of the measurement of a policy by default."""
+
+
+class Calls(NamedTuple):
+    """The network calls that generate one image.
+
+    Attributes:
+        starts: the generation steps at which they begin.
+        kind: `optimal`, `uniform` or `sequential` (one call per dimension).
+    """
+
+    starts: Int[np.ndarray, " budget"]
+    kind: str
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Generated images; a notebook shows them as a grid.
+
+    Attributes:
+        images: values 0 .. K-1.
+        chain: if asked for, all images before the first and after every network call; -1 where a
+            dimension is still to come.
+        calls: network calls per image.
+        policy: `optimal`, `uniform` or `sequential`.
+        classes: K.
+    """
+
+    images: UInt8[np.ndarray, "num h w c"]
+    chain: Int16[np.ndarray, "frames num h w c"] | None
+    calls: int
+    policy: str
+    classes: int
+
+    def png(self) -> bytes:
+        """The images as a grid, a PNG file."""
+        from ardm.training import pictures  # Matplotlib takes a second to import
+
+        return pictures.grid(self.images, self.classes)
+
+    def save(self, path: str | Path) -> None:
+        """Write the grid to a PNG file."""
+        Path(path).write_bytes(self.png())
+
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
+
+@dataclass(frozen=True, eq=False)
+class Completions:
+    """Completed images.
+
+    Attributes:
+        images: of each given image several, values 0 .. K-1.
+        calls: network calls per image.
+        policy: `optimal`, `uniform` or `sequential`.
+    """
+
+    images: UInt8[np.ndarray, "n completions h w c"]
+    calls: int
+    policy: str
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """The parameters of a verified checkpoint, and what can be done with them.
+
+    >>> model = ardm.load("hello", store="runs")
+    >>> model.sample(16, budget=50).save("digits.png")
+
+    Attributes:
+        name: of the run.
+        spec: that it was trained by.
+        model: what the parameters belong to.
+        params: the exponential moving average of the parameters.
+        tracked_losses: L of training, in nats per dimension for each generation step; it lags
+            behind the parameters by about a thousand training steps.
+        attempt: that wrote the checkpoint.
+        step: training steps done.
+        digest: of the whole state.
+        home: where the checkpoint lies: a run, or the directory that it was pulled to.
+        cache: the address of prepared downloads of data.
+    """
+
+    name: str
+    spec: JobSpec
+    model: Model
+    params: Params
+    tracked_losses: Float[np.ndarray, " steps"]
+    attempt: int
+    step: int
+    digest: str
+    home: Run | Path
+    cache: str | None = None
+
+    def sample(
+        self,
+        num: int = 16,
+        *,
+        budget: int | None = None,
+        steps: int | None = None,
+        order: str | None = None,
+        temperature: float = 1.0,
+        seed: int = 0,
+        chain: bool = False,
+    ) -> Samples:
+        """Generate images.
+
+        >>> model.sample(4, budget=20).images.shape
+        (4, 28, 28, 1)
+
+        Args:
+            num: how many.
+            budget: network calls per image, where they help most; default: one per dimension.
+            steps: network calls per image, evenly spread, in place of `budget`.
+            order: of all images: `random`, `raster` or `centre-out`; default: a random one for
+                each.
+            temperature: divides the logits; below 1 gives likelier images.
+            seed: of the orders and values.
+            chain: whether to keep the images after every call.
+
+        Returns:
+            The images; image i is the same whatever `num` is.
+
+        Raises:
+            InputError: an argument is out of bounds.
+        """
+        objective, key = self.model.objective, seed_key(seed)
+        calls = self.calls(steps, budget)
+        made = sampling.sample(
+            self.model.bind(self.params),
+            key,
+            num,
+            calls.starts,
+            objective=objective,
+            order=None if order is None else orders.fixed(order, key, objective.shape),
+            temperature=temperature,
+            keep_chain=chain,
+        )
+        return Samples(made.images, made.chain, len(calls.starts), calls.kind, self.model.classes)
+
+    def inpaint(
+        self,
+        images: UInt8[np.ndarray, "n h w c"],
+        mask: Bool[np.ndarray, "h w"],
+        completions: int = 1,
+        *,
+        budget: int | None = None,
+        steps: int | None = None,
+        temperature: float = 1.0,
+        seed: int = 0,
+    ) -> Completions:
+        """Complete images of which a part is given.
+
+        >>> import numpy as np
+        >>> images, _ = model.images("valid", 2)
+        >>> top_half = np.arange(28)[:, None] < np.full(28, 14)
+        >>> model.inpaint(images, top_half, completions=3, budget=10).images.shape
+        (2, 3, 28, 28, 1)
+
+        Args:
+            images: values 0 .. K-1; only what is given of them is looked at.
+            mask: true where a pixel is given.
+            completions: of each image.
+            budget: network calls per image, where they help most; default: one per dimension that
+                is not given.
+            steps: network calls per image, evenly spread, in place of `budget`.
+            temperature: divides the logits.
+            seed: of the orders and values.
+
+        Raises:
+            InputError: an argument is out of bounds, or nothing is left to generate.
+        """
+        given = np.broadcast_to(mask[..., None], self.model.objective.shape)
+        calls = self.calls(steps, budget, int(given.sum()))
+        completed = inpainting.inpaint(
+            self.model.bind(self.params),
+            seed_key(seed),
+            images,
+            given,
+            calls.starts,
+            completions,
+            objective=self.model.objective,
+            temperature=temperature,
+        )
+        return Completions(completed, len(calls.starts), calls.kind)
+
+    @overload
+    def evaluate(
+        self,
+        split: Split = ...,
+        *,
+        images: int | None = ...,
+        passes: int = ...,
+        seed: int | None = ...,
+        budget: int | None = ...,
+        exact: Literal[False] = ...,
+        orders: int = ...,
+    ) -> Estimate: ...
+
+    @overload
+    def evaluate(
+        self,
+        split: Split = ...,
+        *,
+        images: int | None = ...,
+        passes: int = ...,
+        seed: int | None = ...,
+        budget: int | None = ...,
+        exact: Literal[True],
+        orders: int = ...,
+    ) -> Exact: ...
+
+    def evaluate(
+        self,
+        split: Split = "valid",
+        *,
+        images: int | None = None,
+        passes: int = 1,
+        seed: int | None = None,
+        budget: int | None = None,
+        exact: bool = False,
+        orders: int = 1,
+    ) -> Estimate | Exact:
+        """Estimate the NELBO of held-out images, or compute their likelihood.
+
+        >>> nelbo = model.evaluate("valid", images=64)
+        >>> 0 < nelbo.nelbo_bpd < 1 and nelbo.se_bpd > 0
+        True
+
+        Args:
+            split: whose images.
+            images: how many, evenly spread over the split; default: all, with `exact` 16.
+            passes: orders and generation steps per image, of the estimate.
+            seed: of the orders and generation steps; default: that of the run.
+            budget: under the optimal policy of so many network calls; default: one per dimension.
+            exact: compute the likelihood, with every network call, in place of the estimate.
+            orders: random orders of the likelihood.
+
+        Raises:
+            InputError: an argument is out of bounds.
+        """
+        if exact:
+            return self.likelihood(split, images, seed, budget).compute(orders)
+        per_image, _ = self.per_image(split, images, passes, seed, budget)
+        return estimate(per_image, self.model.objective)
+
+    def per_image(
+        self,
+        split: Split = "valid",
+        images: int | None = None,
+        passes: int = 1,
+        seed: int | None = None,
+        budget: int | None = None,
+    ) -> tuple[PerImage, Int[np.ndarray, " n"]]:
+        """Estimate the NELBO of every image: see `evaluate`.
+
+        Returns:
+            The estimates, and the indices of the images in the split.
+        """
+        starts = None if budget is None else self.calls(None, budget).starts
+        chosen, index = self.images(split, images)
+        evaluator = self.evaluator(seed)
+        return evaluator.per_image(self.params, chosen, passes, policy=starts), index
+
+    def likelihood(
+        self,
+        split: Split = "valid",
+        images: int | None = None,
+        seed: int | None = None,
+        budget: int | None = None,
+    ) -> Likelihood:
+        """The exact likelihood, not computed yet: see `evaluate`."""
+        starts = self.calls(None, budget).starts
+        chosen, _ = self.images(split, images, usual=EXACT_IMAGES)
+        return Likelihood(self.model, self.params, self._seed(seed), chosen, starts)
+
+    def policy(
+        self,
+        budgets: Sequence[int] | None = None,
+        split: Split = "valid",
+        *,
+        images: int | None = None,
+        passes: int = 1,
+        report: Callable[[Measured], None] = lambda measured: None,
+        warn: Callable[[str], None] = log.warning,
+    ) -> tuple[list[Measured], Float[np.ndarray, " steps"] | None]:
+        """Find the cheapest way to draw an image in few network calls, and measure what it costs.
+
+        >>> measured, losses = model.policy([10], images=32, warn=print)
+        32 estimates say little about 784 steps: ...
+        >>> [(policy.kind, policy.budget) for policy in measured]
+        [('optimal', 10), ('uniform', 10), ('sequential', 784)]
+
+        Args:
+            budgets: network calls per image; default: 10, 20, 50 and 100, where they fit.
+            split: whose images.
+            images: how many, evenly spread over the split; default: 1000.
+            passes: orders and generation steps per image.
+            report: called with each policy when it has been measured.
+            warn: called if there are too few images to measure L.
+
+        Returns:
+            The policies, and the losses per generation step that they were found from; None where
+            there are so few images that the losses tracked in training say more.
+
+        Raises:
+            InputError: a budget or the number of images is out of bounds.
+        """
+        objective = self.model.objective
+        if budgets is None:
+            budgets = [b for b in USUAL_BUDGETS if objective.stages <= b <= objective.steps]
+        policy.require_budgets(budgets, objective.D, objective.stages)
+        chosen, _ = self.images(split, images, usual=POLICY_IMAGES)
+        evaluator, losses = self.evaluator(None), None
+        if len(chosen) * passes >= objective.steps:
+            losses = measure_steps(evaluator, self.params, chosen, passes)
+        else:
+            warn(
+                f"{len(chosen) * passes} estimates say little about {objective.steps} steps: the "
+                "policies are found from the losses tracked in training"
+            )
+        L = self.tracked_losses if losses is None else losses
+        return measure(evaluator, self.params, L, chosen, budgets, passes, report), losses
+
+    @property
+    def kept_policies(self) -> KeptPolicies:
+        """The policies that `ardm policy` keeps beside this checkpoint."""
+        about = {"run": self.name, "step": self.step, "digest": self.digest}
+        if isinstance(self.home, Path):
+            return KeptPolicies(Store(str(self.home)), PULLED, about)
+        name = self.home.policies(self.attempt, self.step)
+        return KeptPolicies(self.home.store, name, about)
+
+    @property
+    def losses(self) -> Float[np.ndarray, " steps"]:
+        """L in nats: as measured by `ardm policy`, or as tracked in training before that."""
+        kept = self.kept_policies.losses()
+        fits = kept is not None and kept.shape == self.tracked_losses.shape
+        return kept if fits else self.tracked_losses
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The data that the model was trained on."""
+        return load_data(self.spec.data, self.cache)
+
+    @property
+    def data_title(self) -> str:
+        """The name of the data, and that the binarization is dynamic, if it is."""
+        data = self.spec.data
+        return f"{data.dataset} (dynamic)" if data.binarize == "dynamic" else data.dataset
+
+    def images(
+        self, split: Split = "valid", count: int | None = None, usual: int | None = None
+    ) -> tuple[Images, Int[np.ndarray, " n"]]:
+        """Images of a split, evenly spread over it, and their indices in it.
+
+        Args:
+            split: whose images.
+            count: how many; None for the usual number.
+            usual: how many where nobody asks for a number, at most; None for all of them.
+
+        Raises:
+            InputError: the split has not so many.
+        """
+        images = self.data.images(split)
+        if count is not None and count > len(images):
+            raise InputError(
+                f"--images {count}: the {split} split of {self.data.title} has {len(images)} "
+                "images; give fewer, or leave the option out"
+            )
+        index = spread_indices(len(images), count or usual)
+        return images[index], index
+
+    def calls(self, steps: int | None, budget: int | None, known: int = 0) -> Calls:
+        """The network calls that generate an image.
+
+        Args:
+            steps: so many, evenly spread.
+            budget: so many, where they help most.
+            known: how many dimensions are given.
+
+        Raises:
+            InputError: both are given, or more calls than dimensions to generate.
+        """
+        if steps and budget:
+            raise InputError(
+                f"--steps {steps} (evenly spread) and --budget {budget} (where they help most) "
+                "exclude each other; give one of them"
+            )
+        stages = self.model.objective.stages
+        left = len(self.tracked_losses) - stages * known
+        number = steps or budget or left
+        starts = policy.remaining(
+            self.losses, known, number, stages=stages, evenly=budget is None
+        )
+        kind = "sequential" if number == left else "uniform" if steps else "optimal"
+        return Calls(starts, kind)
+
+    def evaluator(self, seed: int | None) -> Evaluator:
+        """What estimates the NELBO, with the draws of a seed; default: that of the run."""
+        return Evaluator(self.model, self._seed(seed))
+
+    def _seed(self, seed: int | None) -> int:
+        return self.spec.seed if seed is None else seed
+
+
+def load(
+    target: str | Path, store: Store, warn: Callable[[str], None] = log.warning
+) -> Pretrained:
+    """Load the newest verified checkpoint.
+
+    Args:
+        target: a pulled directory, or the name of a run.
+        store: where runs are looked for.
+        warn: called with the reason for each checkpoint that was passed over.
+
+    Raises:
+        NotFound: no such run, or no checkpoint of it verifies.
+    """
+    use_cores(cores_here())
+    own_cache()
+    cache = shared_cache(store, "data")
+    if (Path(target) / NOTE).is_file():
+        return _pulled(Path(target), cache)
+    run = Run(store, str(target))
+    spec = catalogue.read_spec(run)
+    model = build(spec.model, *describe(spec.data))
+
+    def skipped(checkpoint: Checkpoint, reason: Exception) -> None:
+        warn(f"checkpoint of step {checkpoint.step} is passed over: {reason}")
+
+    newest = restore.newest_verified(run, template(model, spec.training), skipped)
+    if newest is None:
+        raise NotFound(f"run {run.name} has no checkpoint that can be used yet")
+    place, state, metadata = newest
+    whose = {"name": run.name, "attempt": place.attempt, "step": place.step}
+    return _pretrained(whose, spec, model, state, metadata, run, cache)
+
+
+def _pulled(folder: Path, cache: str | None) -> Pretrained:
+    try:
+        note = json.loads((folder / NOTE).read_text())
+        spec = load_spec(folder / "job.yaml")
+        model = build(spec.model, tuple(note["shape"]), note["classes"])
+        like = template(model, spec.training)
+        state, metadata = state_files.load(folder.resolve() / "checkpoint", like)
+        whose = {"name": note["run"], "attempt": note["attempt"], "step": note["step"]}
+        return _pretrained(whose, spec, model, state, metadata, folder, cache)
+    except (state_files.Damaged, OSError, ValueError, KeyError, TypeError) as error:
+        raise NotFound(f"the checkpoint in {folder}: {error}; pull it again") from error
+
+
+def _pretrained(
+    whose: dict[str, Any],
+    spec: JobSpec,
+    model: Model,
+    state: Any,
+    metadata: dict[str, Any],
+    home: Run | Path,
+    cache: str | None,
+) -> Pretrained:
+    return Pretrained(
+        **whose,
+        spec=spec,
+        model=model,
+        params=model.unravel(state.ema),
+        tracked_losses=np.asarray(state.kl.nats),
+        digest=metadata["digest"],
+        home=home,
+        cache=cache,
+    )
