@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+
 def load_job(file: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
     """Read a job file.
 
-    >>> job = ardm.load_job("jobs/smoke.yaml", ["training.steps=100"])
+    >>> job = ardm.load_job("jobs/smoke.yaml", ["training.steps=50"])
     >>> job.training.steps
-    100
+    50
 
     Args:
         file: the job file.
@@ -53,7 +54,7 @@ class Run:
     >>> run.status()["state"]
     'completed'
     >>> run.pull("pulled/hello")["step"]
-    200
+    100
 
     Attributes:
         directory: its files.
@@ -352,5 +353,3 @@ def submit(
         if change:
             report(f"run {opened.name}: {change}")
         return Submitted(Run(opened), submission.submit(opened, server))
-
-

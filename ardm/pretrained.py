@@ -435,9 +435,7 @@ class Pretrained:
         stages = self.model.objective.stages
         left = len(self.tracked_losses) - stages * known
         number = steps or budget or left
-        starts = policy.remaining(
-            self.losses, known, number, stages=stages, evenly=budget is None
-        )
+        starts = policy.remaining(self.losses, known, number, stages=stages, evenly=budget is None)
         kind = "sequential" if number == left else "uniform" if steps else "optimal"
         return Calls(starts, kind)
 
@@ -449,9 +447,7 @@ class Pretrained:
         return self.spec.seed if seed is None else seed
 
 
-def load(
-    target: str | Path, store: Store, warn: Callable[[str], None] = log.warning
-) -> Pretrained:
+def load(target: str | Path, store: Store, warn: Callable[[str], None] = log.warning) -> Pretrained:
     """Load the newest verified checkpoint.
 
     Args:

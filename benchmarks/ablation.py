@@ -1,10 +1,10 @@
 """What each choice of a job is worth: variants of it at equal wall time, compared in pairs.
 
-    .venv/bin/python benchmarks/ablation.py [jobs/binmnist.yaml] [--minutes 12] [--store runs-ablation]
+    .venv/bin/python benchmarks/ablation.py [jobs/binmnist.yaml] [--minutes 12]
 
-Each variant trains for as many steps as it makes in the same time, which a short run measures first,
-so that its learning rate has come to its end. `ardm compare` then evaluates all of them on the same
-validation images, orders and generation steps. Broken off and started again, it goes on.
+Each variant trains for as many steps as it makes in the same time, which a short run measures
+first, so that its learning rate comes to its end. `ardm compare` then evaluates all of them on the
+same validation images, orders and generation steps. Interrupted and started again, it goes on.
 """
 
 import argparse

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from ardm.errors import InputError, NotFound
+from ardm.pretrained import load
 from ardm.runs.digest import digest
 from ardm.runs.layout import Run
 from ardm.runs.pull import pull
-from ardm.pretrained import load
 from tests.runs.setting import files_of, newest_digest, opened, save
 
 

@@ -7,8 +7,8 @@ import typer
 from rich.table import Table
 
 from ardm.cli.console import errors_as_messages, out, say, show
-from ardm.cli.options import DEFAULT_STORE, AsJson, StoreUri
 from ardm.cli.models import DEFAULT_SPLIT, Seed, Split, named, opened
+from ardm.cli.options import DEFAULT_STORE, AsJson, StoreUri
 from ardm.config import MOST
 from ardm.errors import InputError
 
@@ -47,10 +47,11 @@ def compare(
 
     estimates: list[PerImage] = []
     means: list[Estimate] = []
-    for model in models:
-        estimates.append(model.evaluator(seed).per_image(model.params, chosen, passes))
-        means.append(mean := estimate(estimates[-1], model.model.objective))
-        say(f"{model.name}, {named(model)}: {mean.nelbo_bpd:.4f} ± {mean.se_bpd:.4f} bits/dim")
+    for pretrained in models:
+        estimates.append(pretrained.evaluator(seed).per_image(pretrained.params, chosen, passes))
+        means.append(mean := estimate(estimates[-1], pretrained.model.objective))
+        figures = f"{mean.nelbo_bpd:.4f} ± {mean.se_bpd:.4f} bits/dim"
+        say(f"{pretrained.name}, {named(pretrained)}: {figures}")
     rows = []
     for one, other in combinations(range(len(models)), 2):
         both = (models[one].model.objective, models[other].model.objective)
@@ -58,8 +59,13 @@ def compare(
         rows.append(_row(targets[one], targets[other], paired))
     if json:
         runs = [
-            {"run": model.name, "step": model.step, "digest": model.digest, **mean._asdict()}
-            for model, mean in zip(models, means, strict=True)
+            {
+                "run": pretrained.name,
+                "step": pretrained.step,
+                "digest": pretrained.digest,
+                **mean._asdict(),
+            }
+            for pretrained, mean in zip(models, means, strict=True)
         ]
         about = {"split": split, "images": len(chosen), "passes": passes, "seed": seed}
         show(about | {"metric": "nelbo_bpd", "runs": runs, "rows": rows})
@@ -98,7 +104,7 @@ def _row(one: str, other: str, paired: "Estimate") -> dict[str, Any]:
 
 def _labels(models: "list[Pretrained]", targets: list[str]) -> list[str]:
     """Names of the models for a table: of the runs, or as they were given where two are alike."""
-    names = [model.name for model in models]
+    names = [pretrained.name for pretrained in models]
     return names if len(set(names)) == len(names) else targets
 
 

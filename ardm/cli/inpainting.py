@@ -7,7 +7,6 @@ import typer
 
 from ardm.cli import output
 from ardm.cli.console import errors_as_messages, say, show
-from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
 from ardm.cli.models import (
     DEFAULT_SPLIT,
     Budget,
@@ -20,6 +19,7 @@ from ardm.cli.models import (
     named,
     opened,
 )
+from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
 from ardm.config import MOST
 from ardm.errors import InputError
 
@@ -69,15 +69,15 @@ def inpaint(
     _require_one("--mask", mask, "--keep", keep)
     _require_one("--image", image, "--images", images)
     output.require_writable("--out", to)
-    model = opened(target, store, job)
-    png = to or Path(f"{model.name}-{model.step}-inpaint.png")
+    pretrained = opened(target, store, job)
+    png = to or Path(f"{pretrained.name}-{pretrained.step}-inpaint.png")
     output.require_writable("--out", png)
     from ardm.training.completions import completion_grid
 
     known, originals = _all_or_faults(
-        lambda: _known(model, mask, keep), lambda: _originals(model, image, split, images)
+        lambda: _known(pretrained, mask, keep), lambda: _originals(pretrained, image, split, images)
     )
-    completed = model.inpaint(
+    completed = pretrained.inpaint(
         originals,
         known,
         completions,
@@ -86,17 +86,19 @@ def inpaint(
         temperature=temperature,
         seed=seed,
     )
-    output.write_still(png, completion_grid(originals, known, completed.images, model.model.classes))
+    output.write_still(
+        png, completion_grid(originals, known, completed.images, pretrained.model.classes)
+    )
     count = len(originals)
     say(
         f"{count} image{'s' if count > 1 else ''}, {known.sum()} of {known.size} pixels given, "
-        f"completed in {completions} way{'s' if completions > 1 else ''} by {named(model)} in "
+        f"completed in {completions} way{'s' if completions > 1 else ''} by {named(pretrained)} in "
         f"{completed.calls} network calls ({completed.policy}): {png}"
     )
     if json:
         made = {"images": count, "completions": completions, "pixels_given": int(known.sum())}
         made |= {"steps": completed.calls, "seed": seed, "policy": completed.policy}
-        show(about(model) | made | {"temperature": temperature, "png": str(png)})
+        show(about(pretrained) | made | {"temperature": temperature, "png": str(png)})
 
 
 def _require_one(one: str, value: object, other: str, second: object) -> None:
@@ -117,24 +119,24 @@ def _all_or_faults(*readers: "Callable[[], np.ndarray]") -> "list[np.ndarray]":
     return found
 
 
-def _known(model: "Pretrained", mask: Path | None, keep: str | None) -> "np.ndarray":
+def _known(pretrained: "Pretrained", mask: Path | None, keep: str | None) -> "np.ndarray":
     from ardm.data.picture import read_mask
     from ardm.model import inpainting
 
-    height, width, _ = model.model.shape
+    height, width, _ = pretrained.model.shape
     if mask is not None:
         return read_mask(mask, (height, width))
     return inpainting.keep(keep or "top-half", height, width)
 
 
 def _originals(
-    model: "Pretrained", image: Path | None, split: SplitName, images: int | None
+    pretrained: "Pretrained", image: Path | None, split: SplitName, images: int | None
 ) -> "np.ndarray":
     from ardm.data.picture import read_image
 
     if image is not None:
-        return read_image(image, model.model.shape, model.model.classes, say)[None]
-    return model.images(split, images, usual=_USUAL_IMAGES)[0]
+        return read_image(image, pretrained.model.shape, pretrained.model.classes, say)[None]
+    return pretrained.images(split, images, usual=_USUAL_IMAGES)[0]
 
 
 COMMANDS = (inpaint,)

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from ardm.cli import output
 from ardm.cli.console import err, errors_as_messages, out, say, show
+from ardm.cli.models import DEFAULT_SPLIT, Split, SplitName, about, named, opened
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
 from ardm.cli.progress import duration
-from ardm.cli.models import DEFAULT_SPLIT, Split, SplitName, about, named, opened
 from ardm.config import LARGEST_SEED, MOST
 from ardm.errors import InputError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ardm.pretrained import Pretrained
     from ardm.training.estimates import Estimate
     from ardm.training.likelihood import Exact, Likelihood, Score
+
 
 @errors_as_messages
 def evaluate(
@@ -28,9 +29,7 @@ def evaluate(
     split: Split = DEFAULT_SPLIT,
     images: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=MOST, help="Of the split; default: all, with --exact 16."
-        ),
+        typer.Option(min=1, max=MOST, help="Of the split; default: all, with --exact 16."),
     ] = None,
     passes: Annotated[
         int | None, typer.Option(min=1, max=MOST, help="Orders and t per image; default: 1.")
@@ -70,22 +69,22 @@ def evaluate(
     if to and exact:
         raise InputError(f"--out {to}: nothing is estimated with --exact; leave one of them out")
     output.require_writable("--out", to, output.ARRAYS)
-    model = opened(target, store, job)
-    seed = model.spec.seed if seed is None else seed
+    pretrained = opened(target, store, job)
+    seed = pretrained.spec.seed if seed is None else seed
     if exact:
-        likelihood = model.likelihood(split, images, seed, policy)
-        exactly = _exact(likelihood, f"{split} images by {named(model)}", orders or 1)
+        likelihood = pretrained.likelihood(split, images, seed, policy)
+        exactly = _exact(likelihood, f"{split} images by {named(pretrained)}", orders or 1)
         result = _as_json(exactly)
         if not json:
             _print(exactly, split)
     else:
-        result = _estimate(model, split, images, passes or 1, seed, policy, to)._asdict()
+        result = _estimate(pretrained, split, images, passes or 1, seed, policy, to)._asdict()
     if json:
-        show(about(model) | {"split": split, "seed": seed, "policy": policy} | result)
+        show(about(pretrained) | {"split": split, "seed": seed, "policy": policy} | result)
 
 
 def _estimate(
-    model: "Pretrained",
+    pretrained: "Pretrained",
     split: SplitName,
     images: int | None,
     passes: int,
@@ -95,11 +94,11 @@ def _estimate(
 ) -> "Estimate":
     from ardm.training.estimates import as_npz, estimate
 
-    per_image, index = model.per_image(split, images, passes, seed, budget)
-    mean = estimate(per_image, model.model.objective)
+    per_image, index = pretrained.per_image(split, images, passes, seed, budget)
+    mean = estimate(per_image, pretrained.model.objective)
     under = "" if budget is None else f" under the optimal policy of {budget} calls"
     say(
-        f"{split} NELBO of {named(model)}{under}: {mean.nelbo_bpd:.4f} ± {mean.se_bpd:.4f} "
+        f"{split} NELBO of {named(pretrained)}{under}: {mean.nelbo_bpd:.4f} ± {mean.se_bpd:.4f} "
         f"bits/dim = {mean.nelbo_nats:.2f} ± {mean.se_nats:.2f} nats ({mean.images} images, "
         f"{mean.passes} pass{'es' if mean.passes > 1 else ''})"
     )

@@ -50,13 +50,13 @@ def opened(target: str | None, store: str, job: str | None) -> "Pretrained":
     return load(target or find_run(store, None, job).name, Store(store), say)
 
 
-def about(model: "Pretrained") -> dict[str, Any]:
+def about(pretrained: "Pretrained") -> dict[str, Any]:
     """What every result names: the run, the step and the digest that it came from, and the data."""
-    about = {"run": model.name, "step": model.step, "digest": model.digest}
-    return about | {"data": model.data_title}
+    about = {"run": pretrained.name, "step": pretrained.step, "digest": pretrained.digest}
+    return about | {"data": pretrained.data_title}
 
 
-def named(model: "Pretrained") -> str:
+def named(pretrained: "Pretrained") -> str:
     """Step and digest, for a message; and that the binarization is dynamic, if it is."""
-    dynamic = ", dynamic binarization" if model.spec.data.binarize == "dynamic" else ""
-    return f"step {model.step} (digest {model.digest[:12]}{dynamic})"
+    dynamic = ", dynamic binarization" if pretrained.spec.data.binarize == "dynamic" else ""
+    return f"step {pretrained.step} (digest {pretrained.digest[:12]}{dynamic})"

@@ -8,14 +8,15 @@ from rich.table import Table
 
 from ardm.cli import output
 from ardm.cli.console import errors_as_messages, out, say, show
-from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
 from ardm.cli.models import DEFAULT_SPLIT, Split, SplitName, about, named, opened
+from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
 from ardm.config import MOST
 from ardm.errors import InputError
 
 if TYPE_CHECKING:
     from ardm.training.estimates import Estimate
     from ardm.training.policies import Measured
+
 
 @errors_as_messages
 def policy(
@@ -48,25 +49,25 @@ def policy(
     """Find the cheapest way to draw an image in few network calls, and measure what it costs."""
     wanted = None if budgets is None else _numbers(budgets)
     output.require_writable("--out", to)
-    model = opened(target, store, job)
-    png = to or Path(f"{model.name}-{model.step}-policy.png")
+    pretrained = opened(target, store, job)
+    png = to or Path(f"{pretrained.name}-{pretrained.step}-policy.png")
     output.require_writable("--out", png)
     from ardm.training.policy_curve import policy_curve
 
-    measured, losses = model.policy(
+    measured, losses = pretrained.policy(
         wanted, split, images=images, passes=passes, report=_report, warn=say
     )
     entries = [_entry(item) for item in measured]
     if not json:
         _print(measured, split)
-    title = f"{model.name}, step {model.step}"
-    output.write_still(png, policy_curve(measured, title, split, model.model.objective.stages))
-    place = model.kept_policies.keep(entries, losses)
-    say(f"policies of {named(model)}: {place}; curve: {png}")
+    title = f"{pretrained.name}, step {pretrained.step}"
+    output.write_still(png, policy_curve(measured, title, split, pretrained.model.objective.stages))
+    place = pretrained.kept_policies.keep(entries, losses)
+    say(f"policies of {named(pretrained)}: {place}; curve: {png}")
     if json:
         costs = [_cost(item) for item in measured if item.kind == "optimal"]
         show(
-            about(model)
+            about(pretrained)
             | {"split": split, "images": measured[-1].found.images, "budgets": costs}
             | {"policies": entries, "kept": place, "png": str(png)}
         )

@@ -8,6 +8,7 @@ import typer
 from ardm.api import Run
 from ardm.cli import output
 from ardm.cli.console import errors_as_messages, say, show
+from ardm.cli.models import Budget, Seed, Steps, Temperature, about, named, opened
 from ardm.cli.options import (
     DEFAULT_STORE,
     AsJson,
@@ -17,7 +18,6 @@ from ardm.cli.options import (
     Target,
     find_run,
 )
-from ardm.cli.models import Budget, Seed, Steps, Temperature, about, named, opened
 from ardm.config import MOST
 
 
@@ -63,10 +63,10 @@ def sample(
     """Draw images from the newest verified checkpoint and write them as a PNG grid."""
     output.require_writable("--out", to)
     output.require_writable("--chain", chain, output.MOVING)
-    model = opened(target, store, job)
-    png = to or Path(f"{model.name}-{model.step}.png")
+    pretrained = opened(target, store, job)
+    png = to or Path(f"{pretrained.name}-{pretrained.step}.png")
     output.require_writable("--out", png)
-    samples = model.sample(
+    samples = pretrained.sample(
         num,
         budget=budget,
         steps=steps,
@@ -80,13 +80,12 @@ def sample(
         from ardm.training import pictures
 
         output.write(chain, pictures.chain(samples.chain, samples.classes))
-    say(
-        f"{num} images of {named(model)} in {samples.calls} network calls ({samples.policy}): {png}"
-    )
+    calls = f"{samples.calls} network calls ({samples.policy})"
+    say(f"{num} images of {named(pretrained)} in {calls}: {png}")
     if json:
         made = {"num": num, "steps": samples.calls, "policy": samples.policy}
         made |= {"order": order, "seed": seed, "temperature": temperature}
-        show(about(model) | made | {"png": str(png), "chain": str(chain) if chain else None})
+        show(about(pretrained) | made | {"png": str(png), "chain": str(chain) if chain else None})
 
 
 COMMANDS = (pull, sample)

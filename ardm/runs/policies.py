@@ -74,7 +74,7 @@ class KeptPolicies:
         return None
 
     def _content(self) -> dict[str, Any]:
-        """What was kept; empty where there is nothing, nothing readable, or that of another state."""
+        """What was kept of this state; empty where there is nothing, or nothing readable."""
         content = self._store.read_record(self._name)
         return content if content and content.get("digest") == self._state["digest"] else {}
 

@@ -5,7 +5,6 @@ import numpy as np
 from PIL import Image
 
 from ardm.model import policy
-from ardm.runs import policies
 from ardm.pretrained import load
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ardm.errors import NotFound
+from ardm.pretrained import load
 from ardm.runs import checkpoints, goodput, records, state_files
 from ardm.runs.digest import digest
 from ardm.runs.outcome import ENDS_THE_JOB
@@ -19,7 +20,6 @@ from ardm.runs.place import Notice, Place
 from ardm.runs.pull import pull
 from ardm.runs.session import run_attempt
 from ardm.runs.status import status
-from ardm.pretrained import load
 from ardm.training.group import Alone
 from ardm.training.state import not_finite_part
 from tests.cli.conftest import Here

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ardm.errors import StoreUnusable
+from ardm.pretrained import load
 from ardm.runs.layout import Run
 from ardm.runs.pull import pull
-from ardm.pretrained import load
 from tests.runs.setting import opened
 
 
