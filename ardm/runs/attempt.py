@@ -1,14 +1,11 @@
 """Attempts: one process group's life on a run. The claim is the fencing token."""
 
 import json
-import os
 import re
-import socket
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from ardm.runs.environment import environment
 from ardm.runs.layout import Run
 
 SETTLING = 1.0
@@ -87,14 +84,3 @@ def newer(run: Run, number: int, token: str | None = None) -> int | None:
         return None
     newest = max(run.attempts(), default=number)
     return newest if newest > number else None
-
-
-def about_here(now: float, workers: int) -> dict[str, Any]:
-    """What a claim tells of this process: where and when, and what its bits depend on."""
-    return {
-        "time": round(now, 3),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "workers": workers,
-        **environment(),
-    }

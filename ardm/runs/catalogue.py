@@ -5,14 +5,13 @@ import json
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from ardm.errors import InputError, NotFound, SpecConflict, SpecError
 from ardm.runs import overrides
-from ardm.runs.layout import Run
+from ardm.runs.layout import METADATA, Run
 from ardm.runs.spec import NAME, JobSpec, differences, parse
 from ardm.runs.store import Store
 
@@ -153,14 +152,11 @@ def _copies(run: Run) -> Iterator[Any]:
     """What claims and checkpoints hold of the spec, the newest first."""
     for number in reversed(run.attempts()):
         yield (run.store.read_record(run.claim(number)) or {}).get("spec")
-    if not run.store.names(run.checkpoints_dir):
-        return
-    # Their import takes seconds, and hardly anybody needs them here.
-    from ardm.runs import checkpoints
-
-    for checkpoint in checkpoints.committed(run):
-        with suppress(checkpoints.Damaged):
-            yield checkpoints.metadata(checkpoint).get("spec")
+    names = run.store.files(run.checkpoints_dir)
+    for name in sorted((n for n in names if n.endswith(f"/{METADATA}")), reverse=True):
+        metadata = run.store.read_record(f"{run.checkpoints_dir}/{name}") or {}
+        custom = metadata.get("custom_metadata")
+        yield custom.get("spec") if isinstance(custom, dict) else None
 
 
 def entries(store: Store) -> list[Entry]:

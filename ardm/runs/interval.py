@@ -26,9 +26,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
 
-from ardm.runs import goodput
+from ardm.runs import history
 from ardm.runs.config import CheckpointConfig
 from ardm.runs.layout import Run
+from ardm.runs.records import AttemptRecord
 
 SHORTEST, LONGEST = 5.0, 600.0
 """Bounds in seconds of a chosen interval: a store is not written to all the time, and even where
@@ -109,7 +110,7 @@ class Interruptions:
         return (PRIOR_SECONDS + self.exposure_s + more_s) / (PRIOR_FAILURES + self.count)
 
 
-def interruptions(found: Sequence[goodput.AttemptRecord], workers: int) -> Interruptions:
+def interruptions(found: Sequence[AttemptRecord], workers: int) -> Interruptions:
     """Count the interruptions of finished attempts.
 
     Args:
@@ -202,7 +203,7 @@ def interval_of(
     """
     if config.interval != "auto":
         return Fixed(config.interval)
-    found = goodput.records(run)
+    found = history.records(run)
     workers = next((r.workers for r in found if r.attempt == number), 1)
     earlier = [r for r in found if r.attempt < number]
     return Auto(

@@ -30,6 +30,9 @@ from ardm.runs.store import Store
 LONGEST_NAME = 100
 """Characters; beside them, the names of files below a run stay within what file systems take."""
 
+METADATA = "_CHECKPOINT_METADATA"
+"""The file of a checkpoint in which Orbax keeps what is committed with the arrays, as JSON."""
+
 
 @dataclass(frozen=True)
 class Run:

@@ -6,6 +6,8 @@ them, so nobody waits for a save.
 
 import json
 import logging
+import os
+import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -122,7 +124,7 @@ def run_attempt(run: Run, spec: JobSpec, place: Place) -> Outcome:
 
 def _claim(run: Run, spec: JobSpec, place: Place, began: float) -> tuple[int, dict[str, Any]]:
     """Claim the next attempt, from a store that may fail for a while."""
-    about = attempt.about_here(time.time(), place.group.size) | dict(place.about)
+    about = about_here(time.time(), place.group.size) | dict(place.about)
     about |= {"began": round(began, 3), "token": uuid.uuid4().hex}
     about |= {"spec": spec.model_dump(mode="json")}
 
@@ -135,6 +137,17 @@ def _claim(run: Run, spec: JobSpec, place: Place, began: float) -> tuple[int, di
 
     # A machine that goes away has no time for it.
     return attend(claim_in_time, lambda: place.notice.reason is not None, "ardm-claim")
+
+
+def about_here(now: float, workers: int) -> dict[str, Any]:
+    """What a claim tells of this process: where and when, and what its bits depend on."""
+    return {
+        "time": round(now, 3),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "workers": workers,
+        **environment(),
+    }
 
 
 def _submitted(run: Run, about: Mapping[str, Any]) -> float | None:

@@ -23,13 +23,11 @@ import orbax.checkpoint as ocp
 from ardm.errors import ArdmError, InputError
 from ardm.runs import arrays
 from ardm.runs.digest import digest
+from ardm.runs.layout import METADATA
 from ardm.training.state import not_finite_part
 
 # Orbax reports what it does in many lines per save; our ledger records saves.
 logging.getLogger("absl").setLevel(logging.ERROR)
-
-METADATA = "_CHECKPOINT_METADATA"
-"""The file in which Orbax keeps what is committed together with the arrays, as JSON."""
 
 COMPLETE = "commit_success.txt"
 """The file that Orbax writes last; in a bucket, a checkpoint without it is unfinished."""
