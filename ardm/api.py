@@ -11,20 +11,22 @@ from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from ardm.events import event_log
+from ardm.events.events import Event
+from ardm.job.spec import JobSpec
+from ardm.job.spec import load as load_spec
 from ardm.opening import Report, default_store, is_complete, open_or_create, usable_store
-from ardm.runs import catalogue, continuation, ledger
-from ardm.runs.events import Event
-from ardm.runs.layout import Run as RunDirectory
-from ardm.runs.place import Notice, StepRecord
-from ardm.runs.spec import JobSpec
-from ardm.runs.spec import load as load_spec
-from ardm.runs.store import Store
+from ardm.runner import continuation
+from ardm.runner.context import Notice, StepRecord
+from ardm.store import registry
+from ardm.store.run_directory import Run as RunDirectory
+from ardm.store.store import Store
 
 if TYPE_CHECKING:
     from ardm.cluster.stopping import Stopped
     from ardm.cluster.submission import Submission
     from ardm.pretrained import Pretrained
-    from ardm.runs.outcome import Outcome
+    from ardm.runner.outcome import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ class Run:
     @property
     def spec(self) -> JobSpec:
         """What is trained."""
-        return catalogue.read_spec(self.directory)
+        return registry.read_spec(self.directory)
 
     def status(self, *, verify: bool = True) -> dict[str, Any]:
         """What the run is doing, as `ardm status --json` prints it.
@@ -86,9 +88,9 @@ class Run:
         Raises:
             NotFound: no such run.
         """
-        from ardm.runs.status import status
+        from ardm.analysis.status import status
 
-        catalogue.read_spec(self.directory)
+        registry.read_spec(self.directory)
         ray: dict[str, Any] = {}
         if self.directory.store.exists(self.directory.submission):
             from ardm.cluster import submission
@@ -106,7 +108,7 @@ class Run:
         Raises:
             NotFound: no such run.
         """
-        from ardm.runs.report import report
+        from ardm.analysis.report import report
 
         return report(self.directory, on_demand_price)
 
@@ -120,12 +122,12 @@ class Run:
             Events, each with at least `event` (its kind), `time` (seconds since 1970) and
             `attempt`.
         """
-        catalogue.read_spec(self.directory)
+        registry.read_spec(self.directory)
         numbers = self.directory.attempts() if attempt is None else [attempt]
         return [
             {"attempt": number} | event
             for number in numbers
-            for event in ledger.read(self.directory, number)
+            for event in event_log.read(self.directory, number)
         ]
 
     def stop(self, patience: float = 60.0) -> "Stopped":
@@ -154,7 +156,7 @@ class Run:
             NotFound: no such run, or no checkpoint that can be used yet.
             InputError: `to` holds something else.
         """
-        from ardm.runs.pull import pull
+        from ardm.checkpoint.pull import pull
 
         return pull(self.directory, Path(to) if to else Path("pulled") / self.name)
 
@@ -190,7 +192,7 @@ def open_run(name: str, *, store: str | None = None) -> Run:
         NotFound: no such run; the message names those that exist.
     """
     run = Run(RunDirectory(Store(store or default_store()), name))
-    catalogue.read_spec(run.directory)
+    registry.read_spec(run.directory)
     return run
 
 
@@ -244,9 +246,9 @@ def train(
         InputError: the store, the data or the name cannot be used.
         JobFailed: the job failed, or another attempt has taken the run over.
     """
-    from ardm.runs.outcome import raise_if_failed
-    from ardm.runs.session import attempt_here
-    from ardm.runs.signals import saving_first
+    from ardm.runner.outcome import raise_if_failed
+    from ardm.runner.session import attempt_here
+    from ardm.runner.signals import saving_first
 
     opened = open_or_create(job, usable_store(store or default_store()), run, override=override)
     notice = Notice()
@@ -277,8 +279,8 @@ def train_steps(
     Yields:
         Every finished step.
     """
-    from ardm.runs.outcome import raise_if_failed
-    from ardm.runs.session import attempt_here
+    from ardm.runner.outcome import raise_if_failed
+    from ardm.runner.session import attempt_here
 
     opened = open_or_create(job, usable_store(store or default_store()), run, override=override)
     notice = Notice()

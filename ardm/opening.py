@@ -5,10 +5,11 @@ import os
 from collections.abc import Callable
 from datetime import datetime
 
-from ardm.runs import catalogue, continuation, control
-from ardm.runs.layout import Run
-from ardm.runs.spec import JobSpec
-from ardm.runs.store import Store
+from ardm.job.spec import JobSpec
+from ardm.runner import continuation, control
+from ardm.store import registry
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +45,11 @@ def open_or_create(
     """
     now = datetime.now().astimezone()
     if name is None:
-        return catalogue.open_new_run(store, job, now)
+        return registry.open_new_run(store, job, now)
     opened = Run(store, name)
     if override:
         continuation.require_steps_left(opened, job)
-    if not catalogue.open_run(opened, job, now, override=override):
+    if not registry.open_run(opened, job, now, override=override):
         report(f"run {opened.name} exists; it goes on")
     return opened
 

@@ -11,21 +11,22 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int16, UInt8
 
+from ardm.checkpoint import restore, serialization
+from ardm.checkpoint.checkpoints import Checkpoint
+from ardm.checkpoint.kept_policies import PULLED, KeptPolicies
+from ardm.checkpoint.pull import NOTE
 from ardm.data.config import describe
 from ardm.data.dataset import Dataset, Images, spread_indices
 from ardm.data.dataset import load as load_data
 from ardm.errors import InputError, NotFound
+from ardm.job.spec import JobSpec
+from ardm.job.spec import load as load_spec
 from ardm.model import inpainting, orders, policy, sampling
 from ardm.model.build import Model, Params, build
-from ardm.runs import catalogue, restore, state_files
-from ardm.runs.checkpoints import Checkpoint
-from ardm.runs.compilation import own_cache
-from ardm.runs.layout import Run, shared_cache
-from ardm.runs.policies import PULLED, KeptPolicies
-from ardm.runs.pull import NOTE
-from ardm.runs.spec import JobSpec
-from ardm.runs.spec import load as load_spec
-from ardm.runs.store import Store
+from ardm.runner.compilation import own_cache
+from ardm.store import registry
+from ardm.store.run_directory import Run, shared_cache
+from ardm.store.store import Store
 from ardm.training.cores import cores_here
 from ardm.training.estimates import Estimate, PerImage, estimate
 from ardm.training.evaluate import Evaluator
@@ -78,7 +79,7 @@ class Samples:
 
     def png(self) -> bytes:
         """The images as a grid, a PNG file."""
-        from ardm.training import pictures  # Matplotlib takes a second to import
+        from ardm.plots import pictures  # Matplotlib takes a second to import
 
         return pictures.grid(self.images, self.classes)
 
@@ -464,7 +465,7 @@ def load(target: str | Path, store: Store, warn: Callable[[str], None] = log.war
     if (Path(target) / NOTE).is_file():
         return _pulled(Path(target), cache)
     run = Run(store, str(target))
-    spec = catalogue.read_spec(run)
+    spec = registry.read_spec(run)
     model = build(spec.model, *describe(spec.data))
 
     def skipped(checkpoint: Checkpoint, reason: Exception) -> None:
@@ -484,10 +485,10 @@ def _pulled(folder: Path, cache: str | None) -> Pretrained:
         spec = load_spec(folder / "job.yaml")
         model = build(spec.model, tuple(note["shape"]), note["classes"])
         like = template(model, spec.training)
-        state, metadata = state_files.load(folder.resolve() / "checkpoint", like)
+        state, metadata = serialization.load(folder.resolve() / "checkpoint", like)
         whose = {"name": note["run"], "attempt": note["attempt"], "step": note["step"]}
         return _pretrained(whose, spec, model, state, metadata, folder, cache)
-    except (state_files.Damaged, OSError, ValueError, KeyError, TypeError) as error:
+    except (serialization.Damaged, OSError, ValueError, KeyError, TypeError) as error:
         raise NotFound(f"the checkpoint in {folder}: {error}; pull it again") from error
 
 

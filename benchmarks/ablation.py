@@ -79,9 +79,9 @@ def main() -> None:
 
 def trained(job: str, store: str, name: str, minutes: float) -> int:
     """Train a variant unless that has been done; the number of its steps."""
-    from ardm.runs.catalogue import read_spec
-    from ardm.runs.layout import Run
-    from ardm.runs.store import Store
+    from ardm.store.registry import read_spec
+    from ardm.store.run_directory import Run
+    from ardm.store.store import Store
 
     run = Run(Store(store), name)
     if run.store.exists(run.job):
@@ -94,13 +94,13 @@ def trained(job: str, store: str, name: str, minutes: float) -> int:
 
 def pace(job: str, store: str, name: str) -> float:
     """Steps per second of a variant."""
-    from ardm.runs import ledger
-    from ardm.runs.layout import Run
-    from ardm.runs.store import Store
+    from ardm.events import event_log
+    from ardm.store.run_directory import Run
+    from ardm.store.store import Store
 
     run = Run(Store(store), f"{name}-pace")
     train(job, store, run.name, PACE_STEPS, f"evaluation.first={WARM}", "evaluation.images=1")
-    events = [event for n in run.attempts() for event in ledger.read(run, n)]
+    events = [event for n in run.attempts() for event in event_log.read(run, n)]
     first, last = (event for event in events if event["event"] == "evaluated")
     return (last["step"] - first["step"]) / (last["time"] - first["time"])
 

@@ -46,21 +46,22 @@ def main() -> None:
 
 
 def _new_run(name: str):
-    from ardm.runs import catalogue
-    from ardm.runs.layout import Run
-    from ardm.runs.spec import parse
-    from ardm.runs.store import Store
+    from ardm.job.spec import parse
+    from ardm.store import registry
+    from ardm.store.run_directory import Run
+    from ardm.store.store import Store
 
     run = Run(Store("gs://history/runs"), name)
-    catalogue.open_run(run, parse("job: history", "history.yaml"), datetime.now(UTC))
+    registry.open_run(run, parse("job: history", "history.yaml"), datetime.now(UTC))
     return run
 
 
 def _measure(name: str) -> None:
-    from ardm.runs import control, history
-    from ardm.runs.layout import Run
-    from ardm.runs.status import status
-    from ardm.runs.store import Store
+    from ardm.analysis.status import status
+    from ardm.events import history
+    from ardm.runner import control
+    from ardm.store.run_directory import Run
+    from ardm.store.store import Store
 
     def restart(run: Run) -> None:
         past = history.read(run)

@@ -19,13 +19,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ardm.analysis.status import status
 from ardm.chaos.nodes import WORKER, Nodes, nodes, wait_until
 from ardm.cluster import local, raylet
-from ardm.runs import catalogue, control, ledger
-from ardm.runs.layout import Run
-from ardm.runs.spec import load
-from ardm.runs.status import status
-from ardm.runs.store import Store
+from ardm.events import event_log
+from ardm.job.spec import load
+from ardm.runner import control
+from ardm.store import registry
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 
 KINDS = ("defaults", "ardm")
 
@@ -93,7 +95,7 @@ def training(ray: Nodes, job: Path, folder: Path, kind: str) -> Iterator[Run]:
     spec = load(
         job, ["training.steps=10000000", "evaluation.every=10000000", "evaluation.first=null"]
     )
-    catalogue.open_run(run, spec, datetime.now(UTC))
+    registry.open_run(run, spec, datetime.now(UTC))
     client = ["-m", "ardm.cluster.driver"] if kind == "ardm" else [__file__, "--defaults"]
     from ray.job_submission import JobSubmissionClient
 
@@ -157,7 +159,7 @@ def drained(ray: Nodes, run: Run) -> Iterator[dict[str, float]]:
 
 def event(run: Run, attempt: int, kind: str) -> dict[str, Any] | None:
     """The last event of a kind of an attempt, once it is in the store."""
-    return ledger.last(ledger.read(run, attempt), kind)
+    return event_log.last(event_log.read(run, attempt), kind)
 
 
 def with_defaults(store: str, name: str, submission: str) -> None:

@@ -22,14 +22,15 @@ KINDS = ("none", "beside", "waited for")
 
 def main() -> None:
     """Print each round, and the medians and spreads."""
-    from ardm.runs import assignment, attempt, catalogue
-    from ardm.runs.compilation import share_cache
-    from ardm.runs.layout import Run
-    from ardm.runs.ledger import Ledger
-    from ardm.runs.patience import Patience
-    from ardm.runs.saver import Saver
-    from ardm.runs.spec import load
-    from ardm.runs.store import Store
+    from ardm.checkpoint.checkpointer import Saver
+    from ardm.events.event_log import Ledger
+    from ardm.job.spec import load
+    from ardm.runner import prepare
+    from ardm.runner.compilation import share_cache
+    from ardm.store import claims, registry
+    from ardm.store.retry import Patience
+    from ardm.store.run_directory import Run
+    from ardm.store.store import Store
     from ardm.training.cores import cores_here
     from ardm.training.group import Alone
     from ardm.training.lanes import use_cores
@@ -44,10 +45,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ardm-saves-") as folder:
         run = Run(Store(folder), "saves")
         share_cache(run.store)
-        catalogue.open_run(run, spec, datetime.now(UTC))
-        number = attempt.claim(run, {})
+        registry.open_run(run, spec, datetime.now(UTC))
+        number = claims.claim(run, {})
         saver = Saver(run, number, spec.checkpoint, Ledger(run, number), 0)
-        work = assignment.work(spec, *assignment.load(run, spec), Alone())
+        work = prepare.work(spec, *prepare.load(run, spec), Alone())
         steps = train(work, place(init(work.model, work.config, spec.seed)), lambda: 0)
 
         def block(kind: str, length: int) -> float:

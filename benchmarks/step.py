@@ -19,8 +19,8 @@ def measure(job: str, keep: bool) -> float:
     import numpy as np
 
     from ardm.data.config import describe
+    from ardm.job.spec import load
     from ardm.model.build import build
-    from ardm.runs.spec import load
     from ardm.training.group import Alone
     from ardm.training.memory import keep_freed_memory
     from ardm.training.state import init, place

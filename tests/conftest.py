@@ -35,7 +35,7 @@ from hypothesis import settings  # noqa: E402
 
 from ardm.training.lanes import use_cores  # noqa: E402
 
-pytest_plugins = ["tests.runs.fixtures"]
+pytest_plugins = ["tests.runner.fixtures"]
 
 use_cores(2)
 # Nothing is asserted about time: other work on the machine would fail such a test.

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from fsspec import AbstractFileSystem
 from hypothesis import strategies as st
 
-from ardm.runs import store as store_module
-from ardm.runs.store import Store
+from ardm.store import store as store_module
+from ardm.store.store import Store
 
 FINE, DIES, FAILS, IS_LOST = range(4)
 """What becomes of the last request of a turn: it succeeds; its actor ends for ever; it fails; it is

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import ardm
+from ardm.checkpoint.digest import digest
 from ardm.errors import JobFailed, NotFound
-from ardm.runs.digest import digest
-from tests.runs.setting import tiny_spec
+from tests.runner.setting import tiny_spec
 
 EXAMPLES = sorted(set(ardm.__all__) - {"ArdmError", "__version__", "StepRecord", "submit"})
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ardm.runs.spec import load
+from ardm.job.spec import load
 
 FILES = sorted((Path(__file__).parents[1] / "jobs").glob("*.yaml"))
 

@@ -91,7 +91,7 @@ def test_two_files_alone_import_ray_train():
 
 
 def test_one_file_alone_imports_orbax():
-    assert files_importing("orbax") == {"runs/state_files.py"}
+    assert files_importing("orbax") == {"checkpoint/serialization.py"}
 
 
 def test_ray_is_known_to_the_cluster_and_the_layers_above_alone():
@@ -108,7 +108,7 @@ DRAWING = {"matplotlib", "tensorboardX"}
         ("ardm.api", SCIENTIFIC | DRAWING | {"ray"}),
         ("ardm.cli.main", SCIENTIFIC | DRAWING),
         ("ardm.cluster.driver", SCIENTIFIC | DRAWING),
-        ("ardm.runs.session", DRAWING),
+        ("ardm.runner.session", DRAWING),
     ],
 )
 def test_what_takes_seconds_to_import_is_not_imported_before_it_is_needed(module, kept_out):

@@ -2,12 +2,12 @@ import jax
 import numpy as np
 import pytest
 
+from ardm.checkpoint.digest import digest
+from ardm.checkpoint.pull import pull
 from ardm.errors import InputError, NotFound
 from ardm.pretrained import load
-from ardm.runs.digest import digest
-from ardm.runs.layout import Run
-from ardm.runs.pull import pull
-from tests.runs.setting import files_of, newest_digest, opened, save
+from ardm.store.run_directory import Run
+from tests.runner.setting import files_of, newest_digest, opened, save
 
 
 def no_warning(text):

@@ -11,11 +11,11 @@ from ardm.chaos.stage import NoVictim, Stage
 from ardm.chaos.verdict import TROUBLE, Injected
 from ardm.cluster import submission
 from ardm.errors import JobFailed
+from ardm.events.event_log import Event
 from ardm.outages import of_the_store
-from ardm.runs import control
-from ardm.runs.ledger import Event
-from ardm.runs.liveness import stale_s
-from ardm.runs.outcome import ENDS_THE_JOB
+from ardm.runner import control
+from ardm.runner.outcome import ENDS_THE_JOB
+from ardm.store.liveness import stale_s
 
 T = TypeVar("T")
 

@@ -8,13 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ardm.runs import ledger
-from ardm.runs.history import UNSETTLED
-from ardm.runs.layout import Run
-from ardm.runs.ledger import Ledger
-from ardm.runs.pace import Pace
-from ardm.runs.store import Store
-from ardm.runs.summary import RollUp, Summarizer, begin
+from ardm.events import event_log
+from ardm.events.event_log import Ledger
+from ardm.events.history import UNSETTLED
+from ardm.events.summaries import RollUp, Summarizer, begin
+from ardm.runner.pace import Pace
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 
 ATTEMPT_S = 2400.0
 """Seconds from one of many attempts to the next."""
@@ -85,7 +85,7 @@ def _train(run: Run, seconds: float, interval: float, step_s: float) -> int:
         book.add(kind, **fields)
         events += 1
         # Each summary replaces the one before, so the last one is all that is left in the end.
-        if book.flush(at_least=ledger.FULL) and now > seconds - 4 * ledger.FULL * interval:
+        if book.flush(at_least=event_log.FULL) and now > seconds - 4 * event_log.FULL * interval:
             summary.write()
 
     add("claimed", **{k: v for k, v in claim.items() if k != "time"})
@@ -115,7 +115,7 @@ def _claim(number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _events(number: int) -> list[ledger.Event]:
+def _events(number: int) -> list[event_log.Event]:
     began, step = 1.7e9 + number * ATTEMPT_S, (number - 1) * 80
     digest = "0" * 64
     kinds: list[tuple[float, str, dict[str, Any]]] = [

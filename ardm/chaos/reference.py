@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ardm.analysis import goodput
+from ardm.analysis.status import status
 from ardm.errors import JobFailed
-from ardm.runs import goodput
-from ardm.runs.layout import Run
-from ardm.runs.spec import JobSpec
-from ardm.runs.status import status
-from ardm.runs.store import Store
+from ardm.job.spec import JobSpec
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 
 PILOT_STEPS, PILOT_SECONDS = 60, 15.0
 """Steps of a first short run, and how long a second one takes at its pace. For seconds after its

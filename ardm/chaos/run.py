@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from ardm.analysis import goodput
+from ardm.analysis.status import status
 from ardm.chaos import emulator, machine, reference, storage_faults
 from ardm.chaos.drama import Drama
 from ardm.chaos.nodes import Nodes, end_marked, nodes, wait_until
@@ -22,10 +24,10 @@ from ardm.chaos.verdict import Facts, fastest_step, judge
 from ardm.chaos.watch import Watch
 from ardm.cluster import local, token
 from ardm.errors import InputError, JobFailed
-from ardm.runs import goodput, ledger, spec
-from ardm.runs.layout import Run
-from ardm.runs.status import status
-from ardm.runs.store import Store
+from ardm.events import event_log
+from ardm.job import spec
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 
 BUCKET, NAME = "chaos", "chaos"
 
@@ -166,7 +168,7 @@ def _verdict(stage: Stage, drama: Drama, sets: Sequence[str], digest: str) -> di
     ends = [record.ended or record.last_seen for record in found]
     now = max(ends, default=time.time())
     stepped = {fault.attempt for fault in drama.injected if fault.kind == "clock"}
-    events = [ledger.read(run, r.attempt) for r in found if r.attempt not in stepped]
+    events = [event_log.read(run, r.attempt) for r in found if r.attempt not in stepped]
     paces = [account.step_s for account in goodput.accounts(found, now) if account.step_s]
     facts = Facts(
         attempts=found,

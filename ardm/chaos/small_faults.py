@@ -8,8 +8,8 @@ from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from ardm.runs.checkpoints import Entry
-from ardm.runs.layout import Run
+from ardm.checkpoint.checkpoints import Entry
+from ardm.store.run_directory import Run
 
 SIGNALS = (
     (signal.SIGTERM,),

@@ -22,11 +22,11 @@ from ardm.chaos.disk import Disk
 from ardm.chaos.soak_attempt import Order, attempt
 from ardm.chaos.soak_result import Result, Struck, digest, judge
 from ardm.chaos.storage_faults import Fault, Proxy
+from ardm.checkpoint import checkpoints
+from ardm.checkpoint.checkpoints import Entry
 from ardm.errors import JobFailed
-from ardm.runs import checkpoints
-from ardm.runs.checkpoints import Entry
-from ardm.runs.layout import Run
-from ardm.runs.store import Store
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 
 JOB = """
 job: soak

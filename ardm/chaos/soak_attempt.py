@@ -10,13 +10,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ardm.runs import catalogue
-from ardm.runs.layout import Run
-from ardm.runs.place import Notice, Place
-from ardm.runs.session import run_attempt
-from ardm.runs.signals import saving_first
-from ardm.runs.spec import parse
-from ardm.runs.store import Store
+from ardm.job.spec import parse
+from ardm.runner.context import Notice, Place
+from ardm.runner.session import run_attempt
+from ardm.runner.signals import saving_first
+from ardm.store import registry
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 from ardm.training.group import Alone
 from ardm.training.lanes import use_cores
 
@@ -58,7 +58,7 @@ def attempt(order: Order) -> None:
         _step_clock(order.clock_step_s)
     run = Run(Store(order.store), order.run)
     spec = parse(order.job, "the job of the soak")
-    catalogue.open_run(run, spec, datetime.datetime.now(datetime.UTC))
+    registry.open_run(run, spec, datetime.datetime.now(datetime.UTC))
     notice = Notice()
     with saving_first(notice):
         group = _Poisoned(order.poisoned_step)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ardm.runs import checkpoints, history
-from ardm.runs.layout import Run
-from ardm.runs.records import AttemptRecord
+from ardm.checkpoint import checkpoints
+from ardm.events import history
+from ardm.events.records import AttemptRecord
+from ardm.store.run_directory import Run
 
 KINDS = {
     "kill": "SIGKILL while it trains",

@@ -10,7 +10,7 @@ from ardm.chaos.schedule import Planned
 from ardm.chaos.storage_faults import Proxy
 from ardm.chaos.watch import Watch
 from ardm.cluster.raylet import Raylet
-from ardm.runs.layout import Run
+from ardm.store.run_directory import Run
 
 
 class NoVictim(Exception):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ardm.chaos.schedule import Planned
-from ardm.runs.layout import Run
-from ardm.runs.store import Store
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 
 FILES = {
     "claim": r"attempts/\d+\.json",

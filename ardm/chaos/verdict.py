@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
-from ardm.runs import goodput
-from ardm.runs.goodput import AttemptRecord
-from ardm.runs.ledger import Event
+from ardm.analysis import goodput
+from ardm.analysis.goodput import AttemptRecord
+from ardm.events.event_log import Event
 
 TROUBLE = ("storage", "route", "slow", "full")
 """Kinds of faults that keep saves from succeeding while they last, and end no attempt."""

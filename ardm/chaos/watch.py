@@ -5,7 +5,7 @@ import time
 from typing import Any, NamedTuple, Self
 
 from ardm.outages import of_the_store
-from ardm.runs.layout import Run
+from ardm.store.run_directory import Run
 
 BEAT = 0.3
 """Seconds between two looks."""

@@ -72,7 +72,7 @@ def inpaint(
     pretrained = opened(target, store, job)
     png = to or Path(f"{pretrained.name}-{pretrained.step}-inpaint.png")
     output.require_writable("--out", png)
-    from ardm.training.completions import completion_grid
+    from ardm.plots.completions import completion_grid
 
     known, originals = _all_or_faults(
         lambda: _known(pretrained, mask, keep), lambda: _originals(pretrained, image, split, images)

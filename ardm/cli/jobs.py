@@ -23,8 +23,8 @@ from ardm.cli.options import (
     find_run,
 )
 from ardm.errors import Interrupted, JobFailed, StoreUnusable
+from ardm.job.spec import JobSpec, load
 from ardm.opening import newest_attempt, open_or_create, usable_store
-from ardm.runs.spec import JobSpec, load
 
 if TYPE_CHECKING:
     from ardm.cluster.submission import Submission
@@ -109,10 +109,10 @@ def train(
     spec = api.load_job(file, set_ or ())
     opened = open_or_create(spec, usable_store(store, say), run, override=override, report=say)
     from ardm.cli.progress import ProgressBar
-    from ardm.runs.outcome import raise_if_failed
-    from ardm.runs.place import Notice
-    from ardm.runs.session import attempt_here
-    from ardm.runs.signals import saving_first
+    from ardm.runner.context import Notice
+    from ardm.runner.outcome import raise_if_failed
+    from ardm.runner.session import attempt_here
+    from ardm.runner.signals import saving_first
 
     say(f"run {opened.name} in {opened.store.uri}")
     logging.basicConfig(level=logging.WARNING)

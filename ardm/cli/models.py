@@ -7,7 +7,7 @@ import typer
 from ardm.cli.console import say
 from ardm.cli.options import find_run
 from ardm.config import LARGEST_SEED, MOST
-from ardm.runs.store import Store
+from ardm.store.store import Store
 
 if TYPE_CHECKING:
     from ardm.pretrained import Pretrained

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from ardm.runs import catalogue
-from ardm.runs.layout import Run
-from ardm.runs.store import Store
+from ardm.store import registry
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 
 StoreUri = Annotated[
     str,
@@ -42,4 +42,4 @@ def find_run(store: str, name: str | None, job: str | None) -> Run:
         NotFound: there is none; the message names those that exist.
     """
     place = Store(store)
-    return Run(place, name) if name else catalogue.newest(place, job)
+    return Run(place, name) if name else registry.newest(place, job)

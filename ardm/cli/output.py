@@ -68,7 +68,7 @@ def write_still(path: Path, png: bytes) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    from ardm.training.pictures import recode
+    from ardm.plots.pictures import recode
 
     kind = STILL[path.suffix.lower()]
     try:

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from ardm.analysis import plan as planner
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, StoreUri
 from ardm.cli.progress import duration
 from ardm.errors import InputError
-from ardm.runs import plan as planner
-from ardm.runs.layout import Run
-from ardm.runs.store import Store
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 
 _NAMES = {"stall_s": "the stall of a save", "save_s": "its seconds", "recovery_s": "the recovery"}
 

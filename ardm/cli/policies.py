@@ -52,7 +52,7 @@ def policy(
     pretrained = opened(target, store, job)
     png = to or Path(f"{pretrained.name}-{pretrained.step}-policy.png")
     output.require_writable("--out", png)
-    from ardm.training.policy_curve import policy_curve
+    from ardm.plots.policy_curve import policy_curve
 
     measured, losses = pretrained.policy(
         wanted, split, images=images, passes=passes, report=_report, warn=say

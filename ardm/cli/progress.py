@@ -6,10 +6,10 @@ from typing import Any, Self
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from ardm.cli.console import err
+from ardm.events.events import number, whole
+from ardm.events.following import Newest, look_s
 from ardm.outages import of_the_store
-from ardm.runs.events import number, whole
-from ardm.runs.following import Newest, look_s
-from ardm.runs.layout import Run
+from ardm.store.run_directory import Run
 
 
 class ProgressBar:

@@ -77,7 +77,7 @@ def sample(
     )
     output.write_still(png, samples.png())
     if chain is not None and samples.chain is not None:
-        from ardm.training import pictures
+        from ardm.plots import pictures
 
         output.write(chain, pictures.chain(samples.chain, samples.classes))
     calls = f"{samples.calls} network calls ({samples.policy})"

@@ -13,10 +13,10 @@ from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, RunName, StoreUri, find_run
 from ardm.cli.progress import ProgressBar, duration
 from ardm.errors import Interrupted, JobFailed, NotFound
-from ardm.runs import catalogue
-from ardm.runs.following import Pulse, look_s
-from ardm.runs.layout import Run as RunDirectory
-from ardm.runs.store import Store
+from ardm.events.following import Pulse, look_s
+from ardm.store import registry
+from ardm.store.run_directory import Run as RunDirectory
+from ardm.store.store import Store
 
 LIVE = ("starting", "training", "saving", "draining")
 """States of an attempt in which there is nothing to do but to look on."""
@@ -31,7 +31,7 @@ def runs(store: StoreUri = DEFAULT_STORE, job: JobName = None, json: AsJson = Fa
     place = Store(store)
     if not place.is_there():
         raise NotFound(f"there is no store at {place.uri}; name one with --store or ARDM_STORE")
-    found = [e for e in catalogue.entries(place) if job in (None, e.job)]
+    found = [e for e in registry.entries(place) if job in (None, e.job)]
     if json:
         show([{"run": e.run.name, "job": e.job, "created": e.created} for e in found])
         return
@@ -62,7 +62,7 @@ def status(
 def watch(run: RunName = None, store: StoreUri = DEFAULT_STORE, job: JobName = None) -> None:
     """Show the progress of a run until it ends; Ctrl-C leaves it running."""
     found = find_run(store, run, job)
-    catalogue.read_spec(found)
+    registry.read_spec(found)
     follow_run(Run(found))
 
 
@@ -75,7 +75,7 @@ def logs(
 ) -> None:
     """Print the logs that the attempts of a run left in the store."""
     found = find_run(store, run, job)
-    catalogue.read_spec(found)
+    registry.read_spec(found)
     for number in [attempt] if attempt else found.attempts():
         text = found.store.read(found.file("logs", f"{number:06d}.log")) or b""
         out.print(f"attempt {number}", style="bold")

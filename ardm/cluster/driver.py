@@ -17,13 +17,14 @@ from ray.exceptions import RayActorError
 
 from ardm.cluster import environment, workers
 from ardm.errors import ArdmError, Interrupted, JobFailed
+from ardm.job.spec import JobSpec
 from ardm.outages import of_the_store
-from ardm.runs import catalogue, control
-from ardm.runs.layout import Run
-from ardm.runs.outcome import Outcome, to_error
-from ardm.runs.patience import Patience, persist
-from ardm.runs.spec import JobSpec
-from ardm.runs.store import Store
+from ardm.runner import control
+from ardm.runner.outcome import Outcome, to_error
+from ardm.store import registry
+from ardm.store.retry import Patience, persist
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 
 log = logging.getLogger("ardm.driver")
 
@@ -57,7 +58,7 @@ def main() -> None:
 
 
 def _drive(run: Run, submission: str) -> None:
-    spec = catalogue.read_spec(run)
+    spec = registry.read_spec(run)
     ray.init(logging_level=logging.WARNING)
     gpu = _use_gpu(spec)
     _save_at_signals(run)

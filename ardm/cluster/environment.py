@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
-from ardm.runs.home import private_folder
+from ardm.store.home import private_folder
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ import psutil
 
 from ardm.cluster import environment, interpreter, loopback, token
 from ardm.errors import JobFailed
-from ardm.runs.home import home
+from ardm.store.home import home
 from ardm.training.cores import cores_here
 
 PORT = 8265

@@ -21,7 +21,7 @@ from ray.train.v2._internal.execution.scaling_policy import (
 )
 
 from ardm.cluster.machines import answers
-from ardm.runs.place import Notice
+from ardm.runner.context import Notice
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from ray._private.grpc_utils import init_grpc_channel
 from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 from ray.core.generated import node_manager_pb2, node_manager_pb2_grpc
 
-from ardm.runs.layout import Run
+from ardm.store.run_directory import Run
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def environment(alone: Run | None) -> dict[str, str]:
 def warm() -> None:
     """Import what a worker needs; then, on a thread, get ready for the run if one is named."""
     import ardm.cluster.workers
-    import ardm.runs.session  # noqa: F401
+    import ardm.runner.session  # noqa: F401
 
     if named := os.environ.get(RUN):
         threading.Thread(target=_get_ready, args=json.loads(named), daemon=True).start()
@@ -55,10 +55,10 @@ def warm() -> None:
 
 def _get_ready(store: str, name: str) -> None:
     """Load the programs of a step, but not while the worker compiles them on the same cores."""
-    from ardm.runs import control
-    from ardm.runs.following import Newest
-    from ardm.runs.session import get_ready
-    from ardm.runs.store import Store
+    from ardm.events.following import Newest
+    from ardm.runner import control
+    from ardm.runner.session import get_ready
+    from ardm.store.store import Store
     from ardm.training.cores import cores_here
     from ardm.training.lanes import use_cpu
 

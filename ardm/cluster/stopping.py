@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from ardm.cluster import submission
-from ardm.runs import catalogue, control
-from ardm.runs.events import Event
-from ardm.runs.layout import Run
+from ardm.events.events import Event
+from ardm.runner import control
+from ardm.store import registry
+from ardm.store.run_directory import Run
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def stop(run: Run, patience: float) -> Stopped:
     Raises:
         NotFound: no such run.
     """
-    catalogue.read_spec(run)
+    registry.read_spec(run)
     made = submission.newest(run)
     runs = made is not None and submission.status(made) in ("PENDING", "RUNNING")
     before = made.after or 0 if made and runs else 0

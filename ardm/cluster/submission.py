@@ -19,8 +19,8 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 import ardm
 from ardm.cluster import environment, interpreter, local, loopback, token
 from ardm.errors import InputError, JobFailed
-from ardm.runs.layout import Run
-from ardm.runs.store import Store
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 
 START_PATIENCE = 60.0
 """Seconds that a job server may take to become ready for jobs."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ardm.runs.home import private_folder
+from ardm.store.home import private_folder
 
 
 def token_file() -> Path:

@@ -21,9 +21,9 @@ from ray.util.placement_group import PlacementGroup
 
 from ardm.cluster import machines, spare
 from ardm.cluster.scaling import DRAIN, LOOK, RESIZE, policy
-from ardm.runs.home import home
-from ardm.runs.layout import Run
-from ardm.runs.spec import JobSpec
+from ardm.job.spec import JobSpec
+from ardm.store.home import home
+from ardm.store.run_directory import Run
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _SETTINGS = {
 
 RANK_0_PATIENCE = 90.0
 """Seconds that a worker which ends as rank 0 does waits for it. The last save and last words of
-rank 0 take less (`ardm.runs.leader`), and Ray notices if it is dead or hangs."""
+rank 0 take less (`ardm.runner.leader`), and Ray notices if it is dead or hangs."""
 
 _NOT_NEEDED = (DatasetsCallback, PlacementGroupCleanerCallback)
 
@@ -214,12 +214,13 @@ def _keep_gloo_at(host: str) -> None:
 
 def _work(config: dict[str, Any]) -> None:
     """What each worker runs."""
-    from ardm.runs import catalogue, control
-    from ardm.runs.compilation import write_from_every_process
-    from ardm.runs.outcome import ENDS_THE_JOB
-    from ardm.runs.place import Place
-    from ardm.runs.session import ENDS_WITH_RANK_0, run_attempt
-    from ardm.runs.store import Store
+    from ardm.runner import control
+    from ardm.runner.compilation import write_from_every_process
+    from ardm.runner.context import Place
+    from ardm.runner.outcome import ENDS_THE_JOB
+    from ardm.runner.session import ENDS_WITH_RANK_0, run_attempt
+    from ardm.store import registry
+    from ardm.store.store import Store
     from ardm.training.group import Alone, Group, Processes
 
     run = Run(Store(config["store"]), config["run"])
@@ -230,7 +231,7 @@ def _work(config: dict[str, Any]) -> None:
         group = Alone()
     about = {"submission": config["submission"], "nodes": NODES}
     place = Place(group, DRAIN, about, RESIZE, machines.gone)
-    ended = run_attempt(run, catalogue.read_spec(run), place)
+    ended = run_attempt(run, registry.read_spec(run), place)
     if ended.kind in ENDS_THE_JOB:
         return
     if ended.kind == "superseded" and control.taken_over(run, config["submission"]):

@@ -6,7 +6,7 @@ import pytest
 
 from ardm.chaos.faults import _byte, _spoil
 from ardm.chaos.stage import NoVictim
-from ardm.runs.store import Store
+from ardm.store.store import Store
 
 
 def test_every_byte_is_as_likely_to_be_hit():

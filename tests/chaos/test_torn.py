@@ -5,8 +5,8 @@ import pytest
 from ardm.chaos import torn
 from ardm.chaos.schedule import TEARS, TORN, Planned
 from ardm.chaos.torn import Tear
-from ardm.runs.layout import Run
-from ardm.runs.store import Store
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 
 FILES = {
     "claim": "attempts/000001.json",

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from ardm.analysis.goodput import AttemptRecord, Save
 from ardm.chaos.verdict import Facts, Injected, allowed, fastest_step, judge
-from ardm.runs.goodput import AttemptRecord, Save
 
 # One step per second, a save of 2 s every 10 s: 10 + 2 seconds and one step may be lost.
 BOUND = 13

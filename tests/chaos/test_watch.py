@@ -5,8 +5,8 @@ import time
 import pytest
 
 from ardm.chaos.watch import Place, Watch
-from ardm.runs.layout import Run
-from ardm.runs.store import Store
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
+from ardm.checkpoint.pull import pull
 from ardm.cli.main import app
-from ardm.runs.layout import Run
-from ardm.runs.place import Notice, Place
-from ardm.runs.pull import pull
-from ardm.runs.session import run_attempt
-from ardm.runs.spec import parse
+from ardm.job.spec import parse
+from ardm.runner.context import Notice, Place
+from ardm.runner.session import run_attempt
+from ardm.store.run_directory import Run
 from ardm.training.group import Alone
-from tests.runs.setting import opened, tiny_spec
+from tests.runner.setting import opened, tiny_spec
 
 
 @dataclass(frozen=True)

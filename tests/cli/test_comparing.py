@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from ardm.runs.place import Notice, Place
-from ardm.runs.pull import pull
-from ardm.runs.session import run_attempt
+from ardm.checkpoint.pull import pull
+from ardm.runner.context import Notice, Place
+from ardm.runner.session import run_attempt
 from ardm.training.group import Alone
-from tests.runs.setting import opened, tiny_spec
+from tests.runner.setting import opened, tiny_spec
 
 OPTIONS = ("--images", "40")
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import STAGED
-from tests.runs.setting import events
+from tests.runner.setting import events
 
 LEFT_OUT = [
     "hidden (the name begins with . or __): 1 (.DS_Store)",

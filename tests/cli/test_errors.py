@@ -7,12 +7,12 @@ import pytest
 from ardm.chaos import emulator as gcs_emulator
 from ardm.chaos import storage_faults
 from ardm.chaos.storage_faults import Fault
-from ardm.runs import attempt, catalogue
-from ardm.runs.ledger import Ledger
-from ardm.runs.store import AT_THE_DOOR
+from ardm.events.event_log import Ledger
+from ardm.store import claims, registry
+from ardm.store.store import AT_THE_DOOR
 from tests.cli.conftest import Here
 from tests.cluster.conftest import TINY, Ardm
-from tests.runs.setting import opened, save
+from tests.runner.setting import opened, save
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_brackets_in_a_message_are_no_markup(ardm: Here, tmp_path: Path, odd: st
 
 def test_brackets_in_a_reason_are_no_markup(tmp_path: Path) -> None:
     run = opened(str(tmp_path / "runs"))
-    ledger = Ledger(run, attempt.claim(run, {}))
+    ledger = Ledger(run, claims.claim(run, {}))
     ledger.add("ended", outcome="failed", step=0, reason="[My] [/Drive]", detail="")
     ledger.flush()
     assert "failed  [My] [/Drive]" in Here(run.store.uri)("status", run.name).stdout
@@ -67,7 +67,7 @@ def test_fewer_steps_than_done_are_refused_by_train_and_submit(ardm: Here) -> No
     for command in ("train", "submit"):
         said = ardm(command, str(TINY), *few, code=2).stderr
         assert "run mine has done 20 steps, which is more than training.steps=10" in said
-    assert catalogue.read_spec(run).training.steps == 24
+    assert registry.read_spec(run).training.steps == 24
 
 
 def test_a_missing_job_file(ardm: Here) -> None:

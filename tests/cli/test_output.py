@@ -9,7 +9,7 @@ from PIL import Image
 
 from ardm.cli import output
 from ardm.errors import InputError
-from ardm.training import pictures
+from ardm.plots import pictures
 
 COMMANDS = ("sample", "inpaint", "policy")
 QUICK = {

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from ardm.chaos import emulator as gcs_emulator
 from ardm.cli.main import MODULES, app
-from ardm.runs import attempt, store
+from ardm.store import claims, store
 from tests.cluster.conftest import TINY
-from tests.runs.setting import opened
+from tests.runner.setting import opened
 
 READING = {
     "runs": ["runs"],
@@ -108,7 +108,7 @@ def test_a_name_that_no_file_system_takes(tmp_path: Path, name: str) -> None:
 
 def test_a_stop_that_nobody_answers_is_a_failure(tmp_path: Path) -> None:
     run = opened(str(tmp_path), "mine")
-    attempt.claim(run, {})
+    claims.claim(run, {})
     said = ended(["stop", "mine", "--patience", "0.1"], str(tmp_path), 3)
     assert "did not answer" in said
     assert "submitted again" in " ".join(said.split())

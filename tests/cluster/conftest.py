@@ -17,11 +17,12 @@ import pytest
 from ray.job_submission import JobSubmissionClient
 
 from ardm.chaos.nodes import Nodes, nodes
+from ardm.checkpoint import checkpoints
 from ardm.cluster import local, token
-from ardm.runs import checkpoints, control
-from ardm.runs.layout import Run
-from ardm.runs.outcome import ENDS_THE_JOB
-from ardm.runs.store import Store
+from ardm.runner import control
+from ardm.runner.outcome import ENDS_THE_JOB
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 
 TINY = Path(__file__).with_name("tiny.yaml")
 ARDM = str(Path(sys.executable).with_name("ardm"))

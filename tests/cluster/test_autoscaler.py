@@ -10,8 +10,8 @@ import pytest
 
 from ardm.chaos.nodes import family
 from ardm.cluster import local, token
-from ardm.runs.layout import Run
-from ardm.runs.store import Store
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 from tests.cluster.autoscaled import Autoscaled
 from tests.cluster.conftest import (
     TINY,

@@ -12,8 +12,8 @@ import pytest
 
 import ardm
 from ardm.cluster import local
-from ardm.runs.layout import Run
-from ardm.runs.store import Store
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 from tests.cluster.conftest import TINY, Ardm
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]

@@ -10,10 +10,10 @@ from ray.exceptions import ActorDiedError
 
 from ardm.cluster import driver
 from ardm.errors import JobFailed
-from ardm.runs import attempt
-from ardm.runs.layout import Run
-from ardm.runs.ledger import Ledger
-from ardm.runs.store import Store
+from ardm.events.event_log import Ledger
+from ardm.store import claims
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 from tests.cluster.conftest import wait_until
 
 
@@ -50,8 +50,8 @@ def test_controllers_that_die_at_once_end_the_job() -> None:
 DRIVER = """
 import sys, time
 from ardm.cluster import driver
-from ardm.runs.layout import Run
-from ardm.runs.store import Store
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 driver._save_at_signals(Run(Store(sys.argv[1]), "mine"))
 print("ready", flush=True)
 while True:
@@ -64,7 +64,7 @@ def test_no_number_of_signals_ends_a_driver_before_its_run_has_saved(
     numbers: list[str], tmp_path: Path
 ) -> None:
     run = Run(Store(str(tmp_path)), "mine")
-    number = attempt.claim(run, {})
+    number = claims.claim(run, {})
     command = [sys.executable, "-c", DRIVER, str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

@@ -21,8 +21,8 @@ import pytest
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 
 from ardm.cluster import local, token
-from ardm.runs.layout import Run
-from ardm.runs.store import Store
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 from tests.cluster.conftest import TINY, Ardm, running_ray, train_workers, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]

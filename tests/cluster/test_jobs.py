@@ -9,9 +9,9 @@ from PIL import Image
 
 from ardm.chaos.nodes import WORKER, Nodes
 from ardm.cluster import local, raylet
-from ardm.runs import ledger
-from ardm.runs.layout import Run
-from ardm.runs.store import Store
+from ardm.events import event_log
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 from tests.cluster.conftest import (
     TINY,
     Ardm,
@@ -78,7 +78,7 @@ def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_gives_digits(
     assert found["ray"] == {
         "address": cluster.jobs, "submission_id": "killed-1", "status": found["ray"]["status"],
     }  # fmt: skip
-    last = ledger.last(ledger.read(run, 2), "saved")
+    last = event_log.last(event_log.read(run, 2), "saved")
     assert last
     print(f"\ndrain -> saved: {last['time'] - begin:.2f} s, {SILENCE} s of it no store")
 
@@ -118,7 +118,7 @@ def test_a_spare_takes_the_place_of_a_killed_worker_and_a_run_taken_over_meanwhi
     kill(worker)
     wait_until(lambda: saved(run, 2))
     assert claim(run, 2)["pid"] == spare.pid
-    first = ledger.last(ledger.read(run, 2), "first_step")
+    first = event_log.last(event_log.read(run, 2), "first_step")
     assert first
     assert first["compile_s"] == 0
 

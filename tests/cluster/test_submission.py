@@ -15,8 +15,8 @@ import ray
 from ardm.cluster import submission
 from ardm.cluster.submission import JobServer
 from ardm.errors import InputError
-from ardm.runs.layout import Run
-from ardm.runs.store import Store
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
 from tests.cluster.conftest import ARDM, TINY
 
 

@@ -6,7 +6,7 @@ A process of its own, because XLA's options hold for a whole process.
 
 import numpy as np
 
-from ardm.runs.digest import digest
+from ardm.checkpoint.digest import digest
 from ardm.training import state as states
 from ardm.training.group import Alone
 from ardm.training.lanes import use_cores

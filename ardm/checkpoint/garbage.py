@@ -1,0 +1,108 @@
+"""What killed processes leave behind beside checkpoints: swept once it is old enough."""
+
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from ardm.store import scratch
+from ardm.store.home import home
+from ardm.store.retry import in_background
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
+
+log = logging.getLogger(__name__)
+
+HOUR, DAY = 3600.0, 86400.0
+
+KEPT_RESULTS = 30 * DAY
+"""Seconds for which Ray Train's bookkeeping of a job is kept; nothing of ours reads it."""
+
+_ASIDE = re.compile(r".+\.[0-9a-f]{32}(\.part)?")
+"""A file that is written whole before it takes its name."""
+
+_OF_PROCESS = re.compile(r"ardm-(\d+)-.*")
+
+_NOT_OURS = ("checkpoints", "damaged")
+"""Folders whose files Orbax names; `ardm.checkpoint.preservation` sees to them."""
+
+
+def sweep_beside(run: Run) -> None:
+    """Sweep this machine and the store on a thread; whatever fails is left to the next attempt."""
+
+    def sweep() -> None:
+        for work in (sweep_machine, partial(sweep_store, run.store, run.name)):
+            try:
+                work()
+            except Exception as error:  # the next attempt sweeps again
+                log.debug("what killed processes left behind could not be swept (%s)", error)
+
+    in_background(sweep, "ardm-sweep")
+
+
+def sweep_machine(
+    temporary: Iterable[Path] | None = None,
+    clock: Callable[[], float] = time.time,
+    alive: Callable[[int], bool] = psutil.pid_exists,
+) -> None:
+    """Remove temporary folders of dead processes and old bookkeeping of Ray Train's.
+
+    Args:
+        temporary: where temporary folders are; by default where `ardm.store.scratch` puts them.
+        clock: seconds since 1970.
+        alive: whether there is a process of that number.
+    """
+    places = scratch.places() if temporary is None else temporary
+    for folder in (folder for place in places for folder in place.glob("ardm-*")):
+        match = _OF_PROCESS.fullmatch(folder.name)
+        # A number may be that of a process in another container, so that silence counts as well.
+        if match and not alive(int(match[1])) and clock() - _touched(folder) > HOUR:
+            shutil.rmtree(folder, ignore_errors=True)
+    for folder in (home() / "ray-results").glob("*"):
+        if clock() - _touched(folder) > KEPT_RESULTS:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_store(store: Store, run: str, clock: Callable[[], float] = time.time) -> None:
+    """Remove probes of the store, and files of a run and of shared caches that got no name.
+
+    Args:
+        store: of the run.
+        run: its name.
+        clock: seconds since 1970.
+    """
+    for name in store.names():
+        if name.startswith(".probe-") and clock() - _modified(store, name) > DAY:
+            store.remove_tree(name)
+    if store.is_local:
+        for path in _asides(Path(store.root), run):
+            if clock() - path.stat().st_mtime > DAY:
+                path.unlink(missing_ok=True)
+
+
+def _asides(root: Path, run: str) -> Iterator[Path]:
+    for top in (root / run, root / "_shared"):
+        for folder, below, names in os.walk(top):
+            below[:] = [name for name in below if name not in _NOT_OURS]
+            yield from (Path(folder) / name for name in names if _ASIDE.fullmatch(name))
+
+
+def _touched(folder: Path) -> float:
+    """When anything in a folder was last written; a file that vanishes meanwhile does not count."""
+    newest = 0.0
+    for path in (folder, *folder.rglob("*")):
+        try:
+            newest = max(newest, path.lstat().st_mtime)
+        except OSError:
+            continue
+    return newest
+
+
+def _modified(store: Store, name: str) -> float:
+    return float(store.fs.modified(store.path(name)).timestamp())

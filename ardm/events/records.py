@@ -1,0 +1,243 @@
+"""What one attempt comes to: the sum of its events, which never grows beyond some kilobytes."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ardm.events.events import Event, number, whole
+
+KEPT = 100
+"""Newest saves, stalls and evaluations that are kept one by one; earlier ones are added up."""
+
+KEPT_SKIPPED = 1000
+"""Newest steps left out that are kept one by one: a later attempt may do some of them again."""
+
+
+class Save(NamedTuple):
+    """A committed checkpoint."""
+
+    step: int
+    seconds: float
+    """From its beginning to its commit."""
+    bytes: int
+    interval_s: float | None
+    """That was to pass until the next one."""
+
+
+class Evaluation(NamedTuple):
+    """An evaluation, with the pictures drawn along with it."""
+
+    step: int
+    seconds: float
+
+
+@dataclass
+class Older:
+    """Sums of the saves, stalls and evaluations that are no longer kept one by one."""
+
+    saves: int = 0
+    save_bytes: int = 0
+    longest_save_s: float = 0.0
+    longest_interval_s: float = 0.0
+    stalls_s: float = 0.0
+    evaluations_s: float = 0.0
+    skipped: int = 0
+
+
+@dataclass
+class AttemptRecord:
+    """What the store says of one attempt; times in seconds since 1970, steps as finished steps."""
+
+    attempt: int
+    outcome: str | None
+    """None while it lives, or if it ended without a word and none follows."""
+    reason: str
+    workers: int
+    first_step: int | None
+    """Step of the checkpoint it began with."""
+    last_step: int | None
+    steps_lost: int
+    """Steps that a later attempt had to do again."""
+    started: float
+    """When it claimed the run."""
+    ended: float | None
+    began: float = 0.0
+    """When its process turned to the run: before the data were loaded and the run claimed."""
+    submission: str | None = None
+    submitted: float | None = None
+    """When its submission was made, if that is known."""
+    trains_from: float | None = None
+    """When its first step began; None if it never came so far."""
+    first_step_s: float = 0.0
+    compile_s: float = 0.0
+    restore_s: float = 0.0
+    evaluations: list[Evaluation] = field(default_factory=list)
+    """The newest ones, as for saves and stalls; see `older`."""
+    saves: list[Save] = field(default_factory=list)
+    saves_failed: int = 0
+    stalls: list[float] = field(default_factory=list)
+    """Seconds that each save beside the training held it up."""
+    final_save_s: float = 0.0
+    """Seconds that the end of the attempt waited for its last save."""
+    last_seen: float = 0.0
+    """Time of its last sign of life."""
+    beat_s: float = 0.0
+    """Seconds between its signs of life, as it says itself."""
+    silent: bool = False
+    """It ended without a word, perhaps some steps after the last one that it reported."""
+    undated: bool = False
+    """Nothing says when it lived: its claim cannot be read, and there is nothing else."""
+    claim: dict[str, Any] = field(default_factory=dict)
+    """Who claimed the run; empty if the claim cannot be read."""
+    skipped: list[int] = field(default_factory=list)
+    """Steps that it left out because they were not finite."""
+    data: str | None = None
+    """`Dataset.sha256` of what it trained on."""
+    workers_differ: list[str] = field(default_factory=list)
+    """What bits depend on and differed among its workers, one line each."""
+    rate_change: Event | None = None
+    """Step, old and new learning rate, if the rate jumped where this attempt began."""
+    noticed: bool = False
+    """Whether it got a notice that its machine goes away."""
+    worker_failed: Event | None = None
+    """How a worker other than rank 0 failed, if one did."""
+    evaluated: Event | None = None
+    """The newest evaluation on test images."""
+    validated: Event | None = None
+    """The newest evaluation on validation images."""
+    older: Older = field(default_factory=Older)
+
+    @property
+    def save_count(self) -> int:
+        return self.older.saves + len(self.saves)
+
+    @property
+    def save_bytes(self) -> int:
+        """Bytes of all saves together."""
+        return self.older.save_bytes + sum(save.bytes for save in self.saves)
+
+    @property
+    def longest_save_s(self) -> float:
+        return max([self.older.longest_save_s, *(save.seconds for save in self.saves)])
+
+    @property
+    def longest_interval_s(self) -> float:
+        known = [save.interval_s for save in self.saves if save.interval_s is not None]
+        return max([self.older.longest_interval_s, *known])
+
+    @property
+    def stalls_s(self) -> float:
+        return self.older.stalls_s + sum(self.stalls)
+
+    @property
+    def evaluations_s(self) -> float:
+        return self.older.evaluations_s + sum(e.seconds for e in self.evaluations)
+
+    def take_claim(self, claim: dict[str, Any]) -> None:
+        """Take in who claimed the run; a field that is absent or odd has its default."""
+        self.claim = {key: value for key, value in claim.items() if key != "spec"}
+        self.workers = max(whole(claim, "workers") or 1, 1)
+        time, began = number(claim, "time"), number(claim, "began")
+        if time is not None:
+            self.started, self.undated = time, False
+            self.began = time if began is None else min(began, time)
+            self.last_seen = max(self.last_seen, time)
+        submission = claim.get("submission")
+        self.submission = submission if isinstance(submission, str) else None
+        self.submitted = number(claim, "submitted")
+
+    def take_progress(self, progress: dict[str, Any]) -> None:
+        """Take in where the attempt says that it is."""
+        time = number(progress, "time")
+        if time is not None:
+            self._seen(time)
+        self.beat_s = number(progress, "beat_s") or 0.0
+        step = whole(progress, "step")
+        if self.outcome is None and step is not None:
+            self._reached(step)
+
+    def take(self, event: Event) -> None:
+        """Take in the next event; one that lacks what its kind needs changes nothing."""
+        self._seen(event["time"])
+        step, seconds = whole(event, "step"), number(event, "seconds")
+        match event["event"]:
+            case "claimed" if not self.claim:
+                self.take_claim({k: v for k, v in event.items() if k != "event"})
+            case "started" | "restored" if step is not None:
+                self.first_step, self.restore_s = step, seconds or 0.0
+                data = event.get("data_sha256")
+                self.data = data if isinstance(data, str) else None
+                self._reached(step)
+            case "first_step" if seconds is not None:
+                self.first_step_s = seconds
+                self.trains_from = max(event["time"] - seconds, self.began)
+                self.compile_s = number(event, "compile_s") or 0.0
+            case "evaluated" if step is not None:
+                self._evaluated(step, seconds or 0.0, event)
+            case "saved" if step is not None:
+                size = whole(event, "bytes") or 0
+                self._saved(Save(step, seconds or 0.0, size, number(event, "interval")))
+            case "skipped_step" if step is not None:
+                self.skipped.append(step)
+                if len(self.skipped) > KEPT_SKIPPED:
+                    self.skipped.pop(0)
+                    self.older.skipped += 1
+            case "learning_rate" if step is not None:
+                figures = {key: number(event, key) for key in ("old", "new")}
+                self.rate_change = {"step": step} | figures
+            case "workers_differ":
+                self.workers_differ = [str(line) for line in event.get("differences") or ()]
+            case "save_failed":
+                self.saves_failed += 1
+            case "stalled" if seconds is not None:
+                self._stalled(seconds)
+            case "final_save":
+                self.final_save_s += seconds or 0.0
+            case "notice":
+                self.noticed = True
+            case "worker_failed":
+                self.worker_failed = event
+            case "ended" if isinstance(event.get("outcome"), str):
+                self.outcome, self.ended = event["outcome"], event["time"]
+                self.reason = str(event.get("reason") or "")
+                self.last_step = step if step is not None else self.last_step
+
+    def _seen(self, time: float) -> None:
+        self.last_seen = max(self.last_seen, time)
+        if self.undated:
+            # It began no later than its first sign of life.
+            self.started, self.began, self.undated = time, time, False
+
+    def _reached(self, step: int) -> None:
+        self.last_step = max(step, self.last_step or 0)
+
+    def _saved(self, save: Save) -> None:
+        self._reached(save.step)
+        self.saves.append(save)
+        if len(self.saves) > KEPT:
+            gone, older = self.saves.pop(0), self.older
+            older.saves += 1
+            older.save_bytes += gone.bytes
+            older.longest_save_s = max(older.longest_save_s, gone.seconds)
+            older.longest_interval_s = max(older.longest_interval_s, gone.interval_s or 0.0)
+
+    def _stalled(self, seconds: float) -> None:
+        self.stalls.append(seconds)
+        if len(self.stalls) > KEPT:
+            self.older.stalls_s += self.stalls.pop(0)
+
+    def _evaluated(self, step: int, seconds: float, event: Event) -> None:
+        if "nelbo_bpd" in event:
+            # One that is not finite is None, also where an earlier version wrote NaN.
+            figures = {key: number(event, key) for key in ("nelbo_bpd", "se_bpd")}
+            if event.get("split") == "valid":
+                self.validated = event | figures
+            else:  # earlier versions had no other split than test
+                self.evaluated = event | figures
+        self.evaluations.append(Evaluation(step, seconds))
+        if len(self.evaluations) > KEPT:
+            self.older.evaluations_s += self.evaluations.pop(0).seconds
+
+
+def unknown(attempt: int) -> AttemptRecord:
+    """The record of an attempt of which nothing is known yet."""
+    return AttemptRecord(attempt, None, "", 1, None, None, 0, 0.0, None, undated=True)

@@ -1,0 +1,124 @@
+"""What is measured and drawn at each evaluation: NELBO, samples, curves."""
+
+import logging
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from ardm.data.dataset import Dataset, spread_indices
+from ardm.events.curve import Curve
+from ardm.events.event_log import Ledger
+from ardm.job.spec import JobSpec
+from ardm.model import policy
+from ardm.model.build import Model, Params
+from ardm.model.sampling import sample
+from ardm.plots import pictures
+from ardm.runner.heartbeat import Recorder
+from ardm.store.run_directory import Run
+from ardm.training.estimates import Estimate, as_npz, estimate
+from ardm.training.evaluate import Disturbed, Evaluator
+from ardm.training.state import TrainState, seed_key
+
+log = logging.getLogger(__name__)
+
+
+class Gallery:
+    """Evaluates the EMA of a run and hangs up its pictures."""
+
+    def __init__(
+        self,
+        run: Run,
+        spec: JobSpec,
+        data: Dataset,
+        model: Model,
+        recorder: Recorder,
+        ledger: Ledger,
+        curve: Curve,
+    ) -> None:
+        self._run, self._spec, self._data, self._model = run, spec, data, model
+        self._recorder, self._ledger, self._curve = recorder, ledger, curve
+        self._evaluator = Evaluator(model, spec.seed)
+
+    def evaluate(
+        self, state: TrainState, *, final: bool, go_on: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Evaluate on validation images, at the end on test images, sample, and redraw the curves.
+
+        Args:
+            state: after a step; its EMA is what is evaluated.
+            final: after the last step, which the test images are kept for.
+            go_on: asked all the time; a notice leaves no time for pictures.
+
+        Raises:
+            Disturbed: it was not to go on.
+        """
+        begin, step, config = time.monotonic(), int(state.step), self._spec.evaluation
+        ema = self._model.unravel(np.asarray(state.ema))
+        wanted = {"valid": config.images} | ({"test": config.final_images} if final else {})
+        found = {split: self._measure(ema, step, split, n, go_on) for split, n in wanted.items()}
+        if not go_on():
+            raise Disturbed
+        if config.samples:
+            self._sample(ema, step)
+            if not go_on():  # whoever waited for this has left meanwhile
+                raise Disturbed
+        for split, result in found.items():
+            event = self._ledger.add(
+                "evaluated",
+                step=step,
+                split=split,
+                **{key: _rounded(value) for key, value in result._asdict().items()},
+                seconds=round(time.monotonic() - begin, 3),
+            )
+            self._curve.add(event)
+            begin = time.monotonic()
+        self._draw_curves(state, step)
+
+    def _measure(
+        self, ema: Params, step: int, split: str, count: int | None, go_on: Callable[[], bool]
+    ) -> Estimate:
+        """Estimate the NELBO on images of a split, and keep the estimates of every image."""
+        images = self._data.images(split)
+        chosen = spread_indices(len(images), count)
+        each = self._evaluator.per_image(ema, images[chosen], self._spec.evaluation.passes, go_on)
+        found = estimate(each, self._model.objective)
+        log.info(
+            "step %d: %s NELBO %.4f ± %.4f bits/dim on %d images of %s",
+            step, split, found.nelbo_bpd, found.se_bpd, found.images, self._data.title,
+        )  # fmt: skip
+        self._recorder.scalar(f"{split}/nelbo_bpd", found.nelbo_bpd, step)
+        self._recorder.put("evaluations", f"{step:08d}-{split}.npz", as_npz(each, chosen))
+        return found
+
+    def _sample(self, ema: Params, step: int) -> None:
+        config, model = self._spec.evaluation, self._model
+        objective = model.objective
+        calls = int(np.clip(config.sample_steps, objective.stages, objective.steps))
+        made = sample(
+            model.bind(ema),
+            seed_key(self._spec.seed),
+            config.samples,
+            policy.uniform(objective.D, calls, objective.stages),
+            objective=objective,
+            batch=min(config.samples, 16),
+        )
+        png = pictures.grid(made.images, model.classes)
+        self._recorder.put("samples", f"{step:08d}.png", png)
+
+    def _draw_curves(self, state: TrainState, step: int) -> None:
+        # With it comes Matplotlib, which a worker that has to get on with its steps can wait for.
+        from ardm.plots import curves
+
+        name = self._run.name
+        evaluated = {"valid": self._curve.valid, "test": self._curve.test}
+        curve = curves.loss_curve(self._curve.train, evaluated, name)
+        self._recorder.put("plots", "loss.png", curve)
+        nats = np.asarray(state.kl.nats)
+        objective = self._model.objective
+        per_t = curves.loss_per_t(nats, step, name, objective.values, objective.stages)
+        self._recorder.put("plots", "loss-per-t.png", per_t)
+
+
+def _rounded(value: float | int) -> float | int:
+    return round(value, 6) if isinstance(value, float) else value

@@ -1,0 +1,50 @@
+"""What the errors of file systems and their libraries mean to a user."""
+
+import os
+from pathlib import Path
+
+from ardm.errors import ArdmError, InputError
+from ardm.outages import of_the_store
+from ardm.store import addresses
+
+
+def as_error(
+    error: BaseException, store: str | None, unreachable: type[ArdmError]
+) -> ArdmError | None:
+    """What an error that no code of ours has caught means to a user.
+
+    Args:
+        error: that reached the command line.
+        store: the address that was given; None for a command without a store.
+        unreachable: the kind of error that a store which fails is.
+
+    Returns:
+        An error with a message; None for a bug.
+    """
+    if not of_the_store(error):
+        return None
+    reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    if isinstance(error, OSError) and error.filename and not _is_in(error.filename, store):
+        return InputError(
+            f"{os.fsdecode(error.filename)}: expected a file or directory that this process can "
+            f"use, received {reason}; check its path, permissions and space"
+        )
+    if store is None:
+        return InputError(f"a file or an address cannot be used ({reason})")
+    host = os.environ.get("STORAGE_EMULATOR_HOST")
+    emulated = f", STORAGE_EMULATOR_HOST ({host})" if host and store.startswith("g") else ""
+    return unreachable(
+        f"store {store}: expected a store that answers, received {reason}. Check its address"
+        f"{emulated}, its permissions and your credentials, or name another store with --store "
+        "or ARDM_STORE."
+    )
+
+
+def _is_in(filename: object, store: str | None) -> bool:
+    """Whether a file is part of a store; a remote one names its objects without the protocol."""
+    if store is None or not isinstance(filename, str | bytes):
+        return True
+    if not addresses.is_directory(store):
+        return not os.fsdecode(filename).startswith("/")
+    root = Path(store).expanduser().resolve()
+    return Path(os.fsdecode(filename)).resolve().is_relative_to(root)

@@ -1,0 +1,200 @@
+"""The runs of a store: opening a new one with its frozen spec, finding one again."""
+
+import itertools
+import json
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ardm.errors import InputError, NotFound, SpecConflict, SpecError
+from ardm.job.spec import NAME, JobSpec, differences, parse
+from ardm.store import overrides
+from ardm.store.run_directory import METADATA, Run
+from ardm.store.store import Store
+
+log = logging.getLogger(__name__)
+
+_HEADER = re.compile(r"# run \S+, created (\S+)\n")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run as a list shows it."""
+
+    run: Run
+    job: str
+    created: str
+    """UTC, ISO 8601."""
+
+
+def open_new_run(store: Store, spec: JobSpec, now: datetime) -> Run:
+    """A new run, named after its job and the time; of several in one second each has its own."""
+    stem = f"{spec.job}-{now:%Y%m%d-%H%M%S}"
+    for number in itertools.count(1):
+        run = Run(store, stem if number == 1 else f"{stem}-{number}")
+        try:
+            run.store.create(run.job_file, _job_file(run, spec, now))
+        except FileExistsError:
+            continue
+        break
+    return run
+
+
+def open_run(run: Run, spec: JobSpec, now: datetime, *, override: bool = False) -> bool:
+    """Freeze the spec of a run, or check that it is the one the run was started with.
+
+    Args:
+        run: the run, new or not.
+        spec: what is to be trained.
+        now: the time of day, written into a new run.
+        override: go on with another spec; the replaced one is kept beside it.
+
+    Returns:
+        Whether the run is new.
+
+    Raises:
+        SpecConflict: the run has another spec, not counting `scaling`; the message lists the
+            differences.
+    """
+    whole = _job_file(run, spec, now)
+    frozen = _frozen(run)
+    if frozen is None:
+        try:
+            run.store.create(run.job_file, whole)
+            return not run.attempts()
+        except FileExistsError:
+            frozen = _frozen(run)
+    if frozen is None:
+        log.warning("%s cannot be read and is written anew", run.store.url(run.job_file))
+        run.store.write(run.job_file, whole, lasting=True)
+        return False
+    changed, serious = differences(frozen, spec), conflicts(frozen, spec)
+    if serious and not override:
+        listed = "\n".join(f"  {line}" for line in serious)
+        raise SpecConflict(
+            f"run {run.name} was started with another spec (old -> new):\n{listed}\n"
+            "Start afresh under another name (--run), or go on with the new spec (--override)."
+        )
+    if override:
+        overrides.record(run, serious)
+    old = run.store.read(run.job_file) or b""
+    if changed:
+        names = (re.fullmatch(r"job-(\d{6})\.yaml", name) for name in run.store.names(run.name))
+        replaced = [int(match.group(1)) for match in names if match]
+        run.store.create(run.replaced_job_file(max(replaced, default=0) + 1), old)
+    if changed or not _is_whole(old):
+        created = _HEADER.match(old.decode(errors="replace"))
+        header = created.group() if created else _header(run, now)
+        kept = spec if changed else frozen
+        run.store.write(run.job_file, (header + kept.to_yaml()).encode(), lasting=True)
+    return False
+
+
+def _job_file(run: Run, spec: JobSpec, now: datetime) -> bytes:
+    return (_header(run, now) + spec.to_yaml()).encode()
+
+
+def _header(run: Run, now: datetime) -> str:
+    return f"# run {run.name}, created {now.astimezone(UTC).isoformat(timespec='seconds')}\n"
+
+
+def conflicts(old: JobSpec, new: JobSpec) -> list[str]:
+    """The differences in what is trained, of which the number of workers is no part."""
+    return [line for line in differences(old, new) if not line.startswith("scaling.")]
+
+
+def read_spec(run: Run) -> JobSpec:
+    """The frozen spec of a run; where its file is lost or torn, the newest copy of it.
+
+    Raises:
+        NotFound: no such run; the message names those that exist.
+        InputError: it cannot be read, and nobody has kept a copy.
+    """
+    frozen = _frozen(run)
+    if frozen is not None:
+        return frozen
+    if run.store.exists(run.job_file):
+        raise InputError(
+            f"{run.store.url(run.job_file)} cannot be read, and no attempt has left a copy of it. "
+            f"`ardm train` or `ardm submit` with the job file and --run {run.name} writes it anew."
+        )
+    listed = ", ".join(entry.run.name for entry in entries(run.store)[-10:]) or "none"
+    raise NotFound(f"no run {run.name!r} in {run.store.uri}. Known runs: {listed}")
+
+
+def _frozen(run: Run) -> JobSpec | None:
+    """The spec of a run: from its file, or from a copy in a claim or a checkpoint."""
+    data = run.store.read(run.job_file)
+    if data is not None and _is_whole(data):
+        return parse(data.decode(), run.store.url(run.job_file))
+    for copy in _copies(run):
+        try:
+            spec = parse(json.dumps(copy), run.uri)
+        except SpecError:
+            continue
+        log.warning("%s is lost or torn; a copy is used", run.store.url(run.job_file))
+        return spec
+    try:  # written by an earlier version, which did not mark the end
+        return parse((data or b"").decode(), run.store.url(run.job_file))
+    except (SpecError, UnicodeDecodeError):
+        return None
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether a job file was written to its end: a part of one may well be valid YAML."""
+    return data.endswith(b"\n...\n")
+
+
+def _copies(run: Run) -> Iterator[Any]:
+    """What claims and checkpoints hold of the spec, the newest first."""
+    for number in reversed(run.attempts()):
+        yield (run.store.read_record(run.claim(number)) or {}).get("spec")
+    names = run.store.files(run.checkpoints_dir)
+    for name in sorted((n for n in names if n.endswith(f"/{METADATA}")), reverse=True):
+        metadata = run.store.read_record(f"{run.checkpoints_dir}/{name}") or {}
+        custom = metadata.get("custom_metadata")
+        yield custom.get("spec") if isinstance(custom, dict) else None
+
+
+def entries(store: Store) -> list[Entry]:
+    """Every run of the store, oldest first; one whose files are torn does not hide the others."""
+    found = []
+    for name in (name for name in store.names() if re.match(NAME, name)):
+        data = store.read(f"{name}/job.yaml")
+        text = (data or b"").decode(errors="replace")
+        created = _HEADER.match(text)
+        job = re.search(r"^job: (\S+)$", text, re.MULTILINE)
+        if created and job:
+            found.append(Entry(Run(store, name), job.group(1), created.group(1)))
+        elif claims := Run(store, name).attempts():
+            found.append(_from_claim(Run(store, name), claims[0]))
+    return sorted(found, key=lambda entry: (entry.created, entry.run.name))
+
+
+def _from_claim(run: Run, first: int) -> Entry:
+    """A run whose job file is lost, as its first claim describes it."""
+    claim = run.store.read_record(run.claim(first)) or {}
+    seconds, spec = claim.get("time"), claim.get("spec")
+    created = ""
+    if isinstance(seconds, int | float):
+        created = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    job = spec.get("job") if isinstance(spec, dict) else None
+    return Entry(run, str(job or "?"), created)
+
+
+def newest(store: Store, job: str | None = None) -> Run:
+    """The newest run of a job, or of all.
+
+    Raises:
+        NotFound: there is none.
+    """
+    known = entries(store)
+    found = [entry for entry in known if job in (None, entry.job)]
+    if not found:
+        listed = ", ".join(entry.run.name for entry in known[-10:]) or "none"
+        what = f"run of job {job!r}" if job else "run"
+        raise NotFound(f"no {what} in {store.uri}. Known runs: {listed}")
+    return found[-1].run

@@ -1,0 +1,54 @@
+"""A saver in a time of its own."""
+
+from ardm.checkpoint import checkpoints
+from ardm.checkpoint.checkpointer import Saver
+from ardm.events.event_log import Ledger
+from ardm.job.config import CheckpointConfig
+from ardm.store import claims
+from ardm.store.retry import Patience
+from tests.runner.setting import events, small_state
+
+
+class Clock:
+    """Monotonic seconds that pass only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+class Scene:
+    """A saver of a run's newest attempt, its ledger and its clock."""
+
+    def __init__(self, run, restored: int = 0, **config) -> None:
+        self.run, self.clock = run, Clock()
+        self.number = claims.claim(run, {})
+        self.ledger = Ledger(run, self.number)
+        self.config = CheckpointConfig(**{"interval": 10.0, "keep_last": 2} | config)
+        self.saver = Saver(
+            run, self.number, self.config, self.ledger, restored, self.clock, self.clock.sleep
+        )
+
+    def patience(self, seconds: float) -> Patience:
+        return Patience(seconds, self.clock)
+
+    def offer(self, step: int, after: float = 0.0) -> bool:
+        """Offer a step so many seconds later; whether it is saved, once that is over."""
+        self.clock.now += after
+        self.saver.offer(step, small_state(step))
+        self.saver.wait(30)
+        return self.saver.saved_step == step
+
+    def told(self, kind: str):
+        self.ledger.flush()
+        return events(self.run, self.number, kind)
+
+    def steps(self):
+        return sorted(place.step for place in checkpoints.committed(self.run))
