@@ -22,13 +22,13 @@ KINDS = ("none", "beside", "waited for")
 
 def main() -> None:
     """Print each round, and the medians and spreads."""
-    from ardm.checkpoint.checkpointer import Saver
-    from ardm.events.event_log import Ledger
+    from ardm.checkpoint.checkpointer import Checkpointer
+    from ardm.events.event_log import EventLog
     from ardm.job.spec import load
     from ardm.runner import prepare
     from ardm.runner.compilation import share_cache
     from ardm.store import claims, registry
-    from ardm.store.retry import Patience
+    from ardm.store.retry import Deadline
     from ardm.store.run_directory import Run
     from ardm.store.store import Store
     from ardm.training.cores import cores_here
@@ -47,7 +47,7 @@ def main() -> None:
         share_cache(run.store)
         registry.open_run(run, spec, datetime.now(UTC))
         number = claims.claim(run, {})
-        saver = Saver(run, number, spec.checkpoint, Ledger(run, number), 0)
+        saver = Checkpointer(run, number, spec.checkpoint, EventLog(run, number), 0)
         work = prepare.work(spec, *prepare.load(run, spec), Alone())
         steps = train(work, place(init(work.model, work.config, spec.seed)), lambda: 0)
 
@@ -59,7 +59,7 @@ def main() -> None:
                 if left == length - 1 and kind == "beside":
                     saver.offer(done.step, done.state)
                 elif left == length - 1 and kind == "waited for":
-                    saver.finish(done.step, done.state, Patience(60.0))
+                    saver.finish(done.step, done.state, Deadline(60.0))
             seconds = time.perf_counter() - begin
             saver.wait(60.0)
             return seconds

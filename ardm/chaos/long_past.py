@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ardm.events import event_log
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.events.history import UNSETTLED
 from ardm.events.summaries import RollUp, Summarizer, begin
 from ardm.runner.pace import Pace
@@ -77,7 +77,7 @@ def _train(run: Run, seconds: float, interval: float, step_s: float) -> int:
     claim, now = _claim(1), 0.0
     run.store.create(run.claim(1), json.dumps(claim).encode())
     summary = Summarizer(run, 1, claim)
-    book = Ledger(run, 1, clock=lambda: claim["time"] + now, listener=summary.add)
+    book = EventLog(run, 1, clock=lambda: claim["time"] + now, listener=summary.add)
     pace, events, saved = Pace(10**9, lambda: now), 0, 0.0
 
     def add(kind: str, **fields: Any) -> None:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from ardm.job.spec import parse
-from ardm.runner.context import Notice, Place
+from ardm.runner.context import Context, Notice
 from ardm.runner.session import run_attempt
 from ardm.runner.signals import saving_first
 from ardm.store import registry
@@ -62,7 +62,7 @@ def attempt(order: Order) -> None:
     notice = Notice()
     with saving_first(notice):
         group = _Poisoned(order.poisoned_step)
-        ended = run_attempt(run, spec, Place(group, notice, {"by": "ardm soak"}))
+        ended = run_attempt(run, spec, Context(group, notice, {"by": "ardm soak"}))
     print(f"{ended.kind} at step {ended.step}: {ended.reason}\n{ended.detail}", flush=True)
     # Nothing may hold the process, such as a thread that waits for a store.
     os._exit(CODES.get(ended.kind, 3))

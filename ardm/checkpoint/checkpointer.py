@@ -15,10 +15,10 @@ from ardm.checkpoint.leases import Leases
 from ardm.checkpoint.save_interval import interval_of
 from ardm.checkpoint.stalls import Stalls
 from ardm.errors import SaveFailed, Superseded
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.job.config import CheckpointConfig
 from ardm.store import claims, overrides
-from ardm.store.retry import BACK_OFF, LONGEST_BACK_OFF, Patience, in_background
+from ardm.store.retry import BACK_OFF, LONGEST_BACK_OFF, Deadline, in_background
 from ardm.store.run_directory import Run
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ SILENCE = 30.0
 reported as an error. Training waits no longer than this, even for a step that is to be kept."""
 
 
-class Saver:
+class Checkpointer:
     """Writes the checkpoints of one attempt.
 
     JAX arrays never change, so a save holds the state of its step while training goes on.
@@ -50,7 +50,7 @@ class Saver:
         run: Run,
         number: int,
         config: CheckpointConfig,
-        ledger: Ledger,
+        ledger: EventLog,
         restored: int,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -94,7 +94,7 @@ class Saver:
 
     def wait(self, seconds: float) -> bool:
         """Wait for a save under way; whether none is any more."""
-        return self._busy is None or Patience(seconds).wait(self._busy)
+        return self._busy is None or Deadline(seconds).wait(self._busy)
 
     def offer(
         self, step: int, state: Any, seconds: float | None = None, *, pause: bool = False
@@ -123,16 +123,16 @@ class Saver:
         self._next = self._clock() + self._interval.seconds()
         self._begin(step, state)
 
-    def finish(self, step: int, state: Any, patience: Patience) -> None:
-        """Save this state, wait until it is committed, and try again while patience lasts.
+    def finish(self, step: int, state: Any, deadline: Deadline) -> None:
+        """Save this state, wait until it is committed, and try again until the deadline.
 
-        A save of an earlier step that is still under way may use up half of the patience; then it
+        A save of an earlier step that is still under way may use up half of the time; then it
         is left to itself, in a directory of its own.
 
         Args:
             step: of the state.
             state: to be saved.
-            patience: for all of it.
+            deadline: of all of it.
 
         Raises:
             SaveFailed: it could not be saved in time.
@@ -140,23 +140,23 @@ class Saver:
         """
         if self._busy is not None:
             other = self._busy_step != step
-            patience.wait(self._busy, at_most=patience.left() / 2 if other else None)
+            deadline.wait(self._busy, at_most=deadline.left() / 2 if other else None)
         pause = BACK_OFF
         while self.saved_step != step:
             hangs = self.saving and self._busy_step == step
-            if hangs or patience.left() <= 0:
+            if hangs or deadline.left() <= 0:
                 raise SaveFailed(
                     f"step {step} could not be saved to {self._run.uri} within "
-                    f"{patience.spent():.0f} s ({self.error or 'the store does not answer'}); the "
+                    f"{deadline.spent():.0f} s ({self.error or 'the store does not answer'}); the "
                     f"newest checkpoint is of step {self.saved_step}. Mend the store and run the "
                     "same command again."
                 )
-            if patience.wait(self._begin(step, state)):
+            if deadline.wait(self._begin(step, state)):
                 self.raise_if_superseded()
                 if self._error:
-                    self._sleep(min(pause, patience.left()))
+                    self._sleep(min(pause, deadline.left()))
                     pause = min(pause * 2, LONGEST_BACK_OFF)
-        self._ledger.add("final_save", step=step, seconds=round(patience.spent(), 3))
+        self._ledger.add("final_save", step=step, seconds=round(deadline.spent(), 3))
 
     def raise_if_superseded(self) -> None:
         if self.superseded_by is not None:

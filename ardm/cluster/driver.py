@@ -22,7 +22,7 @@ from ardm.outages import of_the_store
 from ardm.runner import control
 from ardm.runner.outcome import Outcome, to_error
 from ardm.store import registry
-from ardm.store.retry import Patience, persist
+from ardm.store.retry import Deadline, retry
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 
@@ -122,7 +122,7 @@ def _save_at_signals(run: Run) -> None:
     def end() -> None:
         name = signal.Signals(signals.get()).name
         log.info("%s: asking the run to save and end", name)
-        _stop_run(run, Patience(STOP_PATIENCE))
+        _stop_run(run, Deadline(STOP_PATIENCE))
         environment.forget()
         os._exit(Interrupted.exit_code)
 
@@ -131,13 +131,13 @@ def _save_at_signals(run: Run) -> None:
         signal.signal(number, take)
 
 
-def _stop_run(run: Run, patience: Patience) -> None:
+def _stop_run(run: Run, deadline: Deadline) -> None:
     """Have the newest attempt save and end; a store that fails is asked again."""
     try:
-        number = persist(lambda: control.request_stop(run), patience, of_the_store)
+        number = retry(lambda: control.request_stop(run), deadline, of_the_store)
         if number is not None:
-            end = partial(control.wait_for_end, run, number, patience.left())
-            persist(end, patience, of_the_store)
+            end = partial(control.wait_for_end, run, number, deadline.left())
+            retry(end, deadline, of_the_store)
     except Exception as error:  # the process has to end all the same
         log.warning("the run could not be asked to save and end (%s)", error)
 

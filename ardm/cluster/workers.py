@@ -216,7 +216,7 @@ def _work(config: dict[str, Any]) -> None:
     """What each worker runs."""
     from ardm.runner import control
     from ardm.runner.compilation import write_from_every_process
-    from ardm.runner.context import Place
+    from ardm.runner.context import Context
     from ardm.runner.outcome import ENDS_THE_JOB
     from ardm.runner.session import ENDS_WITH_RANK_0, run_attempt
     from ardm.store import registry
@@ -230,7 +230,7 @@ def _work(config: dict[str, Any]) -> None:
     else:
         group = Alone()
     about = {"submission": config["submission"], "nodes": NODES}
-    place = Place(group, DRAIN, about, RESIZE, machines.gone)
+    place = Context(group, DRAIN, about, RESIZE, machines.gone)
     ended = run_attempt(run, registry.read_spec(run), place)
     if ended.kind in ENDS_THE_JOB:
         return

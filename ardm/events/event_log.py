@@ -18,7 +18,7 @@ from ardm.events.events import Event, last
 from ardm.events.segments import Segment
 from ardm.store.run_directory import Run
 
-__all__ = ["Event", "Ledger", "Reading", "last", "read", "read_all", "steady_clock"]
+__all__ = ["Event", "EventLog", "Reading", "last", "read", "read_all", "steady_clock"]
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def steady_clock(
     return lambda: wall_begin + (monotonic() - begin)
 
 
-class Ledger:
+class EventLog:
     """Writes the events of one attempt. Safe to use from several threads.
 
     Args:

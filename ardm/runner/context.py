@@ -47,7 +47,7 @@ class StepRecord:
 
 
 @dataclass(frozen=True)
-class Place:
+class Context:
     """Where an attempt runs.
 
     Attributes:

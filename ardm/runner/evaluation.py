@@ -8,13 +8,13 @@ import numpy as np
 
 from ardm.data.dataset import Dataset, spread_indices
 from ardm.events.curve import Curve
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.job.spec import JobSpec
 from ardm.model import policy
 from ardm.model.build import Model, Params
 from ardm.model.sampling import sample
 from ardm.plots import pictures
-from ardm.runner.heartbeat import Recorder
+from ardm.runner.heartbeat import Heartbeat
 from ardm.store.run_directory import Run
 from ardm.training.estimates import Estimate, as_npz, estimate
 from ardm.training.evaluate import Disturbed, Evaluator
@@ -23,7 +23,7 @@ from ardm.training.state import TrainState, seed_key
 log = logging.getLogger(__name__)
 
 
-class Gallery:
+class EvaluationHook:
     """Evaluates the EMA of a run and hangs up its pictures."""
 
     def __init__(
@@ -32,12 +32,12 @@ class Gallery:
         spec: JobSpec,
         data: Dataset,
         model: Model,
-        recorder: Recorder,
-        ledger: Ledger,
+        heartbeat: Heartbeat,
+        ledger: EventLog,
         curve: Curve,
     ) -> None:
         self._run, self._spec, self._data, self._model = run, spec, data, model
-        self._recorder, self._ledger, self._curve = recorder, ledger, curve
+        self._heartbeat, self._ledger, self._curve = heartbeat, ledger, curve
         self._evaluator = Evaluator(model, spec.seed)
 
     def evaluate(
@@ -87,8 +87,8 @@ class Gallery:
             "step %d: %s NELBO %.4f ± %.4f bits/dim on %d images of %s",
             step, split, found.nelbo_bpd, found.se_bpd, found.images, self._data.title,
         )  # fmt: skip
-        self._recorder.scalar(f"{split}/nelbo_bpd", found.nelbo_bpd, step)
-        self._recorder.put("evaluations", f"{step:08d}-{split}.npz", as_npz(each, chosen))
+        self._heartbeat.scalar(f"{split}/nelbo_bpd", found.nelbo_bpd, step)
+        self._heartbeat.put("evaluations", f"{step:08d}-{split}.npz", as_npz(each, chosen))
         return found
 
     def _sample(self, ema: Params, step: int) -> None:
@@ -104,7 +104,7 @@ class Gallery:
             batch=min(config.samples, 16),
         )
         png = pictures.grid(made.images, model.classes)
-        self._recorder.put("samples", f"{step:08d}.png", png)
+        self._heartbeat.put("samples", f"{step:08d}.png", png)
 
     def _draw_curves(self, state: TrainState, step: int) -> None:
         # With it comes Matplotlib, which a worker that has to get on with its steps can wait for.
@@ -113,11 +113,11 @@ class Gallery:
         name = self._run.name
         evaluated = {"valid": self._curve.valid, "test": self._curve.test}
         curve = curves.loss_curve(self._curve.train, evaluated, name)
-        self._recorder.put("plots", "loss.png", curve)
+        self._heartbeat.put("plots", "loss.png", curve)
         nats = np.asarray(state.kl.nats)
         objective = self._model.objective
         per_t = curves.loss_per_t(nats, step, name, objective.values, objective.stages)
-        self._recorder.put("plots", "loss-per-t.png", per_t)
+        self._heartbeat.put("plots", "loss-per-t.png", per_t)
 
 
 def _rounded(value: float | int) -> float | int:

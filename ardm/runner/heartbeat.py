@@ -15,11 +15,11 @@ from typing import Any
 
 from ardm import strict_json
 from ardm.events import event_log
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.events.summaries import Summarizer
 from ardm.runner.uploads import Uploads
 from ardm.store import claims
-from ardm.store.retry import BACK_OFF, LONGEST_BACK_OFF, Patience
+from ardm.store.retry import BACK_OFF, LONGEST_BACK_OFF, Deadline
 from ardm.store.run_directory import Run
 
 log = logging.getLogger(__name__)
@@ -40,10 +40,10 @@ LISTING = 600.0
 """Seconds between two listings of all claims; in between only the next one is looked for."""
 
 LAST_WORDS = 20.0
-"""Seconds that the last beat may take: how an attempt ended is worth some patience."""
+"""Seconds that the last beat may take: how an attempt ended is worth waiting for."""
 
 
-class Recorder:
+class Heartbeat:
     """Heartbeat of one attempt.
 
     Args:
@@ -59,7 +59,7 @@ class Recorder:
         self,
         run: Run,
         number: int,
-        ledger: Ledger,
+        ledger: EventLog,
         progress: Callable[[], dict[str, Any]],
         summary: Summarizer | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -68,7 +68,7 @@ class Recorder:
         self._summary, self._clock = summary, clock
         self.uploads = Uploads(run, number, clock)
         self._ended = threading.Event()
-        self._last = Patience(0.0)
+        self._last = Deadline(0.0)
         self._thread = threading.Thread(target=self._beats, name="ardm-recorder", daemon=True)
         self._beat_number = 0
         self._listened = self._listed = self._written = -math.inf
@@ -80,13 +80,13 @@ class Recorder:
         self._thread.start()
         self.uploads.start()
 
-    def close(self, patience: Patience | None = None) -> None:
-        """Send everything that is left, again and again while patience lasts.
+    def close(self, deadline: Deadline | None = None) -> None:
+        """Send everything that is left, again and again until the deadline.
 
         Args:
-            patience: `LAST_WORDS` if none is given.
+            deadline: `LAST_WORDS` if none is given.
         """
-        self._last = patience or Patience(LAST_WORDS)
+        self._last = deadline or Deadline(LAST_WORDS)
         self._ended.set()
         self._ledger.news.set()
         self.uploads.end(self._last)

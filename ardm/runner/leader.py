@@ -8,26 +8,26 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ardm.checkpoint import preservation, restore
-from ardm.checkpoint.checkpointer import Saver
+from ardm.checkpoint.checkpointer import Checkpointer
 from ardm.checkpoint.checkpoints import Checkpoint, Unfinished
 from ardm.checkpoint.serialization import Damaged
 from ardm.errors import Diverged, SaveFailed, Superseded
 from ardm.events import history
 from ardm.events.curve import Curve
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.events.summaries import Summarizer
 from ardm.job.spec import JobSpec
 from ardm.outages import of_the_store
 from ardm.runner import agreement, continuation, control, outcome, prepare
 from ardm.runner.compile_time import compile_time
-from ardm.runner.context import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Place, StepRecord
+from ardm.runner.context import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Context, StepRecord
 from ardm.runner.environment import environment
-from ardm.runner.evaluation import Gallery
-from ardm.runner.heartbeat import LAST_WORDS, Recorder
+from ardm.runner.evaluation import EvaluationHook
+from ardm.runner.heartbeat import LAST_WORDS, Heartbeat
 from ardm.runner.outcome import Outcome
 from ardm.runner.pace import Pace
 from ardm.store import registry
-from ardm.store.retry import Abandoned, Patience, attend, in_background, persist
+from ardm.store.retry import Abandoned, Deadline, attend, in_background, retry
 from ardm.store.run_directory import Run
 from ardm.training.evaluate import Disturbed
 from ardm.training.loop import Done, not_finite, train
@@ -64,37 +64,37 @@ class Leader:
     Args:
         run: the run.
         spec: what is trained.
-        place: where.
+        context: where, and what may end it.
         number: of the attempt, which is claimed.
         about: what the claim tells.
     """
 
     def __init__(
-        self, run: Run, spec: JobSpec, place: Place, number: int, about: Mapping[str, Any]
+        self, run: Run, spec: JobSpec, context: Context, number: int, about: Mapping[str, Any]
     ) -> None:
-        self._run, self._spec, self._place, self.number = run, spec, place, number
+        self._run, self._spec, self._context, self.number = run, spec, context, number
         self._noticed: float | None = None
         self._token = about.get("token")
         summary = Summarizer(run, self.number, dict(about))
-        self._ledger = Ledger(run, self.number, listener=summary.add)
+        self._ledger = EventLog(run, self.number, listener=summary.add)
         self._ledger.add("claimed", **about)
         self._state_name = "starting"
         self._step = 0
         self._pace = Pace(spec.training.steps)
         self._curve = Curve()
-        self._saver: Saver | None = None
+        self._checkpointer: Checkpointer | None = None
         self._skipped_steps = 0
-        self._recorder = Recorder(run, self.number, self._ledger, self._progress, summary)
+        self._heartbeat = Heartbeat(run, self.number, self._ledger, self._progress, summary)
 
     def live(self) -> Outcome:
         """From the claim to the end, which is recorded whatever happens."""
-        self._recorder.start()
+        self._heartbeat.start()
         try:
             ended = self._train()
         except Abandoned:
             ended = self._broken_off(self._raise_flag(), self._step, saved="nothing new to save")
         except Exception as error:  # every end of an attempt is an outcome
-            ended = outcome.of_error(error, self._step, self._place.group.size)
+            ended = outcome.of_error(error, self._step, self._context.group.size)
         log.info(
             "attempt %d: %s at step %d (%s)", self.number, ended.kind, ended.step, ended.reason
         )
@@ -102,7 +102,7 @@ class Leader:
         self._ledger.add(
             "ended", outcome=ended.kind, step=ended.step, reason=ended.reason, detail=ended.detail
         )
-        self._recorder.close(self._patience(LAST_WORDS, ON_NOTICE))
+        self._heartbeat.close(self._deadline(LAST_WORDS, ON_NOTICE))
         return ended
 
     def _train(self) -> Outcome:
@@ -113,8 +113,8 @@ class Leader:
         compiled = compile_time().seconds
         try:
             self._in_time(self._require_spec)
-            assigned = prepare.begin(self._run, self._spec, self._place.group)
-            self._data, self._model = self._unless_ending(assigned.loaded)
+            preparation = prepare.begin(self._run, self._spec, self._context.group)
+            self._data, self._model = self._unless_ending(preparation.loaded)
             self._log_data()
             self._curve = past.curve
             in_background(lambda: past.write_roll_up(self._run), "ardm-roll-up")
@@ -122,13 +122,13 @@ class Leader:
         except Abandoned:  # the others may be far from listening, and Ray restarts the group
             raise
         except Exception as error:  # the others wait for word
-            self._tell_others(None, outcome.of_error(error, 0, self._place.group.size))
+            self._tell_others(None, outcome.of_error(error, 0, self._context.group.size))
             raise
         found = self._restore(*newest)
         self._step = int(found.step)
         self._curve.rewind(self._step)
-        saver = self._saver = self._in_time(
-            lambda: Saver(
+        checkpointer = self._checkpointer = self._in_time(
+            lambda: Checkpointer(
                 self._run,
                 self.number,
                 self._spec.checkpoint,
@@ -141,34 +141,34 @@ class Leader:
                 token=self._token,
             )
         )
-        gallery = Gallery(
+        evaluation = EvaluationHook(
             self._run,
             self._spec,
             self._data,
             self._model,
-            self._recorder,
+            self._heartbeat,
             self._ledger,
             self._curve,
         )
         begin, flag = time.monotonic(), NOTHING
-        work = self._unless_ending(assigned.ready)
+        work = self._unless_ending(preparation.ready)
         state = bind(found)
         try:
             for done in train(work, state, self._raise_flag):
                 if self._state_name == "starting":
                     self._note_first(done, time.monotonic() - begin, compiled)
-                state, flag = self._after_step(done, saver, gallery)
+                state, flag = self._after_step(done, checkpointer, evaluation)
                 if flag:
                     break
         except Diverged as error:
             # A save under way is of an earlier step, and the newest that anybody can go on from.
-            saver.wait(self._patience(PATIENCE_TO_STOP, ON_NOTICE_SAVED).left())
-            kept = f"The newest checkpoint is of step {saver.saved_step}."
+            checkpointer.wait(self._deadline(PATIENCE_TO_STOP, ON_NOTICE_SAVED).left())
+            kept = f"The newest checkpoint is of step {checkpointer.saved_step}."
             raise Diverged(f"{error} {kept}") from error
         if flag == SUPERSEDED:
-            saver.superseded_by = self._recorder.superseded_by or saver.superseded_by
-            saver.raise_if_superseded()
-        return self._finish(state, flag, saver, gallery)
+            checkpointer.superseded_by = self._heartbeat.superseded_by or checkpointer.superseded_by
+            checkpointer.raise_if_superseded()
+        return self._finish(state, flag, checkpointer, evaluation)
 
     def _log_data(self) -> None:
         """Log which images the run trains on, and what of its folder is left out."""
@@ -184,24 +184,26 @@ class Leader:
             "first_step", step=done.step, seconds=round(seconds, 3), compile_s=compiled
         )
 
-    def _after_step(self, done: Done, saver: Saver, gallery: Gallery) -> tuple[TrainState, int]:
+    def _after_step(
+        self, done: Done, checkpointer: Checkpointer, evaluation: EvaluationHook
+    ) -> tuple[TrainState, int]:
         self._step = done.step
         point = self._pace.step(done.step, float(done.metrics.nelbo_bpd))
         last = done.step == self._spec.training.steps
         evaluating = self._spec.evaluation.due(done.step) and not last and not done.flag
-        saver.offer(done.step, done.state, self._pace.step_s, pause=evaluating)
+        checkpointer.offer(done.step, done.state, self._pace.step_s, pause=evaluating)
         if not done.finite:
             self._left_out(done)
-        self._recorder.scalar("train/nelbo_bpd", point, done.step)
-        self._recorder.scalar("train/grad_norm", float(done.metrics.grad_norm), done.step)
+        self._heartbeat.scalar("train/nelbo_bpd", point, done.step)
+        self._heartbeat.scalar("train/grad_norm", float(done.metrics.grad_norm), done.step)
         if window := self._pace.window():
             self._curve.add(self._ledger.add("trained", step=done.step, **window))
-            self._recorder.scalar("train/steps_per_s", window["steps_per_s"], done.step)
-        if self._place.on_step:
-            self._place.on_step(self._record(done))
+            self._heartbeat.scalar("train/steps_per_s", window["steps_per_s"], done.step)
+        if self._context.on_step:
+            self._context.on_step(self._record(done))
         if evaluating:
             with self._pace.paused(), suppress(Disturbed, Abandoned):
-                self._evaluate(gallery, done.state, final=False)
+                self._evaluate(evaluation, done.state, final=False)
         return done.state, done.flag
 
     def _record(self, done: Done) -> StepRecord:
@@ -223,32 +225,34 @@ class Leader:
         self._skipped_steps += 1
         self._ledger.add("skipped_step", step=done.step, reason=reason)
 
-    def _finish(self, state: TrainState, flag: int, saver: Saver, gallery: Gallery) -> Outcome:
+    def _finish(
+        self, state: TrainState, flag: int, checkpointer: Checkpointer, evaluation: EvaluationHook
+    ) -> Outcome:
         step = int(state.step)
         self._state_name = "draining" if flag == PREEMPT else "saving"
-        patience = self._patience(PATIENCE_TO_STOP if flag else PATIENCE, ON_NOTICE_SAVED)
+        deadline = self._deadline(PATIENCE_TO_STOP if flag else PATIENCE, ON_NOTICE_SAVED)
         try:
-            saver.finish(step, state, patience)
+            checkpointer.finish(step, state, deadline)
         except SaveFailed as error:
             if self._noticed is None and flag != RESIZE:
                 raise
             # Another group does these steps again, and may find the store in order.
-            why = self._place.notice.reason or self._place.resize.reason
+            why = self._context.notice.reason or self._context.resize.reason
             return Outcome("storage_fault", step, f"{why}; {error}")
         if flag:
             return self._broken_off(flag, step)
         try:
-            self._evaluate(gallery, state, final=True)
+            self._evaluate(evaluation, state, final=True)
         except (Disturbed, Abandoned):
             # The work is done and saved; the next attempt has only this evaluation to do.
             return self._broken_off(self._raise_flag(), step)
         return Outcome("completed", step, f"all {step} steps done and saved")
 
-    def _evaluate(self, gallery: Gallery, state: TrainState, *, final: bool) -> None:
+    def _evaluate(self, evaluation: EvaluationHook, state: TrainState, *, final: bool) -> None:
         """Evaluate on a thread of its own: the first time compiles, and a notice cannot wait."""
         go_on = self._undisturbed
         attend(
-            lambda: gallery.evaluate(state, final=final, go_on=go_on),
+            lambda: evaluation.evaluate(state, final=final, go_on=go_on),
             lambda: not go_on(),
             "ardm-evaluation",
         )
@@ -260,8 +264,8 @@ class Leader:
         if flag == STOP:
             return Outcome("stopped", step, f"asked to stop; {saved}")
         if flag == RESIZE:
-            return Outcome("resized", step, f"{self._place.resize.reason}; saved")
-        reason = self._place.notice.reason or "another worker got a notice"
+            return Outcome("resized", step, f"{self._context.resize.reason}; saved")
+        reason = self._context.notice.reason or "another worker got a notice"
         return Outcome("preempted", step, f"{reason}; {saved}")
 
     def _newest(self) -> tuple[float, Found | None]:
@@ -321,7 +325,7 @@ class Leader:
             "end": end and [end.kind, end.reason[:_LONGEST_REASON]],
             "environment": {} if end else agreement.brief(environment(self._data.sha256)),
         }
-        data, group = json.dumps(message).encode(), self._place.group
+        data, group = json.dumps(message).encode(), self._context.group
         # The others come here once they have their data, and a notice leaves no time to wait.
         return [json.loads(one) for one in self._unless_ending(lambda: group.exchange(data))]
 
@@ -332,7 +336,7 @@ class Leader:
             return Outcome(event["outcome"], event["step"], reason, event["detail"])
         limit = self._spec.scaling.max_attempts_without_progress
         if loop := control.crash_loop(
-            self._run, past.records, self.number, limit, self._place.gone
+            self._run, past.records, self.number, limit, self._context.gone
         ):
             reason = (
                 f"attempts {loop.attempts} saved nothing new; the last one: {loop.last_reason}. "
@@ -378,30 +382,32 @@ class Leader:
             )
 
     def _raise_flag(self) -> int:
-        if self._recorder.superseded_by or (self._saver and self._saver.superseded_by):
+        if self._heartbeat.superseded_by or (
+            self._checkpointer and self._checkpointer.superseded_by
+        ):
             return SUPERSEDED
-        if reason := self._place.notice.reason:
+        if reason := self._context.notice.reason:
             if self._noticed is None:
                 self._noticed = time.monotonic()
                 self._ledger.add("notice", step=self._step, reason=reason)
             return PREEMPT
-        if self._recorder.stop_requested:
+        if self._heartbeat.stop_requested:
             return STOP
-        return RESIZE if self._place.resize.reason else NOTHING
+        return RESIZE if self._context.resize.reason else NOTHING
 
-    def _patience(self, seconds: float, on_notice: float) -> Patience:
+    def _deadline(self, seconds: float, on_notice: float) -> Deadline:
         """So many seconds from now; or so many from a notice, if there is or comes one."""
 
         def urgent() -> float | None:
             self._raise_flag()
             return None if self._noticed is None else self._noticed + on_notice
 
-        return Patience(seconds, urgent=urgent)
+        return Deadline(seconds, urgent=urgent)
 
     def _in_time(self, work: Callable[[], T]) -> T:
         """Do what needs the store before the first step; a fault of the store is waited out."""
-        patience = self._patience(START_PATIENCE, 0.0)
-        return self._unless_ending(lambda: persist(work, patience, of_the_store))
+        deadline = self._deadline(START_PATIENCE, 0.0)
+        return self._unless_ending(lambda: retry(work, deadline, of_the_store))
 
     def _unless_ending(self, work: Callable[[], T]) -> T:
         """Do what comes before the first step, until which there is nothing to save.
@@ -411,21 +417,21 @@ class Leader:
         Raises:
             Abandoned: the attempt is to end.
         """
-        ends = (STOP, PREEMPT, SUPERSEDED) if self._place.group.size == 1 else (PREEMPT,)
+        ends = (STOP, PREEMPT, SUPERSEDED) if self._context.group.size == 1 else (PREEMPT,)
         return attend(work, lambda: self._raise_flag() in ends, "ardm-start")
 
     def _undisturbed(self) -> bool:
         return self._raise_flag() == NOTHING
 
     def _progress(self) -> dict[str, Any]:
-        saver = self._saver
+        checkpointer = self._checkpointer
         return {
             "attempt": self.number,
-            "state": "saving" if saver and saver.saving else self._state_name,
+            "state": "saving" if checkpointer and checkpointer.saving else self._state_name,
             "step": self._step,
             "total_steps": self._spec.training.steps,
-            "saved_step": saver.saved_step if saver else None,
-            "saved_time": saver.saved_time if saver else None,
-            "save_error": saver.error if saver else None,
+            "saved_step": checkpointer.saved_step if checkpointer else None,
+            "saved_time": checkpointer.saved_time if checkpointer else None,
+            "save_error": checkpointer.error if checkpointer else None,
             **self._pace.now(),
         }

@@ -10,7 +10,7 @@ from ardm.data.dataset import load as load_data
 from ardm.errors import DataUnreachable
 from ardm.job.spec import JobSpec
 from ardm.model.build import Model, build
-from ardm.store.retry import Patience, persist
+from ardm.store.retry import Deadline, retry
 from ardm.store.run_directory import Run, shared_cache
 from ardm.training import loop
 from ardm.training.group import Alone, Group
@@ -26,7 +26,7 @@ DATA_PATIENCE = 120.0
 def load(run: Run, spec: JobSpec) -> tuple[Dataset, Model]:
     """Read the data of a run, waiting out an outage, and build its model."""
     cache = shared_cache(run.store, "data")
-    data = persist(lambda: load_data(spec.data, cache), Patience(DATA_PATIENCE), _may_pass)
+    data = retry(lambda: load_data(spec.data, cache), Deadline(DATA_PATIENCE), _may_pass)
     return data, build(spec.model, data.shape, data.classes)
 
 
@@ -49,7 +49,7 @@ def work(spec: JobSpec, data: Dataset, model: Model, group: Group) -> Work:
     return Work(model, spec.training, spec.seed, batches, group)
 
 
-class Assignment:
+class Preparation:
     """Begins at once to load the data and then to compile a step.
 
     Meanwhile a checkpoint is found, read and verified, which leaves time on most cores.
@@ -84,26 +84,26 @@ class Assignment:
 
     def _make_ready(self) -> Work:
         ready = work(self._spec, *self.loaded(), self._group)
-        loop.rehearse(ready)
+        loop.warm_up(ready)
         keep_freed_memory()
         return ready
 
 
-_ahead: list[Assignment] = []
+_ahead: list[Preparation] = []
 _at_work = threading.Event()
 
 
 def begin_ahead(run: Run, spec: JobSpec) -> None:
     """Begin the assignment of a run's only worker, which this process may become."""
     if not _at_work.is_set():
-        _ahead.append(Assignment(run, spec, Alone()))
+        _ahead.append(Preparation(run, spec, Alone()))
 
 
-def begin(run: Run, spec: JobSpec, group: Group) -> Assignment:
+def begin(run: Run, spec: JobSpec, group: Group) -> Preparation:
     """Begin an assignment, or take the one that was begun ahead of time in this process."""
     _at_work.set()
     while _ahead:
         begun = _ahead.pop()
         if group.size == 1 and begun.serves(run, spec):
             return begun
-    return Assignment(run, spec, group)
+    return Preparation(run, spec, group)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ardm.checkpoint import checkpoints, garbage
 from ardm.errors import InputError
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.job.spec import JobSpec
 from ardm.outages import of_the_store
 from ardm.runner import agreement, outcome, prepare
@@ -26,8 +26,8 @@ from ardm.runner.context import (
     RESIZE,
     STOP,
     SUPERSEDED,
+    Context,
     Notice,
-    Place,
     StepRecord,
     Warned,
 )
@@ -35,7 +35,7 @@ from ardm.runner.environment import environment
 from ardm.runner.leader import Leader
 from ardm.runner.outcome import Kind, Outcome
 from ardm.store import claims, registry
-from ardm.store.retry import Abandoned, Patience, attend, persist
+from ardm.store.retry import Abandoned, Deadline, attend, retry
 from ardm.store.run_directory import Run
 from ardm.training.cores import cores_here
 from ardm.training.group import Alone
@@ -88,37 +88,37 @@ def attempt_here(
         on_step: called after every step.
     """
     use_cores(cores_here())
-    return run_attempt(run, spec, Place(Alone(), notice, {"by": "ardm train"}, on_step=on_step))
+    return run_attempt(run, spec, Context(Alone(), notice, {"by": "ardm train"}, on_step=on_step))
 
 
-def run_attempt(run: Run, spec: JobSpec, place: Place) -> Outcome:
+def run_attempt(run: Run, spec: JobSpec, context: Context) -> Outcome:
     """Carry a run on as far as it goes.
 
     Args:
         run: opened, with `spec` frozen in it.
         spec: what is trained.
-        place: where.
+        context: where, and what may end it.
 
     Returns:
         How the attempt ended, on every rank; it is recorded in the ledger.
     """
     began = time.time()
     share_cache(run.store)
-    if place.group.rank == 0:
+    if context.group.rank == 0:
         try:
-            number, about = _claim(run, spec, place, began)
+            number, about = _claim(run, spec, context, began)
         except Abandoned:
-            return Outcome("preempted", 0, f"{place.notice.reason}; nothing new to save")
+            return Outcome("preempted", 0, f"{context.notice.reason}; nothing new to save")
         except Exception as error:  # every end of an attempt is an outcome
-            return outcome.of_error(error, 0, place.group.size)
+            return outcome.of_error(error, 0, context.group.size)
         garbage.sweep_beside(run)
-        return Leader(run, spec, place, number, about).live()
-    return _follow(run, spec, place)
+        return Leader(run, spec, context, number, about).live()
+    return _follow(run, spec, context)
 
 
-def _claim(run: Run, spec: JobSpec, place: Place, began: float) -> tuple[int, dict[str, Any]]:
+def _claim(run: Run, spec: JobSpec, context: Context, began: float) -> tuple[int, dict[str, Any]]:
     """Claim the next attempt, from a store that may fail for a while."""
-    about = about_here(time.time(), place.group.size) | dict(place.about)
+    about = about_here(time.time(), context.group.size) | dict(context.about)
     about |= {"began": round(began, 3), "token": uuid.uuid4().hex}
     about |= {"spec": spec.model_dump(mode="json")}
 
@@ -127,10 +127,10 @@ def _claim(run: Run, spec: JobSpec, place: Place, began: float) -> tuple[int, di
         return claims.claim(run, whole), whole
 
     def claim_in_time() -> tuple[int, dict[str, Any]]:
-        return persist(claim, Patience(CLAIM_PATIENCE), of_the_store)
+        return retry(claim, Deadline(CLAIM_PATIENCE), of_the_store)
 
     # A machine that goes away has no time for it.
-    return attend(claim_in_time, lambda: place.notice.reason is not None, "ardm-claim")
+    return attend(claim_in_time, lambda: context.notice.reason is not None, "ardm-claim")
 
 
 def about_here(now: float, workers: int) -> dict[str, Any]:
@@ -155,10 +155,10 @@ def _flag(notice: Warned) -> int:
     return PREEMPT if notice.reason else NOTHING
 
 
-def _follow(run: Run, spec: JobSpec, place: Place) -> Outcome:
+def _follow(run: Run, spec: JobSpec, context: Context) -> Outcome:
     """The attempt of a worker other than rank 0."""
-    assigned = prepare.begin(run, spec, place.group)
-    messages = _exchange(assigned, place)
+    preparation = prepare.begin(run, spec, context.group)
+    messages = _exchange(preparation, context)
     message = messages[0]
     if message["end"]:
         kind, reason = message["end"]
@@ -170,45 +170,45 @@ def _follow(run: Run, spec: JobSpec, place: Place) -> Outcome:
         return Outcome("bad_input", 0, str(error))
     step, flag = 0, NOTHING
     try:
-        _, model = assigned.loaded()
+        _, model = preparation.loaded()
         if message["checkpoint"] is None:
             found = init(model, spec.training, spec.seed)
         else:
             chosen = checkpoints.Checkpoint(run, *message["checkpoint"])
             found, _ = checkpoints.load(chosen, template(model, spec.training))
         step = int(found.step)
-        work, state = assigned.ready(), bind(found)
-        for done in train(work, state, lambda: _flag(place.notice)):
+        work, state = preparation.ready(), bind(found)
+        for done in train(work, state, lambda: _flag(context.notice)):
             step, flag = done.step, done.flag
             if flag:
                 break
     except Exception as error:  # every end of an attempt is an outcome
         return _tell(
-            run, message["attempt"], place, outcome.of_error(error, step, place.group.size)
+            run, message["attempt"], context, outcome.of_error(error, step, context.group.size)
         )
     return Outcome(_OF_FLAG[flag], step, "as rank 0")
 
 
-def _exchange(assigned: prepare.Assignment, place: Place) -> list[dict[str, Any]]:
+def _exchange(preparation: prepare.Preparation, context: Context) -> list[dict[str, Any]]:
     """Tell the others what this worker's bits depend on; every worker's message, by rank."""
     try:
-        data = assigned.loaded()[0].sha256
+        data = preparation.loaded()[0].sha256
     except Exception:  # raised again, and recorded, where the data are used
         data = None
     mine = {"environment": agreement.brief(environment(data))}
-    return [json.loads(one) for one in place.group.exchange(json.dumps(mine).encode())]
+    return [json.loads(one) for one in context.group.exchange(json.dumps(mine).encode())]
 
 
-def _tell(run: Run, number: int, place: Place, ended: Outcome) -> Outcome:
+def _tell(run: Run, number: int, context: Context, ended: Outcome) -> Outcome:
     """Leave word of a failure of this worker's own; Ray must restart the group to free rank 0."""
     if ended.kind not in outcome.ENDS_THE_JOB or ended.kind == "diverged":
         # Every worker sees the same numbers: rank 0 ends, too, and says why.
         return ended
-    ledger = Ledger(run, number, place.group.rank)
+    ledger = EventLog(run, number, context.group.rank)
     fields = {"step": ended.step, "reason": ended.reason, "detail": ended.detail}
-    ledger.add("worker_failed", rank=place.group.rank, outcome=ended.kind, **fields)
+    ledger.add("worker_failed", rank=context.group.rank, outcome=ended.kind, **fields)
     try:
-        persist(ledger.flush, Patience(TELL_PATIENCE), of_the_store)
+        retry(ledger.flush, Deadline(TELL_PATIENCE), of_the_store)
     except Exception as error:  # the group restarts all the same
-        log.warning("rank %d cannot leave word of its failure (%s)", place.group.rank, error)
-    return Outcome("worker_lost", ended.step, f"rank {place.group.rank}: {ended.reason}")
+        log.warning("rank %d cannot leave word of its failure (%s)", context.group.rank, error)
+    return Outcome("worker_lost", ended.step, f"rank {context.group.rank}: {ended.reason}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from ardm.store.retry import BACK_OFF, LONGEST_BACK_OFF, Patience
+from ardm.store.retry import BACK_OFF, LONGEST_BACK_OFF, Deadline
 from ardm.store.run_directory import Run
 from ardm.store.scratch import prefix
 from ardm.store.store import LARGE
@@ -55,7 +55,7 @@ class Uploads:
         self._tensorboard: SummaryWriter | None = None
         self._parts = 0
         self._sizes: dict[Path, int] = {}
-        self._last = Patience(0.0)
+        self._last = Deadline(0.0)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="ardm-uploads", daemon=True)
 
@@ -66,9 +66,9 @@ class Uploads:
         """Note a value of a step for TensorBoard."""
         self._scalars.put((tag, value, step, time.time()))
 
-    def end(self, patience: Patience) -> None:
-        """From now on, bring what is left into the store while patience lasts; returns at once."""
-        self._last = patience
+    def end(self, deadline: Deadline) -> None:
+        """From now on, bring what is left into the store until the deadline; returns at once."""
+        self._last = deadline
         self._ending.set()
         if self._thread.ident is None:
             self._thread.start()

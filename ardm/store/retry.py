@@ -1,4 +1,4 @@
-"""How long a failing store is waited for: tries with back-off, within bounds, never for ever."""
+"""Trying again what fails for a while: with back-off, until a deadline, never for ever."""
 
 import threading
 import time
@@ -22,8 +22,8 @@ class Abandoned(Exception):
     """Something was left undone, because there is something more urgent to do."""
 
 
-class Patience:
-    """A number of seconds that begin now, and that a notice cuts short.
+class Deadline:
+    """A moment some seconds from now, which a notice can bring nearer.
 
     Args:
         seconds: that are left.
@@ -64,33 +64,33 @@ class Patience:
         return True
 
 
-def persist(
+def retry(
     work: Callable[[], T],
-    patience: Patience,
-    passes: Callable[[Exception], bool],
+    deadline: Deadline,
+    retryable: Callable[[Exception], bool],
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
     """Do something that may fail for a while.
 
     Args:
         work: done until it succeeds.
-        patience: how long.
-        passes: whether an error is one that may pass.
+        deadline: until when.
+        retryable: whether an error is one that may pass.
         sleep: for so many seconds.
 
     Returns:
         What the work returns.
 
     Raises:
-        Exception: the last error, once patience is over; any other error at once.
+        Exception: the last error, once the deadline has passed; any other error at once.
     """
     pause = BACK_OFF
     while True:
         try:
             return work()
         except Exception as error:  # which ones may pass is the caller's to say
-            left = patience.left()
-            if not passes(error) or left <= 0:
+            left = deadline.left()
+            if not retryable(error) or left <= 0:
                 raise
             sleep(min(pause, left))
             pause = min(pause * 2, LONGEST_BACK_OFF)

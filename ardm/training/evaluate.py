@@ -11,7 +11,7 @@ from ardm.model.build import Model, Params
 from ardm.model.evaluation import Estimates, padded, places
 from ardm.model.evaluation import evaluate as evaluate_batch
 from ardm.training.estimates import Estimate, PerImage, estimate
-from ardm.training.lanes import THREADS, Lanes
+from ardm.training.lanes import THREADS, Devices
 from ardm.training.state import seed_key
 
 _EVALUATION = 2**31 - 1
@@ -54,7 +54,7 @@ class Evaluator:
 
     def __init__(self, model: Model, seed: int, chunk: int | None = None) -> None:
         self.model, self._seed = model, seed
-        self._lanes = Lanes(THREADS)
+        self._lanes = Devices(THREADS)
         self._chunk = chunk or chunk_size()
 
     def __call__(

@@ -52,7 +52,7 @@ def use_cpu(cores: int) -> None:
     use_cores(cores)
 
 
-class Lanes:
+class Devices:
     """Some devices of this process, at most as many as asked for.
 
     Each device has its own copy of a program, compiled for it alone: a program for all of them is

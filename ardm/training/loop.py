@@ -43,12 +43,12 @@ class Done(NamedTuple):
     """False for a step that was left out: the state is the one before, with `step` one higher."""
 
 
-def rehearse(work: Work) -> None:
+def warm_up(work: Work) -> None:
     """Compile what a step needs, or read it from the compilation cache, before there is a state."""
     step = Step(work.model, work.config, work.seed, work.group)
     like = template(work.model, work.config)
     nothing = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
-    step.rehearse(place(nothing), work.batches.slice(0, *step.share))
+    step.warm_up(place(nothing), work.batches.slice(0, *step.share))
 
 
 def train(work: Work, state: TrainState, flag: Callable[[], int]) -> Iterator[Done]:

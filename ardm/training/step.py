@@ -21,7 +21,7 @@ from ardm.model.build import Model
 from ardm.training import kl
 from ardm.training.config import TrainingConfig
 from ardm.training.group import Alone, Group
-from ardm.training.lanes import Lanes
+from ardm.training.lanes import Devices
 from ardm.training.state import TrainState, apply_gradients, is_finite, seed_key
 
 
@@ -73,7 +73,7 @@ class Step:
         self.shard_size = config.batch_size // config.grad_shards
         mine = config.grad_shards // group.size
         self.shards = range(group.rank * mine, (group.rank + 1) * mine)
-        self._lanes = Lanes(min(mine, lanes or mine))
+        self._lanes = Devices(min(mine, lanes or mine))
         self._key = seed_key(seed)
         self._micro = partial(_micro_step, model, config)
         self._apply = partial(_apply, model, config)
@@ -107,7 +107,7 @@ class Step:
         state, nelbo_bpd, grad_norm, finite = self._apply(state, self._sum(ranks))
         return state, Metrics(nelbo_bpd, grad_norm, flags, finite)
 
-    def rehearse(self, state: TrainState, images: UInt8[np.ndarray, "share h w c"]) -> None:
+    def warm_up(self, state: TrainState, images: UInt8[np.ndarray, "share h w c"]) -> None:
         """Have the programs of a step compiled, all but those that need the other workers.
 
         Args:

@@ -8,7 +8,7 @@ from ardm.analysis.report import report
 from ardm.analysis.status import status
 from ardm.cli.progress import line
 from ardm.errors import InputError, NotFound
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.runner import control
 from ardm.store import claims
 from ardm.store.liveness import STALE
@@ -26,7 +26,7 @@ def lived(run, ago=0.0, state="training", step=5, ended=None, **claim):
     """An attempt that was last heard of so many seconds ago."""
     then = time.time() - ago
     number = claims.claim(run, {"time": then - 10, "workers": 1} | claim)
-    book = Ledger(run, number, clock=lambda: then)
+    book = EventLog(run, number, clock=lambda: then)
     book.add("started", step=0, seconds=1.0)
     if ended:
         book.add("ended", outcome=ended, step=step, reason="because", detail="")
@@ -176,7 +176,7 @@ def test_a_run_whose_files_hold_anything_has_a_status_and_a_report(local_run):
     """A field that is absent or odd has its default; `watch` shows the line of the progress bar."""
     lived(local_run, ended="preempted", ago=100)
     number = claims.claim(local_run, {"workers": "many", "time": None, "nodes": 3})
-    book = Ledger(local_run, number)
+    book = EventLog(local_run, number)
     for kind in ("started", "saved", "evaluated", "stalled", "first_step", "trained", "ended"):
         book.add(kind)
         book.add(kind, step="x", seconds=None, bytes=[], outcome=7, nelbo_bpd={})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ardm.chaos.soak_result import KINDS, Result, Struck, judge
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.store import claims
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -37,7 +37,7 @@ def struck(tmp_path: Path) -> Run:
     """A run whose first attempt came to step 30, and whose second one began with step 20."""
     run = Run(Store(str(tmp_path)), "struck")
     for first, last in ((0, 30), (20, 40)):
-        book = Ledger(run, claims.claim(run, {}))
+        book = EventLog(run, claims.claim(run, {}))
         book.add("started", step=first)
         save(run, max(run.attempts()), last)
         book.add("saved", step=last, digest="", seconds=0.1, bytes=1, interval=1.0)

@@ -2,7 +2,7 @@ import pytest
 
 from ardm.checkpoint.digest import digest
 from ardm.errors import Superseded
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.store import claims
 from tests.runner.scene import Scene
 from tests.runner.setting import cut_off, save, small_state
@@ -71,7 +71,7 @@ def test_a_save_overtaken_by_a_newer_claim_removes_nothing(local_run):
     scene = Scene(local_run, keep_last=1)
     assert scene.offer(1, after=10.0)
 
-    class Late(Ledger):
+    class Late(EventLog):
         """The claim comes between the commit of a save and its pruning."""
 
         def add(self, kind, **fields):

@@ -11,12 +11,12 @@ import pytest
 
 from ardm.checkpoint import checkpointer as saver_module
 from ardm.checkpoint import checkpoints
-from ardm.checkpoint.checkpointer import Saver
+from ardm.checkpoint.checkpointer import Checkpointer
 from ardm.errors import SaveFailed
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.job.config import CheckpointConfig
 from ardm.store import claims
-from ardm.store.retry import BACK_OFF, Patience
+from ardm.store.retry import BACK_OFF, Deadline
 from tests.runner.scene import Scene
 from tests.runner.setting import small_state
 
@@ -65,7 +65,7 @@ def test_the_last_save_is_tried_until_patience_is_over(local_run, folder):
     scene = Scene(local_run)
     break_store(folder)
     with pytest.raises(SaveFailed) as caught:
-        scene.saver.finish(9, small_state(9), scene.patience(20.0))
+        scene.saver.finish(9, small_state(9), scene.deadline(20.0))
     message = str(caught.value)
     assert "step 9 could not be saved" in message
     assert "within 20 s" in message
@@ -84,7 +84,7 @@ def test_the_last_save_succeeds_when_the_store_is_mended_in_time(local_run, fold
             mend_store(folder)
 
     scene.saver._sleep = sleep
-    scene.saver.finish(9, small_state(9), scene.patience(60.0))
+    scene.saver.finish(9, small_state(9), scene.deadline(60.0))
     assert scene.steps() == [9]
     assert len(scene.told("save_failed")) == 3
     assert scene.saver.error is None
@@ -124,10 +124,10 @@ def hanging(monkeypatch):
     found.over.set()
 
 
-def in_real_time(run, **config) -> Saver:
+def in_real_time(run, **config) -> Checkpointer:
     number = claims.claim(run, {})
     config = CheckpointConfig(**{"interval": 0.0} | config)
-    return Saver(run, number, config, Ledger(run, number), 0)
+    return Checkpointer(run, number, config, EventLog(run, number), 0)
 
 
 def test_a_step_to_be_kept_waits_for_a_save_that_hangs_only_so_long(
@@ -153,7 +153,7 @@ def test_the_last_save_does_not_wait_for_one_that_hangs(local_run, hanging):
     hanging.only = {1}
     saver.offer(1, small_state(1))
     begin = time.monotonic()
-    saver.finish(2, small_state(2), Patience(3.0))
+    saver.finish(2, small_state(2), Deadline(3.0))
     assert 1 < time.monotonic() - begin < 3
     assert [place.step for place in checkpoints.committed(local_run)] == [2]
     # What comes of the other one later changes nothing.
@@ -164,7 +164,7 @@ def test_the_last_save_does_not_wait_for_one_that_hangs(local_run, hanging):
 def test_a_last_save_that_hangs_fails_in_time_and_a_notice_leaves_less(local_run, hanging):
     saver = in_real_time(local_run)
     begin = time.monotonic()
-    noticed = Patience(60.0, urgent=lambda: begin + 1.0)
+    noticed = Deadline(60.0, urgent=lambda: begin + 1.0)
     with pytest.raises(SaveFailed, match="the store does not answer"):
         saver.finish(2, small_state(2), noticed)
     assert 0.9 < time.monotonic() - begin < 3
@@ -180,7 +180,7 @@ def test_a_save_that_was_committed_though_it_seemed_to_fail_is_not_written_again
         raise ConnectionResetError("reset")
 
     monkeypatch.setattr(checkpoints, "save", answer_lost)
-    scene.saver.finish(3, small_state(3), scene.patience(60.0))
+    scene.saver.finish(3, small_state(3), scene.deadline(60.0))
     assert len(calls) == 1
     assert scene.steps() == [3]
     assert [e["step"] for e in scene.told("saved")] == [3]
@@ -208,12 +208,12 @@ def test_a_save_that_hangs_does_not_hold_the_process(tmp_path):
     """The threads of an executor would be waited for at the end of the interpreter."""
     program = """
 import sys, threading
-from ardm.runs import checkpoints
-from ardm.store.retry import Patience
-from tests.runs import test_saver_failures
+from ardm.checkpoint import checkpoints
+from ardm.store.retry import Deadline
+from tests.checkpoint import test_checkpointer_failures
 from tests.runner.setting import opened, small_state
 checkpoints.save = lambda *_, **__: threading.Event().wait()
-saver = test_saver_failures.in_real_time(opened(sys.argv[1]))
+saver = test_checkpointer_failures.in_real_time(opened(sys.argv[1]))
 saver.offer(1, small_state(1))
 print("hangs", saver.saving)
 """

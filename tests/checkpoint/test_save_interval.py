@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from ardm.checkpoint import save_interval
-from ardm.checkpoint.checkpointer import Saver
+from ardm.checkpoint.checkpointer import Checkpointer
 from ardm.checkpoint.save_interval import (
     Auto,
     Fixed,
@@ -21,7 +21,7 @@ from ardm.checkpoint.save_interval import (
 )
 from ardm.errors import SpecError
 from ardm.events import event_log
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.job import spec
 from ardm.job.config import CheckpointConfig
 from tests.runner.invented import (
@@ -148,8 +148,8 @@ def test_an_attempt_goes_by_what_earlier_ones_measured(tmp_path: Path) -> None:
 def test_a_saver_measures_its_saves_and_notes_the_interval(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     add_attempt(run, began=0.0)
-    now, told = 0.0, Ledger(run, 1)
-    saver = Saver(run, 1, CheckpointConfig(interval="auto"), told, 0, clock=lambda: now)
+    now, told = 0.0, EventLog(run, 1)
+    saver = Checkpointer(run, 1, CheckpointConfig(interval="auto"), told, 0, clock=lambda: now)
     state = {"w": np.arange(4.0)}
     for step in range(1, 6):
         saver.offer(step, state, 1.0)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from ardm.checkpoint.pull import pull
 from ardm.cli.main import app
 from ardm.job.spec import parse
-from ardm.runner.context import Notice, Place
+from ardm.runner.context import Context, Notice
 from ardm.runner.session import run_attempt
 from ardm.store.run_directory import Run
 from ardm.training.group import Alone
@@ -43,7 +43,7 @@ class Here:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of the tiny job, completed."""
     run = opened(str(tmp_path_factory.mktemp("cli") / "runs"), "trained")
-    assert run_attempt(run, tiny_spec(), Place(Alone(), Notice())).kind == "completed"
+    assert run_attempt(run, tiny_spec(), Context(Alone(), Notice())).kind == "completed"
     return run
 
 
@@ -71,7 +71,7 @@ def staged(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     data = f"data={{dataset: images, source: files, path: {folder}}}"
     spec = parse(STAGED, "staged.yaml", [data])
     run = opened(trained.store.uri, "staged", spec)
-    assert run_attempt(run, spec, Place(Alone(), Notice())).kind == "completed"
+    assert run_attempt(run, spec, Context(Alone(), Notice())).kind == "completed"
     return run
 
 

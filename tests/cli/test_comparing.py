@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ardm.checkpoint.pull import pull
-from ardm.runner.context import Notice, Place
+from ardm.runner.context import Context, Notice
 from ardm.runner.session import run_attempt
 from ardm.training.group import Alone
 from tests.runner.setting import opened, tiny_spec
@@ -15,7 +15,7 @@ def worse(tmp_path_factory):
     """The tiny job after half of its steps, pulled."""
     folder, spec = tmp_path_factory.mktemp("worse"), tiny_spec("training.steps=12")
     run = opened(str(folder / "runs"), "worse", spec)
-    assert run_attempt(run, spec, Place(Alone(), Notice())).kind == "completed"
+    assert run_attempt(run, spec, Context(Alone(), Notice())).kind == "completed"
     pull(run, folder / "pulled")
     return str(folder / "pulled")
 

@@ -10,7 +10,7 @@ from ray.exceptions import ActorDiedError
 
 from ardm.cluster import driver
 from ardm.errors import JobFailed
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.store import claims
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -78,7 +78,7 @@ def test_no_number_of_signals_ends_a_driver_before_its_run_has_saved(
             process.send_signal(signal.Signals[name])
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
-        ledger = Ledger(run, number)
+        ledger = EventLog(run, number)
         ledger.add("ended", outcome="stopped", step=3, reason="saved", detail="")
         ledger.flush()
         assert process.wait(60) == 75

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ardm.events import event_log
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 
 
 class Clock:
@@ -21,7 +21,7 @@ def kinds(run, attempt=1):
 
 
 def test_each_flush_writes_a_segment_of_its_own(run):
-    book = Ledger(run, 1, clock=Clock())
+    book = EventLog(run, 1, clock=Clock())
     book.flush()
     assert run.store.names(run.events(1)) == []
     book.add("claimed", host="a")
@@ -40,7 +40,7 @@ def test_each_flush_writes_a_segment_of_its_own(run):
 
 
 def test_events_stay_in_order_beyond_ten_segments(run):
-    book = Ledger(run, 1)
+    book = EventLog(run, 1)
     for i in range(12):
         book.add(f"e{i}")
         book.flush()
@@ -48,7 +48,7 @@ def test_events_stay_in_order_beyond_ten_segments(run):
 
 
 def test_a_flush_that_fails_keeps_its_events_for_the_next(local_run):
-    book = Ledger(local_run, 1)
+    book = EventLog(local_run, 1)
     folder = Path(local_run.store.path(local_run.name)) / "events"
     folder.write_text("in the way")
     book.add("first")
@@ -62,7 +62,7 @@ def test_a_flush_that_fails_keeps_its_events_for_the_next(local_run):
 
 
 def test_nothing_is_lost_or_doubled_between_threads(local_run):
-    book = Ledger(local_run, 1)
+    book = EventLog(local_run, 1)
     over = threading.Event()
 
     def flushing():
@@ -86,7 +86,7 @@ def test_nothing_is_lost_or_doubled_between_threads(local_run):
 
 def test_workers_of_one_attempt_do_not_overwrite_each_other(run):
     for rank in (0, 1):
-        book = Ledger(run, 1, rank)
+        book = EventLog(run, 1, rank)
         book.add(f"of {rank}")
         book.flush()
     assert sorted(kinds(run)) == ["of 0", "of 1"]
@@ -105,7 +105,7 @@ def sent(run, book, **more):
 
 
 def test_events_that_travel_in_the_progress_object_are_read(run):
-    book = Ledger(run, 1)
+    book = EventLog(run, 1)
     book.add("started", step=0)
     sent(run, book)
     assert run.store.names(run.events(1)) == []
@@ -113,7 +113,7 @@ def test_events_that_travel_in_the_progress_object_are_read(run):
 
 
 def test_a_crash_between_the_segment_and_the_progress_neither_loses_nor_doubles_events(run):
-    book = Ledger(run, 1)
+    book = EventLog(run, 1)
     for i in range(3):
         book.add(f"e{i}")
     sent(run, book)
@@ -126,7 +126,7 @@ def test_a_crash_between_the_segment_and_the_progress_neither_loses_nor_doubles_
 
 def test_small_segments_are_merged_and_none_is_counted_twice(run, monkeypatch):
     monkeypatch.setattr(event_log, "MERGED", 3)
-    book = Ledger(run, 1)
+    book = EventLog(run, 1)
     small = {}
     for i in range(8):
         book.add(f"e{i}")
@@ -146,7 +146,7 @@ def test_small_segments_are_merged_and_none_is_counted_twice(run, monkeypatch):
 
 def test_segments_that_are_merged_while_they_are_read_lose_nothing(local_run, monkeypatch):
     monkeypatch.setattr(event_log, "MERGED", 3)
-    book = Ledger(local_run, 1)
+    book = EventLog(local_run, 1)
     for i in range(2):
         book.add(f"e{i}")
         book.flush()
@@ -168,7 +168,7 @@ def test_segments_that_are_merged_while_they_are_read_lose_nothing(local_run, mo
 
 def test_what_cannot_be_removed_after_a_merge_is_removed_later(local_run, monkeypatch):
     monkeypatch.setattr(event_log, "MERGED", 2)
-    book, remove = Ledger(local_run, 1), local_run.store.remove
+    book, remove = EventLog(local_run, 1), local_run.store.remove
 
     def fails(names):
         raise OSError("no")
@@ -187,7 +187,7 @@ def test_what_cannot_be_removed_after_a_merge_is_removed_later(local_run, monkey
 
 
 def test_unreadable_lines_and_unexpected_files_are_skipped_with_one_warning_each(run, caplog):
-    book = Ledger(run, 1)
+    book = EventLog(run, 1)
     book.add("first")
     book.flush()
     folder = run.events(1)

@@ -9,7 +9,7 @@ from ardm.analysis import goodput
 from ardm.events import history
 from ardm.events import summaries as summary_module
 from ardm.events.curve import POINTS, Curve
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.events.summaries import Summarizer
 from ardm.store import claims
 
@@ -44,7 +44,7 @@ def test_a_rewind_keeps_the_step_itself():
 def test_the_curves_run_through_all_attempts(local_run):
     for number, told in [(1, [trained(10, 0.5), evaluated(10, 0.6)]), (2, [trained(20, 0.4)])]:
         assert claims.claim(local_run, {}) == number
-        book = Ledger(local_run, number)
+        book = EventLog(local_run, number)
         for event in told:
             book.add(**{"kind" if k == "event" else k: v for k, v in event.items()})
         book.flush()
@@ -60,7 +60,7 @@ def past(run, attempts=12):
         assert claims.claim(run, claim) == number
         clock = iter(range(1000 * number, 10**9))
         summary = Summarizer(run, number, claim)
-        book = Ledger(run, number, clock=lambda clock=clock: next(clock), listener=summary.add)
+        book = EventLog(run, number, clock=lambda clock=clock: next(clock), listener=summary.add)
         book.add("restored", step=10 * number - 10, seconds=1.0)
         book.add("first_step", step=10 * number - 9, seconds=2.0, compile_s=1.0)
         for i in range(1, 8):
@@ -132,7 +132,7 @@ def test_an_attempt_that_lives_yet_is_not_rolled_up(local_run):
 def test_a_torn_claim_is_made_up_for_by_the_events(local_run):
     number = claims.claim(local_run, {})
     local_run.store.write(local_run.claim(number), b"")
-    book = Ledger(local_run, number, clock=lambda: 5000.0)
+    book = EventLog(local_run, number, clock=lambda: 5000.0)
     book.add("claimed", workers=4, submission="s", token="t")
     book.flush()
     (record,) = history.records(local_run)

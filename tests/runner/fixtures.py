@@ -3,7 +3,7 @@
 import pytest
 
 from ardm.job.spec import JobSpec
-from ardm.runner.context import Notice, Place
+from ardm.runner.context import Context, Notice
 from ardm.runner.session import run_attempt
 from ardm.store.run_directory import Run
 from ardm.training.group import Alone
@@ -37,5 +37,5 @@ def shared_store(tmp_path_factory) -> str:
 def finished(shared_store: str) -> Run:
     """The tiny job trained without interruption; nobody may change it."""
     run = opened(shared_store, "finished")
-    assert run_attempt(run, tiny_spec(), Place(Alone(), Notice())).kind == "completed"
+    assert run_attempt(run, tiny_spec(), Context(Alone(), Notice())).kind == "completed"
     return run

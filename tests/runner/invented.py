@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.job.spec import JobSpec
 from ardm.store import registry
 from ardm.store.run_directory import Run
@@ -44,7 +44,7 @@ def add_attempt(
     claim = {"time": began if claimed is None else claimed, "began": began, "workers": workers}
     run.store.create(run.claim(number), json.dumps(claim | about).encode())
     now = began
-    ledger = Ledger(run, number, clock=lambda: now)
+    ledger = EventLog(run, number, clock=lambda: now)
     for now, kind, fields in events:  # noqa: B007
         ledger.add(kind, **fields)
     ledger.flush()

@@ -1,11 +1,11 @@
 """A saver in a time of its own."""
 
 from ardm.checkpoint import checkpoints
-from ardm.checkpoint.checkpointer import Saver
-from ardm.events.event_log import Ledger
+from ardm.checkpoint.checkpointer import Checkpointer
+from ardm.events.event_log import EventLog
 from ardm.job.config import CheckpointConfig
 from ardm.store import claims
-from ardm.store.retry import Patience
+from ardm.store.retry import Deadline
 from tests.runner.setting import events, small_state
 
 
@@ -30,14 +30,14 @@ class Scene:
     def __init__(self, run, restored: int = 0, **config) -> None:
         self.run, self.clock = run, Clock()
         self.number = claims.claim(run, {})
-        self.ledger = Ledger(run, self.number)
+        self.ledger = EventLog(run, self.number)
         self.config = CheckpointConfig(**{"interval": 10.0, "keep_last": 2} | config)
-        self.saver = Saver(
+        self.saver = Checkpointer(
             run, self.number, self.config, self.ledger, restored, self.clock, self.clock.sleep
         )
 
-    def patience(self, seconds: float) -> Patience:
-        return Patience(seconds, self.clock)
+    def deadline(self, seconds: float) -> Deadline:
+        return Deadline(seconds, self.clock)
 
     def offer(self, step: int, after: float = 0.0) -> bool:
         """Offer a step so many seconds later; whether it is saved, once that is over."""

@@ -15,7 +15,7 @@ from ardm.analysis.status import status
 from ardm.checkpoint import checkpoints
 from ardm.errors import InputError
 from ardm.runner import agreement
-from ardm.runner.context import Notice, Place
+from ardm.runner.context import Context, Notice
 from ardm.runner.outcome import to_error
 from ardm.runner.session import run_attempt
 from ardm.store import overrides, registry
@@ -43,12 +43,12 @@ def interrupted(run: Run, spec) -> None:
     """An attempt that ends in the middle, with a checkpoint."""
     notice = Notice()
     group = Acting(lambda number: number == 2 and setattr(notice, "reason", "spot"))
-    assert run_attempt(run, spec, Place(group, notice)).kind == "preempted"
+    assert run_attempt(run, spec, Context(group, notice)).kind == "preempted"
     assert checkpoints.committed(run)
 
 
 def go(run: Run, spec):
-    return run_attempt(run, spec, Place(Alone(), Notice()))
+    return run_attempt(run, spec, Context(Alone(), Notice()))
 
 
 def test_other_data_are_refused_until_somebody_overrides_it(local_run, tmp_path):
@@ -67,7 +67,7 @@ def test_other_data_are_refused_until_somebody_overrides_it(local_run, tmp_path)
         assert part in ended.reason
 
     (folder / "007.png").write_bytes(before)
-    after = run_attempt(run, spec, Place(Acting(lambda _: None), Notice("spot")))
+    after = run_attempt(run, spec, Context(Acting(lambda _: None), Notice("spot")))
     assert after.kind == "preempted", "the same data again are no reason to refuse"
     assert status(run, {})["changed"] == []
 
@@ -106,9 +106,9 @@ import json, sys
 from ardm.training.lanes import use_cpu
 use_cpu(1)
 import jax
-from ardm.runs import catalogue
+from ardm.store import registry
 from ardm.store.run_directory import Run
-from ardm.runner.context import Notice, Place
+from ardm.runner.context import Notice, Context
 from ardm.runner.session import run_attempt
 from ardm.store.store import Store
 from ardm.training.group import Processes
@@ -116,7 +116,7 @@ from ardm.training.group import Processes
 address, rank, store, name = sys.argv[1:]
 jax.distributed.initialize(address, 2, int(rank), cluster_detection_method="deactivate")
 run = Run(Store(store), name)
-ended = run_attempt(run, registry.read_spec(run), Place(Processes(), Notice()))
+ended = run_attempt(run, registry.read_spec(run), Context(Processes(), Notice()))
 print(json.dumps([ended.kind, ended.reason]), flush=True)
 """
 

@@ -2,7 +2,7 @@ import pytest
 
 from ardm.checkpoint import preservation
 from ardm.events import history
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.runner import control
 from ardm.store import claims
 from tests.runner.setting import save
@@ -24,7 +24,7 @@ def failure(run, number):
 def lived(run, submission="s1", nodes=(), **ended):
     """An attempt of a submission; with the events that are given by their kinds."""
     number = claims.claim(run, {"submission": submission, "nodes": nodes})
-    book = Ledger(run, number)
+    book = EventLog(run, number)
     for kind, fields in ended.items():
         book.add(kind, **fields)
     book.flush()
@@ -58,7 +58,7 @@ def test_the_end_is_waited_for(local_run):
     def sleep(seconds):
         naps.append(seconds)
         if len(naps) == 3:
-            book = Ledger(local_run, number, rank=1)
+            book = EventLog(local_run, number, rank=1)
             book.add("ended", **end("stopped"))
             book.flush()
 

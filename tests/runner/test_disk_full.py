@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ardm.runner import heartbeat, leader
-from ardm.runner.context import Notice, Place
+from ardm.runner.context import Context, Notice
 from ardm.runner.outcome import ENDS_THE_JOB, to_error
 from ardm.runner.session import run_attempt
 from ardm.store.run_directory import Run
@@ -72,7 +72,7 @@ def test_training_says_that_the_disk_is_full_and_saves_again_when_there_is_room(
         time.sleep(0.1)
 
     group = Acting(act)
-    ended = run_attempt(run, tiny_spec(), Place(group, Notice()))
+    ended = run_attempt(run, tiny_spec(), Context(group, Notice()))
     assert (ended.kind, ended.step) == ("completed", STEPS), ended
     failed = events(run, 1, "save_failed")
     assert any(full(e["reason"]) for e in failed), failed
@@ -94,7 +94,7 @@ def test_a_disk_that_stays_full_ends_the_job_with_code_3_and_keeps_what_was_save
             fill(disk)
         steps.append(step)
 
-    ended = run_attempt(run, tiny_spec(), Place(Acting(act), Notice()))
+    ended = run_attempt(run, tiny_spec(), Context(Acting(act), Notice()))
     assert (ended.kind, ended.step) == ("save_failed", STEPS)
     assert ended.kind in ENDS_THE_JOB
     error = to_error(ended)
@@ -104,5 +104,5 @@ def test_a_disk_that_stays_full_ends_the_job_with_code_3_and_keeps_what_was_save
     assert len(steps) == STEPS
     (disk / "filler").unlink()
     assert 0 < newest_digest(run)[0] < STEPS
-    after = run_attempt(run, tiny_spec(), Place(Acting(lambda step: None), Notice()))
+    after = run_attempt(run, tiny_spec(), Context(Acting(lambda step: None), Notice()))
     assert after.kind == "completed"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.runner import control, heartbeat
-from ardm.runner.heartbeat import Recorder
+from ardm.runner.heartbeat import Heartbeat
 from ardm.store import claims
-from ardm.store.retry import Patience
+from ardm.store.retry import Deadline
 from tests.runner.setting import events
 
 
@@ -25,8 +25,8 @@ def quick(monkeypatch):
 def recording(run):
     """A recorder of the run's first attempt, its ledger, and the number."""
     number = claims.claim(run, {})
-    ledger = Ledger(run, number)
-    voice = Recorder(run, number, ledger, lambda: {"step": 3, "state": "training"})
+    ledger = EventLog(run, number)
+    voice = Heartbeat(run, number, ledger, lambda: {"step": 3, "state": "training"})
     yield voice, ledger, number
     voice.close()
 
@@ -54,8 +54,8 @@ def test_an_event_does_not_wait_for_the_next_beat(run, monkeypatch):
     monkeypatch.setattr(heartbeat, "BREATH_LOCAL", 0.1)
     monkeypatch.setattr(heartbeat, "BREATH_REMOTE", 0.1)
     number = claims.claim(run, {})
-    ledger = Ledger(run, number)
-    voice = Recorder(run, number, ledger, dict)
+    ledger = EventLog(run, number)
+    voice = Heartbeat(run, number, ledger, dict)
     voice.start()
     for kind in ("restored", "first_step"):
         ledger.add(kind, step=1, seconds=0.0)
@@ -88,8 +88,8 @@ def test_the_log_the_scalars_and_the_pictures_reach_the_store(run, recording):
 
 def test_a_failing_store_reaches_nobody_and_all_is_sent_once_it_is_mended(local_run):
     number = claims.claim(local_run, {})
-    ledger = Ledger(local_run, number)
-    voice = Recorder(local_run, number, ledger, dict)
+    ledger = EventLog(local_run, number)
+    voice = Heartbeat(local_run, number, ledger, dict)
     blocked = [Path(local_run.store.path(f"{local_run.name}/{n}")) for n in ("events", "samples")]
     for path in blocked:
         path.write_text("in the way")
@@ -106,13 +106,13 @@ def test_a_failing_store_reaches_nobody_and_all_is_sent_once_it_is_mended(local_
 
 def test_a_store_that_is_gone_at_the_end_is_left_alone(local_run):
     number = claims.claim(local_run, {})
-    voice = Recorder(local_run, number, Ledger(local_run, number), dict)
+    voice = Heartbeat(local_run, number, EventLog(local_run, number), dict)
     voice.start()
     root = Path(local_run.store.root)
     root.rename(root.with_name("elsewhere"))
     root.write_text("in the way")
     begin = time.monotonic()
-    voice.close(Patience(1.0))
+    voice.close(Deadline(1.0))
     assert 0.9 < time.monotonic() - begin < 5
     voice._thread.join(5)
     assert not voice._thread.is_alive()
@@ -127,8 +127,8 @@ def in_the_way(run, name: str) -> Path:
 
 def test_a_stop_is_heard_though_nothing_can_be_written(local_run):
     number = claims.claim(local_run, {})
-    ledger = Ledger(local_run, number)
-    voice = Recorder(local_run, number, ledger, dict)
+    ledger = EventLog(local_run, number)
+    voice = Heartbeat(local_run, number, ledger, dict)
     blocked = [in_the_way(local_run, name) for name in ("events", "progress", "logs")]
     ledger.add("started", step=0)
     voice.start()
@@ -143,11 +143,11 @@ def test_a_stop_is_heard_though_nothing_can_be_written(local_run):
 
 def test_what_can_be_written_is_written_whatever_the_rest_meets(local_run):
     number = claims.claim(local_run, {})
-    voice = Recorder(local_run, number, Ledger(local_run, number), lambda: {"step": 5})
+    voice = Heartbeat(local_run, number, EventLog(local_run, number), lambda: {"step": 5})
     logging.getLogger("ardm.test").warning("something to be logged")
     voice._ledger.add("started", step=0)
     blocked = in_the_way(local_run, "events")
-    voice.close(Patience(0.2))
+    voice.close(Deadline(0.2))
     blocked.unlink()
     assert local_run.store.read_record(local_run.progress(number))["step"] == 5
     assert local_run.store.read(local_run.file("logs", f"{number:06d}.log"))
@@ -156,8 +156,8 @@ def test_what_can_be_written_is_written_whatever_the_rest_meets(local_run):
 def test_the_last_words_are_tried_again_until_they_are_heard(local_run):
     """Else a run that was completed in an outage of two seconds looks like one that was killed."""
     number = claims.claim(local_run, {})
-    ledger = Ledger(local_run, number)
-    voice = Recorder(local_run, number, ledger, dict)
+    ledger = EventLog(local_run, number)
+    voice = Heartbeat(local_run, number, ledger, dict)
     voice.start()
     blocked = in_the_way(local_run, "events")
     mend = threading.Timer(1.5, blocked.unlink)

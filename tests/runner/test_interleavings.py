@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ardm.checkpoint import checkpointer, checkpoints, restore, serialization
-from ardm.checkpoint.checkpointer import Saver
+from ardm.checkpoint.checkpointer import Checkpointer
 from ardm.checkpoint.checkpoints import Unfinished
 from ardm.checkpoint.digest import digest
 from ardm.checkpoint.serialization import COMPLETE, METADATA, Damaged
 from ardm.events import event_log, history
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.events.summaries import Summarizer
 from ardm.job.config import CheckpointConfig
 from ardm.store import claims
@@ -90,8 +90,8 @@ class World:
         begin = found[0].step if found else 0
         assert begin >= saved_before, f"step {saved_before} was saved; this begins with {begin}"
         config = CheckpointConfig(interval=0, keep_last=keep_last)
-        book = Ledger(run, number, clock=lambda: 0.0)
-        saving = insist(lambda: Saver(run, number, config, book, begin, clock=lambda: 0.0))
+        book = EventLog(run, number, clock=lambda: 0.0)
+        saving = insist(lambda: Checkpointer(run, number, config, book, begin, clock=lambda: 0.0))
         for step in range(begin + 1, begin + 1 + steps):
             saving.offer(step, {"step": np.int32(step)})
             if saving.superseded_by is not None:
@@ -106,7 +106,7 @@ class World:
 
 
 def insist(work: Callable[[], T]) -> T:
-    """Try again until it succeeds, as `persist` does, which has a clock."""
+    """Try again until it succeeds, as `retry` does, which has a clock."""
     while True:
         try:
             return work()
@@ -191,7 +191,7 @@ def test_events_are_read_once_and_in_order_while_segments_are_merged(plainly, tu
     run, written = world.run, [0]
 
     def write() -> None:
-        book = Ledger(run, world.claim(), clock=lambda: 0.0)
+        book = EventLog(run, world.claim(), clock=lambda: 0.0)
         for number in range(9):
             book.add("happened", number=number)
             tail = json.dumps({"tail": book.tail()}).encode()
@@ -222,7 +222,7 @@ def test_caches_of_the_history_never_say_something_else_than_the_events(plainly,
     def live() -> None:
         number = world.claim()
         summary = Summarizer(run, number, insist(lambda: run.store.read_record(run.claim(number))))
-        book = Ledger(run, number, clock=lambda: 0.0, listener=summary.add)
+        book = EventLog(run, number, clock=lambda: 0.0, listener=summary.add)
         for step in range(4):
             book.add("trained", step=step, nelbo_bpd=1.0 / (step + number))
             if step % 2:

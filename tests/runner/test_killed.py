@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ardm.checkpoint import checkpoints
-from ardm.runner.context import Notice, Place
+from ardm.runner.context import Context, Notice
 from ardm.runner.session import run_attempt
 from ardm.store import registry
 from ardm.store.run_directory import Run
@@ -27,7 +27,7 @@ def uninterrupted(shared_store):
     """The digest of the job trained in one go."""
     spec = tiny_spec(LONGER)
     run = opened(shared_store, "in-one-go", spec)
-    assert run_attempt(run, spec, Place(Alone(), Notice())).kind == "completed"
+    assert run_attempt(run, spec, Context(Alone(), Notice())).kind == "completed"
     return newest_digest(run)
 
 
@@ -99,7 +99,7 @@ def test_a_run_told_to_end_saves_its_step_and_says_how_to_go_on(
     assert 0 < told["step"] < STEPS
     assert newest_digest(command.run)[0] == told["step"]
     assert "go on with the same command and --run told" in said
-    ended = run_attempt(command.run, registry.read_spec(command.run), Place(Alone(), Notice()))
+    ended = run_attempt(command.run, registry.read_spec(command.run), Context(Alone(), Notice()))
     assert ended.kind == "completed"
     assert newest_digest(command.run) == uninterrupted
 

@@ -7,13 +7,13 @@ import pytest
 
 from ardm.analysis.status import status
 from ardm.chaos import long_past
-from ardm.checkpoint.checkpointer import Saver
+from ardm.checkpoint.checkpointer import Checkpointer
 from ardm.events import following, history
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.events.summaries import Summarizer
 from ardm.job.config import CheckpointConfig
 from ardm.runner import control
-from ardm.runner.heartbeat import Recorder
+from ardm.runner.heartbeat import Heartbeat
 from ardm.store import claims
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -46,9 +46,9 @@ def test_a_minute_of_training_costs_few_writes(proxy, bucket):
     run, clock = opened(f"{bucket}/runs"), Clock()
     number = claims.claim(run, {})
     summary = Summarizer(run, number, {})
-    ledger = Ledger(run, number, clock=clock, listener=summary.add)
-    voice = Recorder(run, number, ledger, lambda: {"step": 1}, summary, clock)
-    saver = Saver(run, number, CheckpointConfig(), ledger, 0, clock, clock.sleep)
+    ledger = EventLog(run, number, clock=clock, listener=summary.add)
+    voice = Heartbeat(run, number, ledger, lambda: {"step": 1}, summary, clock)
+    saver = Checkpointer(run, number, CheckpointConfig(), ledger, 0, clock, clock.sleep)
     state = small_state(1)
     with proxy.account() as made:
         for second in range(1, minutes * 60 + 1):

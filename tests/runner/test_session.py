@@ -11,7 +11,7 @@ import pytest
 from ardm.chaos.emulator import free_port
 from ardm.checkpoint import checkpoints
 from ardm.runner import control, heartbeat, leader, prepare
-from ardm.runner.context import Notice, Place
+from ardm.runner.context import Context, Notice
 from ardm.runner.outcome import ENDS_THE_JOB
 from ardm.runner.session import run_attempt
 from ardm.store import claims
@@ -30,7 +30,7 @@ def quick(monkeypatch):
 
 def go(run, act=None, notice=None, spec=None, resize=None, **about):
     group = Acting(act) if act else Alone()
-    place = Place(group, notice or Notice(), about, resize or Notice())
+    place = Context(group, notice or Notice(), about, resize or Notice())
     return run_attempt(run, spec or tiny_spec(), place)
 
 

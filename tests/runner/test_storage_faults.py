@@ -23,7 +23,7 @@ from ardm.checkpoint import checkpointer, checkpoints, restore
 from ardm.checkpoint.digest import digest
 from ardm.cli.main import app
 from ardm.runner import heartbeat, outcome, session
-from ardm.runner.context import Notice, Place
+from ardm.runner.context import Context, Notice
 from ardm.runner.session import run_attempt
 from ardm.store import registry
 from ardm.store import store as store_module
@@ -120,7 +120,7 @@ def at_ease(step: int) -> None:
 
 
 def go(run, act=at_ease, *changes):
-    return run_attempt(run, tiny_spec(*changes), Place(Acting(act), Notice()))
+    return run_attempt(run, tiny_spec(*changes), Context(Acting(act), Notice()))
 
 
 def assert_as_undisturbed(run, finished, ended) -> None:

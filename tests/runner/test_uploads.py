@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from ardm.events.event_log import Ledger
+from ardm.events.event_log import EventLog
 from ardm.runner import uploads
-from ardm.runner.heartbeat import Recorder
+from ardm.runner.heartbeat import Heartbeat
 from ardm.runner.uploads import Uploads
-from ardm.store.retry import Patience
+from ardm.store.retry import Deadline
 from ardm.store.store import Store
 from tests import counting
 from tests.runner.scene import Clock
@@ -44,7 +44,7 @@ def test_a_long_training_leaves_tensorboard_files_of_bounded_size(run, monkeypat
         files.do_what_is_due()
     local = files._parts_folder
     assert len(list(local.glob("*"))) <= 2, "what is complete and uploaded is removed here"
-    files.end(Patience(20.0))
+    files.end(Deadline(20.0))
     files.close()
     names = files_of(run)
     assert len(names) >= 2
@@ -62,8 +62,8 @@ def test_an_upload_that_hangs_does_not_stop_the_heartbeat(emulator, bucket, monk
         there = type(run)(Store(run.store.uri), run.name)
         proxy.hanging = "logs"
         clock = Clock()
-        ledger = Ledger(there, 1, clock=clock)
-        voice = Recorder(there, 1, ledger, lambda: {"step": 1}, clock=clock)
+        ledger = EventLog(there, 1, clock=clock)
+        voice = Heartbeat(there, 1, ledger, lambda: {"step": 1}, clock=clock)
         logging.getLogger("ardm.test").warning("something to be logged")
         upload = threading.Thread(target=voice.uploads.do_what_is_due, daemon=True)
         upload.start()
@@ -75,15 +75,15 @@ def test_an_upload_that_hangs_does_not_stop_the_heartbeat(emulator, bucket, monk
         assert upload.is_alive()
         proxy.release()
         upload.join(20.0)
-        voice.close(Patience(10.0))
+        voice.close(Deadline(10.0))
     assert b"something" in run.store.read(run.file("logs", "000001.log"))
 
 
 @pytest.mark.parametrize("kind", ["saved", "notice", "first_step", "ended"])
 def test_word_of_what_matters_comes_soon_and_of_the_rest_with_the_beat(bucket, kind):
     run, clock = opened(f"{bucket}/runs"), Clock()
-    ledger = Ledger(run, 1, clock=clock)
-    voice = Recorder(run, 1, ledger, dict, clock=clock)
+    ledger = EventLog(run, 1, clock=clock)
+    voice = Heartbeat(run, 1, ledger, dict, clock=clock)
 
     def tail():
         return [e["event"] for e in json.loads(run.store.read(run.progress(1)))["tail"]]

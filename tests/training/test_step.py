@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from ardm.training import state as states
 from ardm.training import step as steps
 from ardm.training.group import Alone
-from ardm.training.loop import rehearse, train
+from ardm.training.loop import train, warm_up
 from ardm.training.step import Step
 from tests.training.setting import (
     SEED,
@@ -177,7 +177,7 @@ def test_after_a_rehearsal_a_step_compiles_nothing(begin):
     work = tiny_work(config=tiny_config(clip=0.7))
     programs = (steps._micro_step, steps._add, steps._apply)
     before = [program._cache_size() for program in programs]
-    rehearse(work)
+    warm_up(work)
     rehearsed = [program._cache_size() for program in programs]
     assert rehearsed[0] > before[0]
     assert rehearsed[2] > before[2]
