@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ardm.cluster.stopping import Stopped
     from ardm.cluster.submission import Submission
     from ardm.pretrained import Pretrained
-    from ardm.runner.outcome import Outcome
+    from ardm.runner.ended import Ended
 
 log = logging.getLogger(__name__)
 
@@ -246,7 +246,7 @@ def train(
         InputError: the store, the data or the name cannot be used.
         JobFailed: the job failed, or another attempt has taken the run over.
     """
-    from ardm.runner.outcome import raise_if_failed
+    from ardm.runner.ended import raise_if_failed
     from ardm.runner.session import attempt_here
     from ardm.runner.signals import saving_first
 
@@ -279,13 +279,13 @@ def train_steps(
     Yields:
         Every finished step.
     """
-    from ardm.runner.outcome import raise_if_failed
+    from ardm.runner.ended import raise_if_failed
     from ardm.runner.session import attempt_here
 
     opened = open_or_create(job, usable_store(store or default_store()), run, override=override)
     notice = Notice()
     records: Queue[StepRecord | None] = Queue(1)
-    ended: list[Outcome] = []
+    ended: list[Ended] = []
 
     def work() -> None:
         try:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from datetime import datetime
 
+from ardm.events.outcome import Outcome
 from ardm.job.spec import JobSpec
 from ardm.runner import continuation, control
 from ardm.store import registry
@@ -63,4 +64,5 @@ def is_complete(run: Run, spec: JobSpec) -> bool:
     """Whether the last attempt has done all steps of a job."""
     number = newest_attempt(run)
     event = control.ended(run, number) if number else None
-    return bool(event and event["outcome"] == "completed" and event["step"] >= spec.training.steps)
+    completed = event and event["outcome"] == Outcome.COMPLETED
+    return bool(event and completed and event["step"] >= spec.training.steps)

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from ardm.events.history import records
 from ardm.events.records import AttemptRecord, Evaluation, Save
-from ardm.runner.outcome import ENDS_THE_JOB
 
 __all__ = ["Account", "AttemptRecord", "Evaluation", "Save", "accounts", "goodput", "records"]
 
@@ -150,7 +149,8 @@ def _ahead(
         return max(record.began - asked, 0.0) if asked else 0.0, 0.0, 0.0
     asked = record.began if asked is None else min(max(asked, free_from), record.began)
     queued, between = record.began - asked, asked - free_from
-    return (queued, 0.0, between) if before.outcome in ENDS_THE_JOB else (queued, between, 0.0)
+    wanted = not (before.outcome and before.outcome.ends_the_job)
+    return (queued, between, 0.0) if wanted else (queued, 0.0, between)
 
 
 def _inside(record: AttemptRecord, alive: float) -> tuple[dict[str, float], float | None]:

@@ -217,7 +217,7 @@ def _recoveries(found: Sequence[goodput.AttemptRecord]) -> list[float]:
     """Seconds from each interruption to the beginning of the first step after it."""
     gaps = []
     for before, after in itertools.pairwise(found):
-        interrupted = before.outcome in ("preempted", "worker_lost")
+        interrupted = before.outcome is not None and before.outcome.was_interrupted
         same = before.submission == after.submission
         if interrupted and same and after.trains_from is not None:
             end = goodput.end_of(before, after, after.began)

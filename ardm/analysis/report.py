@@ -6,6 +6,7 @@ from typing import Any
 
 from ardm.analysis import goodput
 from ardm.checkpoint import save_interval
+from ardm.events.outcome import Outcome
 from ardm.store import registry
 from ardm.store.liveness import stale_s
 from ardm.store.run_directory import Run
@@ -51,11 +52,11 @@ def report(
 
 
 def _interruptions(found: list[goodput.AttemptRecord]) -> dict[str, Any]:
-    struck = [r for r in found if r.outcome in ("preempted", "worker_lost")]
+    struck = [r for r in found if r.outcome and r.outcome.was_interrupted]
     workers = found[-1].workers if found else 1
     return {
         "count": len(struck),
-        "noticed": sum(r.outcome == "preempted" for r in struck),
+        "noticed": sum(r.outcome == Outcome.PREEMPTED for r in struck),
         "steps_lost": [r.steps_lost for r in struck],
         "mean_steps_lost": round(mean(r.steps_lost for r in struck), 2) if struck else None,
         "mtbf_s": round(save_interval.interruptions(found, workers).mtbf(), 1),

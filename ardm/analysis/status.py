@@ -9,7 +9,6 @@ from ardm.checkpoint import checkpoints, restore
 from ardm.checkpoint.checkpoints import Checkpoint, Unfinished
 from ardm.errors import Unreadable
 from ardm.runner.environment import Change, latest_changes
-from ardm.runner.outcome import ENDS_THE_JOB
 from ardm.store import registry
 from ardm.store.liveness import silence, stale_s
 from ardm.store.run_directory import Run
@@ -19,21 +18,6 @@ SERVER_PATIENCE = 60.0
 
 _OF_PROGRESS = ("starting", "training", "saving", "draining")
 """States that an attempt gives itself while it lives."""
-
-_OF_OUTCOME = {
-    "completed": "completed",
-    "stopped": "stopped",
-    "superseded": "superseded",
-    "failed": "failed",
-    "out_of_memory": "failed",
-    "bad_input": "failed",
-    "diverged": "failed",
-    "storage_fault": "failed",
-    "save_failed": "failed",
-    "preempted": "stopped",
-    "resized": "stopped",
-    "worker_lost": "stopped",
-}
 
 
 def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, Any]:
@@ -133,9 +117,9 @@ def _state(
             f"attempt {last.attempt} ended without a word {silent:.0f} s ago; "
             "submit the run again to go on"
         )
-    if running and last.outcome not in ENDS_THE_JOB:
+    if running and not last.outcome.ends_the_job:
         return "recovering", last.reason
-    return _OF_OUTCOME.get(last.outcome, "failed"), last.reason
+    return last.outcome.state, last.reason
 
 
 def _checkpoint(

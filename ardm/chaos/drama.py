@@ -12,9 +12,9 @@ from ardm.chaos.verdict import TROUBLE, Injected
 from ardm.cluster import submission
 from ardm.errors import JobFailed
 from ardm.events.event_log import Event
+from ardm.events.outcome import Outcome
 from ardm.outages import of_the_store
 from ardm.runner import control
-from ardm.runner.outcome import ENDS_THE_JOB
 from ardm.store.liveness import stale_s
 
 T = TypeVar("T")
@@ -115,7 +115,7 @@ class Drama:
         run = self._stage.run
         number = max(run.attempts(), default=0)
         event = control.ended(run, number) if number else None
-        if event and event["outcome"] in ENDS_THE_JOB and not self._was_asked(number, event):
+        if event and event["outcome"].ends_the_job and not self._was_asked(number, event):
             self._say(f"attempt {number}: {event['outcome']} at step {event['step']}")
             raise Over
         made = self._submission = submission.newest(run) or self._submission
@@ -129,7 +129,7 @@ class Drama:
     def _was_asked(self, number: int, event: Event) -> bool:
         """Whether a signal has stopped an attempt, of a run that is wanted all the same."""
         asked = any(f.kind == "signals" and f.attempt == number for f in self.injected)
-        return asked and event["outcome"] == "stopped"
+        return asked and event["outcome"] == Outcome.STOPPED
 
     def _is_gone(self, made: submission.Submission) -> bool:
         """Whether a job has ended, or its cluster is not the present one."""

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ardm.events.outcome import Outcome
 from ardm.job.spec import parse
 from ardm.runner.context import Context, Notice
 from ardm.runner.session import run_attempt
@@ -20,7 +21,7 @@ from ardm.store.store import Store
 from ardm.training.group import Alone
 from ardm.training.lanes import use_cores
 
-CODES = {"completed": 0, "preempted": 75, "stopped": 75}
+CODES = {Outcome.COMPLETED: 0, Outcome.PREEMPTED: 75, Outcome.STOPPED: 75}
 """Exit codes of the process by how its attempt ended; 3 for every other end."""
 
 
@@ -63,9 +64,9 @@ def attempt(order: Order) -> None:
     with saving_first(notice):
         group = _Poisoned(order.poisoned_step)
         ended = run_attempt(run, spec, Context(group, notice, {"by": "ardm soak"}))
-    print(f"{ended.kind} at step {ended.step}: {ended.reason}\n{ended.detail}", flush=True)
+    print(f"{ended.outcome} at step {ended.step}: {ended.reason}\n{ended.detail}", flush=True)
     # Nothing may hold the process, such as a thread that waits for a store.
-    os._exit(CODES.get(ended.kind, 3))
+    os._exit(CODES.get(ended.outcome, 3))
 
 
 class _Poisoned(Alone):

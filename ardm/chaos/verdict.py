@@ -10,6 +10,7 @@ from typing import Any
 from ardm.analysis import goodput
 from ardm.analysis.goodput import AttemptRecord
 from ardm.events.event_log import Event
+from ardm.events.outcome import Outcome
 
 TROUBLE = ("storage", "route", "slow", "full")
 """Kinds of faults that keep saves from succeeding while they last, and end no attempt."""
@@ -147,7 +148,7 @@ def allowed(facts: Facts, record: AttemptRecord) -> int:
 def _broken(facts: Facts, culprits: dict[int, Injected | None]) -> list[str]:
     broken = list(facts.went_back)
     last = facts.attempts[-1] if facts.attempts else None
-    if last is None or last.outcome != "completed" or last.last_step != facts.total_steps:
+    if last is None or last.outcome != Outcome.COMPLETED or last.last_step != facts.total_steps:
         how = f"{last.outcome or 'no end'} at step {last.last_step}" if last else "no attempt"
         broken.append(f"the run was not completed: {how} of {facts.total_steps}")
     elif facts.digest != facts.reference:

@@ -46,8 +46,6 @@ RECENT = 9
 FIRST_SAVES = 3
 """Saves that come early, at the shortest interval, if none before has told its stall."""
 
-_INTERRUPTED = ("preempted", "worker_lost")
-
 
 def young(cost_s: float, mtbf_s: float) -> float:
     """Seconds of work between two saves, to first order: `sqrt(2 C M)` (Young 1974).
@@ -120,7 +118,7 @@ def interruptions(found: Sequence[AttemptRecord], workers: int) -> Interruptions
     over = [r for r in found if r.outcome is not None]
     lives = [max((r.ended or r.last_seen) - r.began, 0.0) for r in over]
     exposure = sum(life * r.workers / workers for life, r in zip(lives, over, strict=True))
-    return Interruptions(sum(r.outcome in _INTERRUPTED for r in over), exposure)
+    return Interruptions(sum(r.outcome.was_interrupted for r in over if r.outcome), exposure)
 
 
 class Interval(Protocol):

@@ -23,6 +23,7 @@ from ardm.cli.options import (
     find_run,
 )
 from ardm.errors import Interrupted, JobFailed, StoreUnusable
+from ardm.events.outcome import Outcome
 from ardm.job.spec import JobSpec, load
 from ardm.opening import newest_attempt, open_or_create, usable_store
 
@@ -110,7 +111,7 @@ def train(
     opened = open_or_create(spec, usable_store(store, say), run, override=override, report=say)
     from ardm.cli.progress import ProgressBar
     from ardm.runner.context import Notice
-    from ardm.runner.outcome import raise_if_failed
+    from ardm.runner.ended import raise_if_failed
     from ardm.runner.session import attempt_here
     from ardm.runner.signals import saving_first
 
@@ -121,8 +122,8 @@ def train(
     with saving_first(notice), bar:
         ended = attempt_here(opened, spec, notice)
     if json:
-        show({"run": opened.name, "outcome": ended.kind, "step": ended.step})
-    if ended.kind in ("preempted", "stopped"):
+        show({"run": opened.name, "outcome": ended.outcome, "step": ended.step})
+    if ended.outcome in (Outcome.PREEMPTED, Outcome.STOPPED):
         raise Interrupted(
             f"{ended.reason} at step {ended.step}; go on with the same command and "
             f"--run {opened.name}"

@@ -17,10 +17,11 @@ from ray.exceptions import RayActorError
 
 from ardm.cluster import environment, workers
 from ardm.errors import ArdmError, Interrupted, JobFailed
+from ardm.events.outcome import Outcome
 from ardm.job.spec import JobSpec
 from ardm.outages import of_the_store
 from ardm.runner import control
-from ardm.runner.outcome import Outcome, to_error
+from ardm.runner.ended import Ended, to_error
 from ardm.store import registry
 from ardm.store.retry import Deadline, retry
 from ardm.store.run_directory import Run
@@ -67,11 +68,11 @@ def _drive(run: Run, submission: str) -> None:
     event = control.ended(run, number)
     if event is None:
         raise JobFailed(f"attempt {number} of {run.name} ended without a word")
-    if event["outcome"] == "stopped":
+    if event["outcome"] == Outcome.STOPPED:
         # Ray calls a job stopped only if it is its server that ends the driver.
         time.sleep(STOP_PATIENCE)
-    outcome = Outcome(event["outcome"], event["step"], event["reason"], event["detail"])
-    if error := to_error(outcome):
+    ended = Ended(event["outcome"], event["step"], event["reason"], event["detail"])
+    if error := to_error(ended):
         raise error
     print(f"ardm: {run.name} completed {event['step']} steps")
 

@@ -214,10 +214,10 @@ def _keep_gloo_at(host: str) -> None:
 
 def _work(config: dict[str, Any]) -> None:
     """What each worker runs."""
+    from ardm.events.outcome import Outcome
     from ardm.runner import control
     from ardm.runner.compilation import write_from_every_process
     from ardm.runner.context import Context
-    from ardm.runner.outcome import ENDS_THE_JOB
     from ardm.runner.session import ENDS_WITH_RANK_0, run_attempt
     from ardm.store import registry
     from ardm.store.store import Store
@@ -230,14 +230,14 @@ def _work(config: dict[str, Any]) -> None:
     else:
         group = Alone()
     about = {"submission": config["submission"], "nodes": NODES}
-    place = Context(group, DRAIN, about, RESIZE, machines.gone)
-    ended = run_attempt(run, registry.read_spec(run), place)
-    if ended.kind in ENDS_THE_JOB:
+    context = Context(group, DRAIN, about, RESIZE, machines.gone)
+    ended = run_attempt(run, registry.read_spec(run), context)
+    if ended.outcome.ends_the_job:
         return
-    if ended.kind == "superseded" and control.taken_over(run, config["submission"]):
+    if ended.outcome == Outcome.SUPERSEDED and control.taken_over(run, config["submission"]):
         # To claim the run again would end the other attempt, which would do the same in turn.
         return
-    if group.rank > 0 and ended.kind in ENDS_WITH_RANK_0:
+    if group.rank > 0 and ended.outcome in ENDS_WITH_RANK_0:
         # At the first worker that fails Ray ends the whole group, and rank 0 may be saving yet.
         time.sleep(RANK_0_PATIENCE)
-    raise Restart(f"{ended.kind} at step {ended.step}: {ended.reason}")
+    raise Restart(f"{ended.outcome} at step {ended.step}: {ended.reason}")

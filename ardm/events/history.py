@@ -10,6 +10,7 @@ from typing import Any
 
 from ardm.events import event_log, summaries
 from ardm.events.curve import Curve
+from ardm.events.outcome import Outcome
 from ardm.events.records import AttemptRecord
 from ardm.events.summaries import RollUp, Summary
 from ardm.store.run_directory import Run
@@ -131,7 +132,8 @@ def _finished(found: list[AttemptRecord]) -> list[AttemptRecord]:
     for i in range(len(found) - 2, -1, -1):
         record, after = found[i], found[i + 1]
         if record.outcome is None:
-            record.outcome, record.reason = "worker_lost", "ended without a word, as when killed"
+            record.outcome = Outcome.WORKER_LOST
+            record.reason = "ended without a word, as when killed"
             record.ended, record.silent = record.last_seen, True
         # An attempt may die before it has restored anything; then the next one tells.
         resumed = after.first_step if after.first_step is not None else resumed

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ardm.events.events import Event, number, whole
+from ardm.events.outcome import Outcome
 
 KEPT = 100
 """Newest saves, stalls and evaluations that are kept one by one; earlier ones are added up."""
@@ -48,7 +49,7 @@ class AttemptRecord:
     """What the store says of one attempt; times in seconds since 1970, steps as finished steps."""
 
     attempt: int
-    outcome: str | None
+    outcome: Outcome | None
     """None while it lives, or if it ended without a word and none follows."""
     reason: str
     workers: int
@@ -197,7 +198,7 @@ class AttemptRecord:
             case "worker_failed":
                 self.worker_failed = event
             case "ended" if isinstance(event.get("outcome"), str):
-                self.outcome, self.ended = event["outcome"], event["time"]
+                self.outcome, self.ended = Outcome(event["outcome"]), event["time"]
                 self.reason = str(event.get("reason") or "")
                 self.last_step = step if step is not None else self.last_step
 

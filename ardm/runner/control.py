@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from ardm.events import event_log, history
 from ardm.events.events import Event, is_event, last, whole
+from ardm.events.outcome import Outcome
 from ardm.events.records import AttemptRecord
 from ardm.store.run_directory import Run
-
-_ORDERLY = ("preempted", "resized", "stopped", "superseded", "completed")
 
 
 def request_stop(run: Run) -> int | None:
@@ -33,7 +32,8 @@ def ended(run: Run, number: int) -> Event | None:
     event = _landmark(run, number, "ended")
     if event is None or not isinstance(event.get("outcome"), str):
         return None
-    return {"reason": "", "detail": ""} | event | {"step": whole(event, "step") or 0}
+    known = {"step": whole(event, "step") or 0, "outcome": Outcome(event["outcome"])}
+    return {"reason": "", "detail": ""} | event | known
 
 
 def trains(run: Run, number: int) -> bool:
@@ -101,7 +101,8 @@ def crash_loop(
     saved: dict[int, int] | None = None
     for record in reversed([r for r in records if r.attempt < number]):
         # A machine that goes away while the store is down cannot save; that is nobody's failure.
-        if record.submission != mine or record.outcome in _ORDERLY or record.noticed:
+        orderly = record.outcome is not None and record.outcome.is_orderly
+        if record.submission != mine or orderly or record.noticed:
             break
         saved = _newest_saved(run) if saved is None else saved
         began = -1 if record.first_step is None else record.first_step
@@ -142,7 +143,7 @@ def failure(records: Sequence[AttemptRecord], number: int) -> Event | None:
     event = next((r.worker_failed for r in failed if r.worker_failed), None)
     if event is None:
         return None
-    odd = {"rank": "?", "outcome": "failed", "step": 0, "reason": "unknown", "detail": ""}
+    odd = {"rank": "?", "outcome": Outcome.FAILED, "step": 0, "reason": "unknown", "detail": ""}
     return odd | event
 
 

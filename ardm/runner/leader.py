@@ -15,16 +15,17 @@ from ardm.errors import Diverged, SaveFailed, Superseded
 from ardm.events import history
 from ardm.events.curve import Curve
 from ardm.events.event_log import EventLog
+from ardm.events.outcome import Outcome
 from ardm.events.summaries import Summarizer
 from ardm.job.spec import JobSpec
 from ardm.outages import of_the_store
-from ardm.runner import agreement, continuation, control, outcome, prepare
+from ardm.runner import agreement, continuation, control, prepare
 from ardm.runner.compile_time import compile_time
 from ardm.runner.context import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Context, StepRecord
+from ardm.runner.ended import Ended, of_error
 from ardm.runner.environment import environment
 from ardm.runner.evaluation import EvaluationHook
 from ardm.runner.heartbeat import LAST_WORDS, Heartbeat
-from ardm.runner.outcome import Outcome
 from ardm.runner.pace import Pace
 from ardm.store import registry
 from ardm.store.retry import Abandoned, Deadline, attend, in_background, retry
@@ -86,7 +87,7 @@ class Leader:
         self._skipped_steps = 0
         self._heartbeat = Heartbeat(run, self.number, self._ledger, self._progress, summary)
 
-    def live(self) -> Outcome:
+    def live(self) -> Ended:
         """From the claim to the end, which is recorded whatever happens."""
         self._heartbeat.start()
         try:
@@ -94,18 +95,22 @@ class Leader:
         except Abandoned:
             ended = self._broken_off(self._raise_flag(), self._step, saved="nothing new to save")
         except Exception as error:  # every end of an attempt is an outcome
-            ended = outcome.of_error(error, self._step, self._context.group.size)
+            ended = of_error(error, self._step, self._context.group.size)
         log.info(
-            "attempt %d: %s at step %d (%s)", self.number, ended.kind, ended.step, ended.reason
+            "attempt %d: %s at step %d (%s)", self.number, ended.outcome, ended.step, ended.reason
         )
-        self._state_name = "completed" if ended.kind == "completed" else ended.kind
+        self._state_name = ended.outcome
         self._ledger.add(
-            "ended", outcome=ended.kind, step=ended.step, reason=ended.reason, detail=ended.detail
+            "ended",
+            outcome=ended.outcome,
+            step=ended.step,
+            reason=ended.reason,
+            detail=ended.detail,
         )
         self._heartbeat.close(self._deadline(LAST_WORDS, ON_NOTICE))
         return ended
 
-    def _train(self) -> Outcome:
+    def _train(self) -> Ended:
         past = self._in_time(lambda: history.read(self._run))
         if hopeless := self._in_time(lambda: self._hopeless(past)):
             self._tell_others(None, hopeless)
@@ -122,7 +127,7 @@ class Leader:
         except Abandoned:  # the others may be far from listening, and Ray restarts the group
             raise
         except Exception as error:  # the others wait for word
-            self._tell_others(None, outcome.of_error(error, 0, self._context.group.size))
+            self._tell_others(None, of_error(error, 0, self._context.group.size))
             raise
         found = self._restore(*newest)
         self._step = int(found.step)
@@ -227,7 +232,7 @@ class Leader:
 
     def _finish(
         self, state: TrainState, flag: int, checkpointer: Checkpointer, evaluation: EvaluationHook
-    ) -> Outcome:
+    ) -> Ended:
         step = int(state.step)
         self._state_name = "draining" if flag == PREEMPT else "saving"
         deadline = self._deadline(PATIENCE_TO_STOP if flag else PATIENCE, ON_NOTICE_SAVED)
@@ -238,7 +243,7 @@ class Leader:
                 raise
             # Another group does these steps again, and may find the store in order.
             why = self._context.notice.reason or self._context.resize.reason
-            return Outcome("storage_fault", step, f"{why}; {error}")
+            return Ended(Outcome.STORAGE_FAULT, step, f"{why}; {error}")
         if flag:
             return self._broken_off(flag, step)
         try:
@@ -246,7 +251,7 @@ class Leader:
         except (Disturbed, Abandoned):
             # The work is done and saved; the next attempt has only this evaluation to do.
             return self._broken_off(self._raise_flag(), step)
-        return Outcome("completed", step, f"all {step} steps done and saved")
+        return Ended(Outcome.COMPLETED, step, f"all {step} steps done and saved")
 
     def _evaluate(self, evaluation: EvaluationHook, state: TrainState, *, final: bool) -> None:
         """Evaluate on a thread of its own: the first time compiles, and a notice cannot wait."""
@@ -257,16 +262,16 @@ class Leader:
             "ardm-evaluation",
         )
 
-    def _broken_off(self, flag: int, step: int, saved: str = "saved") -> Outcome:
+    def _broken_off(self, flag: int, step: int, saved: str = "saved") -> Ended:
         """The end of an attempt whose state is saved."""
         if flag == SUPERSEDED:
-            return Outcome("superseded", step, "a newer attempt holds the run")
+            return Ended(Outcome.SUPERSEDED, step, "a newer attempt holds the run")
         if flag == STOP:
-            return Outcome("stopped", step, f"asked to stop; {saved}")
+            return Ended(Outcome.STOPPED, step, f"asked to stop; {saved}")
         if flag == RESIZE:
-            return Outcome("resized", step, f"{self._context.resize.reason}; saved")
+            return Ended(Outcome.RESIZED, step, f"{self._context.resize.reason}; saved")
         reason = self._context.notice.reason or "another worker got a notice"
-        return Outcome("preempted", step, f"{reason}; {saved}")
+        return Ended(Outcome.PREEMPTED, step, f"{reason}; {saved}")
 
     def _newest(self) -> tuple[float, Found | None]:
         """When the search began, and the newest checkpoint, if it is of these data."""
@@ -316,24 +321,24 @@ class Leader:
         return host
 
     def _tell_others(
-        self, checkpoint: list[int] | None, end: Outcome | None = None
+        self, checkpoint: list[int] | None, end: Ended | None = None
     ) -> list[dict[str, Any]]:
         """Tell the others how to begin, or that there is nothing to do; every worker's message."""
         message = {
             "attempt": self.number,
             "checkpoint": checkpoint,
-            "end": end and [end.kind, end.reason[:_LONGEST_REASON]],
+            "end": end and [end.outcome, end.reason[:_LONGEST_REASON]],
             "environment": {} if end else agreement.brief(environment(self._data.sha256)),
         }
         data, group = json.dumps(message).encode(), self._context.group
         # The others come here once they have their data, and a notice leaves no time to wait.
         return [json.loads(one) for one in self._unless_ending(lambda: group.exchange(data))]
 
-    def _hopeless(self, past: history.History) -> Outcome | None:
+    def _hopeless(self, past: history.History) -> Ended | None:
         """Why another attempt of this submission would end as the ones before it."""
         if event := control.failure(past.records, self.number):
             reason = f"rank {event['rank']}: {event['reason']}"
-            return Outcome(event["outcome"], event["step"], reason, event["detail"])
+            return Ended(Outcome(event["outcome"]), event["step"], reason, event["detail"])
         limit = self._spec.scaling.max_attempts_without_progress
         if loop := control.crash_loop(
             self._run, past.records, self.number, limit, self._context.gone
@@ -342,7 +347,7 @@ class Leader:
                 f"attempts {loop.attempts} saved nothing new; the last one: {loop.last_reason}. "
                 "Look at `ardm logs`, then submit the run again."
             )
-            return Outcome("failed", self._step, reason)
+            return Ended(Outcome.FAILED, self._step, reason)
         return None
 
     def _newest_sound(self, like: Any) -> Found | None:

@@ -16,9 +16,10 @@ from typing import Any
 from ardm.checkpoint import checkpoints, garbage
 from ardm.errors import InputError
 from ardm.events.event_log import EventLog
+from ardm.events.outcome import Outcome
 from ardm.job.spec import JobSpec
 from ardm.outages import of_the_store
-from ardm.runner import agreement, outcome, prepare
+from ardm.runner import agreement, prepare
 from ardm.runner.compilation import share_cache
 from ardm.runner.context import (
     NOTHING,
@@ -31,9 +32,9 @@ from ardm.runner.context import (
     StepRecord,
     Warned,
 )
+from ardm.runner.ended import Ended, of_error
 from ardm.runner.environment import environment
 from ardm.runner.leader import Leader
-from ardm.runner.outcome import Kind, Outcome
 from ardm.store import claims, registry
 from ardm.store.retry import Abandoned, Deadline, attend, retry
 from ardm.store.run_directory import Run
@@ -49,12 +50,12 @@ log = logging.getLogger(__name__)
 CLAIM_PATIENCE = 60.0
 """Seconds for which a store that fails at the claim is asked again."""
 
-_OF_FLAG: dict[int, Kind] = {
-    NOTHING: "completed",
-    RESIZE: "resized",
-    STOP: "stopped",
-    PREEMPT: "preempted",
-    SUPERSEDED: "superseded",
+_OF_FLAG: dict[int, Outcome] = {
+    NOTHING: Outcome.COMPLETED,
+    RESIZE: Outcome.RESIZED,
+    STOP: Outcome.STOPPED,
+    PREEMPT: Outcome.PREEMPTED,
+    SUPERSEDED: Outcome.SUPERSEDED,
 }
 
 ENDS_WITH_RANK_0 = frozenset(_OF_FLAG.values())
@@ -78,7 +79,7 @@ def attempt_here(
     spec: JobSpec,
     notice: Notice,
     on_step: Callable[[StepRecord], None] | None = None,
-) -> Outcome:
+) -> Ended:
     """Carry a run on in this process alone, with all cores that it may use.
 
     Args:
@@ -91,7 +92,7 @@ def attempt_here(
     return run_attempt(run, spec, Context(Alone(), notice, {"by": "ardm train"}, on_step=on_step))
 
 
-def run_attempt(run: Run, spec: JobSpec, context: Context) -> Outcome:
+def run_attempt(run: Run, spec: JobSpec, context: Context) -> Ended:
     """Carry a run on as far as it goes.
 
     Args:
@@ -108,9 +109,9 @@ def run_attempt(run: Run, spec: JobSpec, context: Context) -> Outcome:
         try:
             number, about = _claim(run, spec, context, began)
         except Abandoned:
-            return Outcome("preempted", 0, f"{context.notice.reason}; nothing new to save")
+            return Ended(Outcome.PREEMPTED, 0, f"{context.notice.reason}; nothing new to save")
         except Exception as error:  # every end of an attempt is an outcome
-            return outcome.of_error(error, 0, context.group.size)
+            return of_error(error, 0, context.group.size)
         garbage.sweep_beside(run)
         return Leader(run, spec, context, number, about).live()
     return _follow(run, spec, context)
@@ -155,19 +156,19 @@ def _flag(notice: Warned) -> int:
     return PREEMPT if notice.reason else NOTHING
 
 
-def _follow(run: Run, spec: JobSpec, context: Context) -> Outcome:
+def _follow(run: Run, spec: JobSpec, context: Context) -> Ended:
     """The attempt of a worker other than rank 0."""
     preparation = prepare.begin(run, spec, context.group)
     messages = _exchange(preparation, context)
     message = messages[0]
     if message["end"]:
         kind, reason = message["end"]
-        return Outcome(kind, 0, reason)
+        return Ended(Outcome(kind), 0, reason)
     try:
         agreement.require_one_data_set([one["environment"] for one in messages])
     except InputError as error:
         # Rank 0 comes to the same end, and records it.
-        return Outcome("bad_input", 0, str(error))
+        return Ended(Outcome.BAD_INPUT, 0, str(error))
     step, flag = 0, NOTHING
     try:
         _, model = preparation.loaded()
@@ -183,10 +184,8 @@ def _follow(run: Run, spec: JobSpec, context: Context) -> Outcome:
             if flag:
                 break
     except Exception as error:  # every end of an attempt is an outcome
-        return _tell(
-            run, message["attempt"], context, outcome.of_error(error, step, context.group.size)
-        )
-    return Outcome(_OF_FLAG[flag], step, "as rank 0")
+        return _tell(run, message["attempt"], context, of_error(error, step, context.group.size))
+    return Ended(_OF_FLAG[flag], step, "as rank 0")
 
 
 def _exchange(preparation: prepare.Preparation, context: Context) -> list[dict[str, Any]]:
@@ -199,16 +198,16 @@ def _exchange(preparation: prepare.Preparation, context: Context) -> list[dict[s
     return [json.loads(one) for one in context.group.exchange(json.dumps(mine).encode())]
 
 
-def _tell(run: Run, number: int, context: Context, ended: Outcome) -> Outcome:
+def _tell(run: Run, number: int, context: Context, ended: Ended) -> Ended:
     """Leave word of a failure of this worker's own; Ray must restart the group to free rank 0."""
-    if ended.kind not in outcome.ENDS_THE_JOB or ended.kind == "diverged":
+    if not ended.outcome.ends_the_job or ended.outcome == Outcome.DIVERGED:
         # Every worker sees the same numbers: rank 0 ends, too, and says why.
         return ended
     ledger = EventLog(run, number, context.group.rank)
     fields = {"step": ended.step, "reason": ended.reason, "detail": ended.detail}
-    ledger.add("worker_failed", rank=context.group.rank, outcome=ended.kind, **fields)
+    ledger.add("worker_failed", rank=context.group.rank, outcome=ended.outcome, **fields)
     try:
         retry(ledger.flush, Deadline(TELL_PATIENCE), of_the_store)
     except Exception as error:  # the group restarts all the same
         log.warning("rank %d cannot leave word of its failure (%s)", context.group.rank, error)
-    return Outcome("worker_lost", ended.step, f"rank {context.group.rank}: {ended.reason}")
+    return Ended(Outcome.WORKER_LOST, ended.step, f"rank {context.group.rank}: {ended.reason}")

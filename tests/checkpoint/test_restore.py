@@ -60,13 +60,13 @@ def test_a_run_whose_checkpoints_cannot_be_read_stops_with_the_reason(
     found = checkpoints.committed(local_run)
     links = [make_unreadable(checkpoint) for checkpoint in found]
     ended = go(local_run)
-    assert (ended.kind, ended.step) == ("storage_fault", 0)
+    assert (ended.outcome, ended.step) == ("storage_fault", 0)
     assert f"none of {len(found)} checkpoints" in ended.reason
     assert "Too many levels of symbolic links" in ended.reason
     assert checkpoints.committed(local_run) == found
     for link in links:
         make_readable(link)
-    assert go(local_run).kind == "completed"
+    assert go(local_run).outcome == "completed"
     assert newest_digest(local_run) == newest_digest(finished)
     assert events(local_run, 3, "restored")[0]["step"] == found[0].step
 

@@ -43,7 +43,7 @@ class Here:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of the tiny job, completed."""
     run = opened(str(tmp_path_factory.mktemp("cli") / "runs"), "trained")
-    assert run_attempt(run, tiny_spec(), Context(Alone(), Notice())).kind == "completed"
+    assert run_attempt(run, tiny_spec(), Context(Alone(), Notice())).outcome == "completed"
     return run
 
 
@@ -71,7 +71,7 @@ def staged(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     data = f"data={{dataset: images, source: files, path: {folder}}}"
     spec = parse(STAGED, "staged.yaml", [data])
     run = opened(trained.store.uri, "staged", spec)
-    assert run_attempt(run, spec, Context(Alone(), Notice())).kind == "completed"
+    assert run_attempt(run, spec, Context(Alone(), Notice())).outcome == "completed"
     return run
 
 

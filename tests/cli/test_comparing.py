@@ -15,7 +15,7 @@ def worse(tmp_path_factory):
     """The tiny job after half of its steps, pulled."""
     folder, spec = tmp_path_factory.mktemp("worse"), tiny_spec("training.steps=12")
     run = opened(str(folder / "runs"), "worse", spec)
-    assert run_attempt(run, spec, Context(Alone(), Notice())).kind == "completed"
+    assert run_attempt(run, spec, Context(Alone(), Notice())).outcome == "completed"
     pull(run, folder / "pulled")
     return str(folder / "pulled")
 

@@ -20,7 +20,6 @@ from ardm.chaos.nodes import Nodes, nodes
 from ardm.checkpoint import checkpoints
 from ardm.cluster import local, token
 from ardm.runner import control
-from ardm.runner.outcome import ENDS_THE_JOB
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 
@@ -72,7 +71,7 @@ class Ardm:
         def ended() -> bool:
             number = max(run.attempts(), default=0)
             event = control.ended(run, number) if number > beyond else None
-            return event is not None and event["outcome"] in ENDS_THE_JOB
+            return event is not None and event["outcome"].ends_the_job
 
         wait_until(ended, patience, every=0.5)
         return self.status(name)

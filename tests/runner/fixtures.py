@@ -37,5 +37,5 @@ def shared_store(tmp_path_factory) -> str:
 def finished(shared_store: str) -> Run:
     """The tiny job trained without interruption; nobody may change it."""
     run = opened(shared_store, "finished")
-    assert run_attempt(run, tiny_spec(), Context(Alone(), Notice())).kind == "completed"
+    assert run_attempt(run, tiny_spec(), Context(Alone(), Notice())).outcome == "completed"
     return run

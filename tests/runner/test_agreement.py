@@ -16,7 +16,7 @@ from ardm.checkpoint import checkpoints
 from ardm.errors import InputError
 from ardm.runner import agreement
 from ardm.runner.context import Context, Notice
-from ardm.runner.outcome import to_error
+from ardm.runner.ended import to_error
 from ardm.runner.session import run_attempt
 from ardm.store import overrides, registry
 from ardm.store.run_directory import Run
@@ -43,7 +43,7 @@ def interrupted(run: Run, spec) -> None:
     """An attempt that ends in the middle, with a checkpoint."""
     notice = Notice()
     group = Acting(lambda number: number == 2 and setattr(notice, "reason", "spot"))
-    assert run_attempt(run, spec, Context(group, notice)).kind == "preempted"
+    assert run_attempt(run, spec, Context(group, notice)).outcome == "preempted"
     assert checkpoints.committed(run)
 
 
@@ -61,20 +61,20 @@ def test_other_data_are_refused_until_somebody_overrides_it(local_run, tmp_path)
 
     ended = go(run, spec)
     old, new = (events(run, number, "started") for number in (1, 2))
-    assert (ended.kind, ended.step, new) == ("bad_input", 0, [])
+    assert (ended.outcome, ended.step, new) == ("bad_input", 0, [])
     assert to_error(ended).exit_code == 2
     for part in ("other data", old[0]["data_sha256"][:12], "--override", "--run"):
         assert part in ended.reason
 
     (folder / "007.png").write_bytes(before)
     after = run_attempt(run, spec, Context(Acting(lambda _: None), Notice("spot")))
-    assert after.kind == "preempted", "the same data again are no reason to refuse"
+    assert after.outcome == "preempted", "the same data again are no reason to refuse"
     assert status(run, {})["changed"] == []
 
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / "007.png")
     registry.open_run(run, spec, NOW, override=True)
     assert overrides.boundaries(run) == [3]
-    assert go(run, spec).kind == "completed"
+    assert go(run, spec).outcome == "completed"
     (changed,) = events(run, 4, "data_changed")
     assert changed["old"] == old[0]["data_sha256"]
     told = status(run, {})
@@ -117,7 +117,7 @@ address, rank, store, name = sys.argv[1:]
 jax.distributed.initialize(address, 2, int(rank), cluster_detection_method="deactivate")
 run = Run(Store(store), name)
 ended = run_attempt(run, registry.read_spec(run), Context(Processes(), Notice()))
-print(json.dumps([ended.kind, ended.reason]), flush=True)
+print(json.dumps([ended.outcome, ended.reason]), flush=True)
 """
 
 

@@ -80,5 +80,5 @@ def test_an_attempt_with_too_few_steps_ends_with_the_same_message(local_run):
     shorter = tiny_spec("training.steps=4")
     registry.open_run(local_run, shorter, NOW, override=True)
     ended = go(local_run, spec=shorter)
-    assert ended.kind == "bad_input"
+    assert ended.outcome == "bad_input"
     assert "steps, which is more than training.steps=4. Give" in ended.reason

@@ -10,7 +10,7 @@ import pytest
 
 from ardm.runner import heartbeat, leader
 from ardm.runner.context import Context, Notice
-from ardm.runner.outcome import ENDS_THE_JOB, to_error
+from ardm.runner.ended import to_error
 from ardm.runner.session import run_attempt
 from ardm.store.run_directory import Run
 from tests.runner.setting import Acting, events, newest_digest, opened, tiny_spec
@@ -73,7 +73,7 @@ def test_training_says_that_the_disk_is_full_and_saves_again_when_there_is_room(
 
     group = Acting(act)
     ended = run_attempt(run, tiny_spec(), Context(group, Notice()))
-    assert (ended.kind, ended.step) == ("completed", STEPS), ended
+    assert (ended.outcome, ended.step) == ("completed", STEPS), ended
     failed = events(run, 1, "save_failed")
     assert any(full(e["reason"]) for e in failed), failed
     assert newest_digest(run) == newest_digest(finished)
@@ -95,8 +95,8 @@ def test_a_disk_that_stays_full_ends_the_job_with_code_3_and_keeps_what_was_save
         steps.append(step)
 
     ended = run_attempt(run, tiny_spec(), Context(Acting(act), Notice()))
-    assert (ended.kind, ended.step) == ("save_failed", STEPS)
-    assert ended.kind in ENDS_THE_JOB
+    assert (ended.outcome, ended.step) == ("save_failed", STEPS)
+    assert ended.outcome.ends_the_job
     error = to_error(ended)
     assert error is not None
     assert error.exit_code == 3
@@ -105,4 +105,4 @@ def test_a_disk_that_stays_full_ends_the_job_with_code_3_and_keeps_what_was_save
     (disk / "filler").unlink()
     assert 0 < newest_digest(run)[0] < STEPS
     after = run_attempt(run, tiny_spec(), Context(Acting(lambda step: None), Notice()))
-    assert after.kind == "completed"
+    assert after.outcome == "completed"

@@ -27,7 +27,7 @@ def uninterrupted(shared_store):
     """The digest of the job trained in one go."""
     spec = tiny_spec(LONGER)
     run = opened(shared_store, "in-one-go", spec)
-    assert run_attempt(run, spec, Context(Alone(), Notice())).kind == "completed"
+    assert run_attempt(run, spec, Context(Alone(), Notice())).outcome == "completed"
     return newest_digest(run)
 
 
@@ -100,7 +100,7 @@ def test_a_run_told_to_end_saves_its_step_and_says_how_to_go_on(
     assert newest_digest(command.run)[0] == told["step"]
     assert "go on with the same command and --run told" in said
     ended = run_attempt(command.run, registry.read_spec(command.run), Context(Alone(), Notice()))
-    assert ended.kind == "completed"
+    assert ended.outcome == "completed"
     assert newest_digest(command.run) == uninterrupted
 
 

@@ -18,9 +18,9 @@ from ardm.checkpoint.digest import digest
 from ardm.checkpoint.pull import pull
 from ardm.errors import NotFound
 from ardm.events import records
+from ardm.events.outcome import Outcome
 from ardm.pretrained import load
 from ardm.runner.context import Context, Notice
-from ardm.runner.outcome import ENDS_THE_JOB
 from ardm.runner.session import run_attempt
 from ardm.training.group import Alone
 from ardm.training.state import not_finite_part
@@ -58,9 +58,9 @@ def test_a_run_that_diverges_keeps_its_newest_finite_checkpoint(local_run, size)
     spec = tiny_spec(*DIVERGES)
     run = opened(local_run.store.uri, "diverges", spec)
     found = together(size, lambda member: run_attempt(run, spec, Context(member, Notice())))
-    assert {outcome.kind for outcome in found} == {"diverged"}
-    assert {outcome.step for outcome in found} == {2}
-    assert "diverged" in ENDS_THE_JOB
+    assert {ended.outcome for ended in found} == {"diverged"}
+    assert {ended.step for ended in found} == {2}
+    assert Outcome.DIVERGED.ends_the_job
     kept = checkpoints.committed(run)
     assert kept
     for place in kept:
@@ -78,7 +78,7 @@ def test_a_run_that_diverges_keeps_its_newest_finite_checkpoint(local_run, size)
 def test_steps_left_out_are_counted_and_leave_gaps_in_what_is_recorded(local_run):
     spec = tiny_spec(*DIVERGES, "training.on_nonfinite=skip", "evaluation.every=8")
     run = opened(local_run.store.uri, "skips", spec)
-    assert run_attempt(run, spec, Context(Alone(), Notice())).kind == "completed"
+    assert run_attempt(run, spec, Context(Alone(), Notice())).outcome == "completed"
     told = status(run, {})
     # Two steps were taken, and the parameters that they led to evaluate to nothing finite.
     assert told["skipped_steps"] == 22
@@ -114,7 +114,7 @@ class Command:
 def test_a_run_that_leaves_steps_out_has_the_same_digest_after_a_kill(shared_store, tmp_path):
     spec = tiny_spec(*SOME, "training.steps=90")
     whole = opened(shared_store, "skips-whole", spec)
-    assert run_attempt(whole, spec, Context(Alone(), Notice())).kind == "completed"
+    assert run_attempt(whole, spec, Context(Alone(), Notice())).outcome == "completed"
     killed = opened(shared_store, "skips-killed", spec)
     command = Command(shared_store, "skips-killed", tmp_path, *SOME, "training.steps=90")
     deadline = time.monotonic() + 120
@@ -125,7 +125,7 @@ def test_a_run_that_leaves_steps_out_has_the_same_digest_after_a_kill(shared_sto
     command.process.send_signal(signal.SIGKILL)
     command.process.communicate(timeout=60)
     assert checkpoints.committed(killed)[0].step < 90
-    assert run_attempt(killed, spec, Context(Alone(), Notice())).kind == "completed"
+    assert run_attempt(killed, spec, Context(Alone(), Notice())).outcome == "completed"
     assert newest_digest(killed) == newest_digest(whole)
     left_out = status(whole, {})["skipped_steps"]
     assert 0 < left_out < 90, "change ce_weight of SOME"
@@ -151,7 +151,7 @@ def test_the_command_line_ends_with_code_3_and_says_what_to_do(shared_store, tmp
 def train_some_steps(run) -> None:
     notice = Notice()
     group = Acting(lambda number: number == 5 and setattr(notice, "reason", "spot"))
-    assert run_attempt(run, tiny_spec(), Context(group, notice)).kind == "preempted"
+    assert run_attempt(run, tiny_spec(), Context(group, notice)).outcome == "preempted"
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_a_checkpoint_that_is_not_finite_is_passed_over(saved_by_an_earlier_vers
     copied = pull(run, tmp_path / "pulled")
     assert (copied["step"], copied["skipped"][0]["step"]) == (step, 8)
     ended = run_attempt(run, tiny_spec(), Context(Alone(), Notice()))
-    assert ended.kind == "completed"
+    assert ended.outcome == "completed"
     assert events(run, 2, "restored")[0]["step"] == step
 
 

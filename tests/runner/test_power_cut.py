@@ -91,9 +91,9 @@ def test_every_finished_checkpoint_survives_a_power_cut(image, tmp_path):
             assert run.store.read_record(run.claim(1))["spec"]["job"] == "tiny"
             if copy == copies[-1]:
                 ended = go(run, spec=spec)
-                assert (ended.kind, ended.step) == ("completed", spec.training.steps)
+                assert (ended.outcome, ended.step) == ("completed", spec.training.steps)
                 undisturbed = opened(str(tmp_path / "runs"), spec=spec)
-                assert go(undisturbed, spec=spec).kind == "completed"
+                assert go(undisturbed, spec=spec).outcome == "completed"
                 assert newest_digest(run) == newest_digest(undisturbed)
 
 

@@ -12,7 +12,6 @@ from ardm.chaos.emulator import free_port
 from ardm.checkpoint import checkpoints
 from ardm.runner import control, heartbeat, leader, prepare
 from ardm.runner.context import Context, Notice
-from ardm.runner.outcome import ENDS_THE_JOB
 from ardm.runner.session import run_attempt
 from ardm.store import claims
 from ardm.training.group import Alone
@@ -48,13 +47,13 @@ def at(step, do, slow=0.0):
 
 def assert_completes_as_if_nothing_had_been(run, finished, **about):
     ended = go(run, **about)
-    assert (ended.kind, ended.step) == ("completed", STEPS)
+    assert (ended.outcome, ended.step) == ("completed", STEPS)
     assert newest_digest(run) == newest_digest(finished)
 
 
 def test_a_run_is_completed_saved_evaluated_and_recorded(run, finished):
     ended = go(run, by="test")
-    assert (ended.kind, ended.step, ended.detail) == ("completed", STEPS, "")
+    assert (ended.outcome, ended.step, ended.detail) == ("completed", STEPS, "")
     assert newest_digest(run) == newest_digest(finished)
     kinds = [event["event"] for event in events(run, 1)]
     assert kinds[:3] == ["claimed", "started", "first_step"]
@@ -76,7 +75,7 @@ def test_evaluations_and_samples_on_the_way(local_run):
     changes = ("evaluation.every=12", "evaluation.samples=2", "evaluation.sample_steps=3")
     spec = tiny_spec(*changes)
     run = opened(local_run.store.uri, "watched", spec)
-    assert go(run, spec=spec).kind == "completed"
+    assert go(run, spec=spec).outcome == "completed"
     found = [(e["step"], e["split"]) for e in events(run, 1, "evaluated")]
     assert found == [(12, "valid"), (24, "valid"), (24, "test")]
     assert run.store.names(f"{run.name}/samples") == ["00000012.png", "00000024.png"]
@@ -84,7 +83,7 @@ def test_evaluations_and_samples_on_the_way(local_run):
 
 def test_a_stopped_run_is_saved_and_goes_on_to_the_same_end(run, finished):
     ended = go(run, at(5, lambda: control.request_stop(run), slow=0.3))
-    assert ended.kind == "stopped"
+    assert ended.outcome == "stopped"
     assert 5 <= ended.step < STEPS
     assert newest_digest(run)[0] == ended.step
     assert_completes_as_if_nothing_had_been(run, finished)
@@ -95,17 +94,17 @@ def test_a_stopped_run_is_saved_and_goes_on_to_the_same_end(run, finished):
 def test_the_state_of_muon_is_saved_and_restored_whole(local_run):
     spec = tiny_spec("training.optimizer=muon")
     whole, stopped = (opened(local_run.store.uri, name, spec) for name in ("whole", "stopped"))
-    assert go(whole, spec=spec).kind == "completed"
+    assert go(whole, spec=spec).outcome == "completed"
     ended = go(stopped, at(5, lambda: control.request_stop(stopped), slow=0.3), spec=spec)
-    assert ended.kind == "stopped"
-    assert go(stopped, spec=spec).kind == "completed"
+    assert ended.outcome == "stopped"
+    assert go(stopped, spec=spec).outcome == "completed"
     assert newest_digest(stopped) == newest_digest(whole)
 
 
 def test_a_notice_ends_the_attempt_at_the_next_step_with_everything_saved(run, finished):
     notice = Notice()
     ended = go(run, at(5, lambda: setattr(notice, "reason", "spot")), notice)
-    assert (ended.kind, ended.step, ended.reason) == ("preempted", 6, "spot; saved")
+    assert (ended.outcome, ended.step, ended.reason) == ("preempted", 6, "spot; saved")
     assert newest_digest(run)[0] == 6
     assert_completes_as_if_nothing_had_been(run, finished)
 
@@ -113,7 +112,7 @@ def test_a_notice_ends_the_attempt_at_the_next_step_with_everything_saved(run, f
 def test_a_group_that_makes_room_for_another_one_saves_first(local_run, finished):
     resize = Notice()
     ended = go(local_run, at(5, lambda: setattr(resize, "reason", "room for 4")), resize=resize)
-    assert (ended.kind, ended.step, ended.reason) == ("resized", 6, "room for 4; saved")
+    assert (ended.outcome, ended.step, ended.reason) == ("resized", 6, "room for 4; saved")
     assert newest_digest(local_run)[0] == 6
     assert_completes_as_if_nothing_had_been(local_run, finished)
 
@@ -121,14 +120,14 @@ def test_a_group_that_makes_room_for_another_one_saves_first(local_run, finished
 def test_a_notice_during_the_last_step_loses_nothing(local_run, finished):
     notice = Notice()
     ended = go(local_run, at(STEPS - 1, lambda: setattr(notice, "reason", "spot")), notice)
-    assert (ended.kind, ended.step) == ("preempted", STEPS)
+    assert (ended.outcome, ended.step) == ("preempted", STEPS)
     assert_completes_as_if_nothing_had_been(local_run, finished)
     assert events(local_run, 2, "saved") == []
 
 
 def test_a_superseded_attempt_ends_and_the_newer_one_is_not_disturbed(run):
     ended = go(run, at(5, lambda: claims.claim(run, {}), slow=0.3))
-    assert ended.kind == "superseded"
+    assert ended.outcome == "superseded"
     assert ended.step < STEPS
     assert "attempt 2 holds the run" in ended.reason
     # A save that began before the claim may still be committed; none begins after it.
@@ -140,7 +139,7 @@ def test_a_programming_error_is_a_failure_with_its_trace(local_run, finished):
         raise ZeroDivisionError("of the loss")
 
     ended = go(local_run, at(5, wrong))
-    assert (ended.kind, ended.step) == ("failed", 4)
+    assert (ended.outcome, ended.step) == ("failed", 4)
     assert ended.reason == "ZeroDivisionError: of the loss"
     assert "in wrong" in ended.detail
     told = events(local_run, 1, "ended")[0]
@@ -155,9 +154,9 @@ def test_data_that_cannot_be_used_end_the_job(tmp_path):
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(b"not a data set")
     ended = go(local_run, spec=spec)
-    assert (ended.kind, ended.step) == ("bad_input", 0)
+    assert (ended.outcome, ended.step) == ("bad_input", 0)
     assert "binarized_mnist" in ended.reason
-    assert ended.kind in ENDS_THE_JOB
+    assert ended.outcome.ends_the_job
 
 
 def test_data_whose_server_is_down_are_waited_for(tmp_path, monkeypatch, caplog):
@@ -171,9 +170,9 @@ def test_data_whose_server_is_down_are_waited_for(tmp_path, monkeypatch, caplog)
     run = opened(str(tmp_path / "runs"), "there", spec)
     monkeypatch.setattr(prepare, "DATA_PATIENCE", 0.0)
     ended = go(run, spec=spec)
-    assert (ended.kind, ended.step) == ("storage_fault", 0)
+    assert (ended.outcome, ended.step) == ("storage_fault", 0)
     assert address in ended.reason
-    assert ended.kind not in ENDS_THE_JOB
+    assert not ended.outcome.ends_the_job
     monkeypatch.setattr(prepare, "DATA_PATIENCE", 120.0)
     up = threading.Event()
 
@@ -189,9 +188,9 @@ def test_data_whose_server_is_down_are_waited_for(tmp_path, monkeypatch, caplog)
     finally:
         up.set()
         thread.join()
-    assert (ended.kind, ended.step) == ("completed", STEPS)
+    assert (ended.outcome, ended.step) == ("completed", STEPS)
     assert "the data cannot be read now, and are tried again" in caplog.text
-    assert go(here, spec=same).kind == "completed"
+    assert go(here, spec=same).outcome == "completed"
     assert newest_digest(run) == newest_digest(here)
 
 
@@ -200,7 +199,7 @@ def test_an_attempt_after_a_crash_loop_ends_at_once(local_run, finished):
     for _ in range(limit):
         claims.claim(local_run, {"submission": "s1"})
     ended = go(local_run, submission="s1")
-    assert (ended.kind, ended.step) == ("failed", 0)
+    assert (ended.outcome, ended.step) == ("failed", 0)
     assert "attempts [1, 2, 3] saved nothing new" in ended.reason
     assert checkpoints.committed(local_run) == []
     assert_completes_as_if_nothing_had_been(local_run, finished, submission="s2")
@@ -249,7 +248,7 @@ def test_training_goes_on_while_the_store_is_broken(local_run, finished):
         time.sleep(0.03)
 
     ended = go(local_run, act)
-    assert (ended.kind, ended.step) == ("completed", STEPS)
+    assert (ended.outcome, ended.step) == ("completed", STEPS)
     assert events(local_run, 1, "save_failed")
     assert newest_digest(local_run) == newest_digest(finished)
 
@@ -259,5 +258,5 @@ def test_a_store_that_stays_broken_is_no_programming_error(local_run, monkeypatc
     folder = Path(local_run.store.path(local_run.checkpoints_dir))
     folder.write_text("in the way")
     ended = go(local_run)
-    assert (ended.kind, ended.step) == ("save_failed", STEPS)
+    assert (ended.outcome, ended.step) == ("save_failed", STEPS)
     assert "could not be saved" in ended.reason

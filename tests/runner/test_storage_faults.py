@@ -124,7 +124,7 @@ def go(run, act=at_ease, *changes):
 
 
 def assert_as_undisturbed(run, finished, ended) -> None:
-    assert (ended.kind, ended.step) == ("completed", STEPS), ended.detail
+    assert (ended.outcome, ended.step) == ("completed", STEPS), ended.detail
     assert newest_digest(run) == newest_digest(finished)
     assert run.store.names(f"{run.name}/damaged") == []
 
@@ -224,7 +224,7 @@ def test_a_store_that_stays_down_at_the_claim_is_an_outcome(stormy, proxy, monke
     proxy.inject(Fault("silence"))
     begin = time.monotonic()
     ended = go(stormy)
-    assert (ended.kind, ended.step) == ("storage_fault", 0)
+    assert (ended.outcome, ended.step) == ("storage_fault", 0)
     assert time.monotonic() - begin < 10
     proxy.heal()
     assert stormy.attempts() == []

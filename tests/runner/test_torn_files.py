@@ -90,7 +90,7 @@ def test_a_run_whose_files_are_torn_goes_on_to_the_same_end(
     assert_readable(run)
     registry.open_run(run, tiny_spec(), NOW)
     ended = go(run)
-    assert (ended.kind, ended.step) == ("completed", tiny_spec().training.steps)
+    assert (ended.outcome, ended.step) == ("completed", tiny_spec().training.steps)
     assert newest_digest(run) == newest_digest(finished)
     assert run.store.names(f"{run.damaged_dir}/{kept.attempt:06d}") == []
     assert_readable(run)

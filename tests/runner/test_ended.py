@@ -1,5 +1,3 @@
-import typing
-
 import aiohttp
 import gcsfs.retry
 import jax
@@ -14,8 +12,8 @@ from ardm.errors import (
     StoreUnusable,
     Superseded,
 )
-from ardm.runner import outcome
-from ardm.runner.outcome import Outcome
+from ardm.events.outcome import Outcome
+from ardm.runner.ended import Ended, of_error, to_error
 
 ALONE, GROUP = 1, 4
 
@@ -51,8 +49,8 @@ def caught(error: BaseException) -> BaseException:
     ],
 )
 def test_an_error_is_taken_for_what_it_means(error, group, kind):
-    found = outcome.of_error(caught(error), 7, group)
-    assert (found.kind, found.step) == (kind, 7)
+    found = of_error(caught(error), 7, group)
+    assert (found.outcome, found.step) == (kind, 7)
     assert found.reason
     if kind == "failed":
         assert "\n" not in found.reason
@@ -60,17 +58,9 @@ def test_an_error_is_taken_for_what_it_means(error, group, kind):
         assert "in caught" in found.detail
 
 
-def test_only_what_would_come_out_the_same_again_ends_the_job():
-    kinds = set(typing.get_args(outcome.Kind))
-    assert kinds >= outcome.ENDS_THE_JOB
-    assert kinds - outcome.ENDS_THE_JOB == {
-        "preempted", "resized", "superseded", "worker_lost", "storage_fault",
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", typing.get_args(outcome.Kind))
+@pytest.mark.parametrize("kind", list(Outcome))
 def test_every_outcome_but_the_complete_one_is_an_error_of_the_command_line(kind):
-    error = outcome.to_error(Outcome(kind, 7, "why", "Traceback"))
+    error = to_error(Ended(kind, 7, "why", "Traceback"))
     if kind == "completed":
         assert error is None
         return
@@ -79,6 +69,6 @@ def test_every_outcome_but_the_complete_one_is_an_error_of_the_command_line(kind
 
 
 def test_data_that_cannot_be_used_end_the_command_as_any_bad_input():
-    error = outcome.to_error(outcome.of_error(caught(InputError("x.png is no image")), 0, ALONE))
+    error = to_error(of_error(caught(InputError("x.png is no image")), 0, ALONE))
     assert isinstance(error, InputError)
     assert (str(error), error.exit_code) == ("x.png is no image", 2)
