@@ -246,8 +246,8 @@ def train(
         InputError: the store, the data or the name cannot be used.
         JobFailed: the job failed, or another attempt has taken the run over.
     """
+    from ardm.runner.attempt import attempt_here
     from ardm.runner.ended import raise_if_failed
-    from ardm.runner.session import attempt_here
     from ardm.runner.signals import saving_first
 
     opened = open_or_create(job, usable_store(store or default_store()), run, override=override)
@@ -279,8 +279,8 @@ def train_steps(
     Yields:
         Every finished step.
     """
+    from ardm.runner.attempt import attempt_here
     from ardm.runner.ended import raise_if_failed
-    from ardm.runner.session import attempt_here
 
     opened = open_or_create(job, usable_store(store or default_store()), run, override=override)
     notice = Notice()

@@ -125,7 +125,7 @@ DRAWING = {"matplotlib", "tensorboardX"}
         ("ardm.api", SCIENTIFIC | DRAWING | {"ray"}),
         ("ardm.cli.main", SCIENTIFIC | DRAWING),
         ("ardm.cluster.driver", SCIENTIFIC | DRAWING),
-        ("ardm.runner.session", DRAWING),
+        ("ardm.runner.attempt", DRAWING),
     ],
 )
 def test_what_takes_seconds_to_import_is_not_imported_before_it_is_needed(module, kept_out):

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 
 from ardm.events.outcome import Outcome
 from ardm.job.spec import parse
+from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice
-from ardm.runner.session import run_attempt
 from ardm.runner.signals import saving_first
 from ardm.store import registry
 from ardm.store.run_directory import Run

@@ -110,9 +110,9 @@ def train(
     spec = api.load_job(file, set_ or ())
     opened = open_or_create(spec, usable_store(store, say), run, override=override, report=say)
     from ardm.cli.progress import ProgressBar
+    from ardm.runner.attempt import attempt_here
     from ardm.runner.context import Notice
     from ardm.runner.ended import raise_if_failed
-    from ardm.runner.session import attempt_here
     from ardm.runner.signals import saving_first
 
     say(f"run {opened.name} in {opened.store.uri}")

@@ -47,7 +47,7 @@ def environment(alone: Run | None) -> dict[str, str]:
 def warm() -> None:
     """Import what a worker needs; then, on a thread, get ready for the run if one is named."""
     import ardm.cluster.workers
-    import ardm.runner.session  # noqa: F401
+    import ardm.runner.attempt  # noqa: F401
 
     if named := os.environ.get(RUN):
         threading.Thread(target=_get_ready, args=json.loads(named), daemon=True).start()
@@ -57,7 +57,7 @@ def _get_ready(store: str, name: str) -> None:
     """Load the programs of a step, but not while the worker compiles them on the same cores."""
     from ardm.events.following import Newest
     from ardm.runner import control
-    from ardm.runner.session import get_ready
+    from ardm.runner.attempt import get_ready
     from ardm.store.store import Store
     from ardm.training.cores import cores_here
     from ardm.training.lanes import use_cpu

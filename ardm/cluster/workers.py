@@ -42,7 +42,7 @@ _SETTINGS = {
 
 RANK_0_PATIENCE = 90.0
 """Seconds that a worker which ends as rank 0 does waits for it. The last save and last words of
-rank 0 take less (`ardm.runner.leader`), and Ray notices if it is dead or hangs."""
+rank 0 take less (`ardm.runner.context`), and Ray notices if it is dead or hangs."""
 
 _NOT_NEEDED = (DatasetsCallback, PlacementGroupCleanerCallback)
 
@@ -216,9 +216,10 @@ def _work(config: dict[str, Any]) -> None:
     """What each worker runs."""
     from ardm.events.outcome import Outcome
     from ardm.runner import control
+    from ardm.runner.attempt import run_attempt
     from ardm.runner.compilation import write_from_every_process
     from ardm.runner.context import Context
-    from ardm.runner.session import ENDS_WITH_RANK_0, run_attempt
+    from ardm.runner.follower import ENDS_WITH_PROCESS_0
     from ardm.store import registry
     from ardm.store.store import Store
     from ardm.training.group import Alone, Group, Processes
@@ -237,7 +238,7 @@ def _work(config: dict[str, Any]) -> None:
     if ended.outcome == Outcome.SUPERSEDED and control.taken_over(run, config["submission"]):
         # To claim the run again would end the other attempt, which would do the same in turn.
         return
-    if group.rank > 0 and ended.outcome in ENDS_WITH_RANK_0:
+    if group.rank > 0 and ended.outcome in ENDS_WITH_PROCESS_0:
         # At the first worker that fails Ray ends the whole group, and rank 0 may be saving yet.
         time.sleep(RANK_0_PATIENCE)
     raise Restart(f"{ended.outcome} at step {ended.step}: {ended.reason}")

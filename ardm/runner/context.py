@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # JAX takes seconds to import, and those who only give notice do not need it
+    from ardm.runner.ended import Ended
     from ardm.training.group import Group
 
 NOTHING, RESIZE, STOP, PREEMPT, SUPERSEDED = range(5)
@@ -25,6 +26,42 @@ class Notice:
     """Set by whoever has a reason, such as a signal handler."""
 
     reason: str | None = None
+
+
+class NothingToDo(Exception):
+    """An attempt ends before its first step, because another one would come to the same end."""
+
+    def __init__(self, ended: "Ended") -> None:
+        super().__init__(ended.reason)
+        self.ended = ended
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds that an attempt gives to what may fail, hang or be cut short.
+
+    Attributes:
+        claim: a store that fails at the claim is asked again.
+        start: the same before the first step.
+        data: data whose store or disk does not answer are waited for.
+        last_save: the save after the last step is tried; hours of work may wait for a store to come
+            back, or for space on a disk.
+        last_save_to_stop: the same after a request to stop.
+        notice: from a notice to the end of everything.
+        notice_save: of these, what the save may take.
+        last_words: how an attempt ended is sent to the store.
+        worker_failed: a worker other than rank 0 leaves word of its failure.
+    """
+
+    claim: float = 60.0
+    start: float = 120.0
+    data: float = 120.0
+    last_save: float = 300.0
+    last_save_to_stop: float = 60.0
+    notice: float = 25.0
+    notice_save: float = 19.0
+    last_words: float = 20.0
+    worker_failed: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +94,7 @@ class Context:
         resize: that the group is to go on with another number of workers.
         gone: whether any of some machines, which a claim names as `nodes`, is no longer there.
         on_step: called by rank 0 after every step.
+        timings: how long what may fail is waited for.
     """
 
     group: "Group"
@@ -65,3 +103,4 @@ class Context:
     resize: Notice = field(default_factory=Notice)
     gone: Callable[[Collection[str]], bool] = lambda nodes: False
     on_step: Callable[[StepRecord], None] | None = None
+    timings: Timings = Timings()

@@ -17,6 +17,7 @@ from ardm import strict_json
 from ardm.events import event_log
 from ardm.events.event_log import EventLog
 from ardm.events.summaries import Summarizer
+from ardm.runner.context import Timings
 from ardm.runner.uploads import Uploads
 from ardm.store import claims
 from ardm.store.retry import BACK_OFF, LONGEST_BACK_OFF, Deadline
@@ -38,9 +39,6 @@ LISTEN_LOCAL, LISTEN_REMOTE = 1.0, 4.0
 
 LISTING = 600.0
 """Seconds between two listings of all claims; in between only the next one is looked for."""
-
-LAST_WORDS = 20.0
-"""Seconds that the last beat may take: how an attempt ended is worth waiting for."""
 
 
 class Heartbeat:
@@ -84,9 +82,9 @@ class Heartbeat:
         """Send everything that is left, again and again until the deadline.
 
         Args:
-            deadline: `LAST_WORDS` if none is given.
+            deadline: by default `Timings.last_words` from now.
         """
-        self._last = deadline or Deadline(LAST_WORDS)
+        self._last = deadline or Deadline(Timings().last_words)
         self._ended.set()
         self._ledger.news.set()
         self.uploads.end(self._last)

@@ -10,6 +10,7 @@ from ardm.data.dataset import load as load_data
 from ardm.errors import DataUnreachable
 from ardm.job.spec import JobSpec
 from ardm.model.build import Model, build
+from ardm.runner.context import Timings
 from ardm.store.retry import Deadline, retry
 from ardm.store.run_directory import Run, shared_cache
 from ardm.training import loop
@@ -19,14 +20,17 @@ from ardm.training.memory import keep_freed_memory
 
 log = logging.getLogger("ardm.data")
 
-DATA_PATIENCE = 120.0
-"""Seconds that data are waited for whose store or disk does not answer."""
 
+def load(run: Run, spec: JobSpec, patience: float) -> tuple[Dataset, Model]:
+    """Read the data of a run, and build its model.
 
-def load(run: Run, spec: JobSpec) -> tuple[Dataset, Model]:
-    """Read the data of a run, waiting out an outage, and build its model."""
+    Args:
+        run: the run.
+        spec: what is trained.
+        patience: seconds that data are waited for whose store or disk does not answer.
+    """
     cache = shared_cache(run.store, "data")
-    data = retry(lambda: load_data(spec.data, cache), Deadline(DATA_PATIENCE), _may_pass)
+    data = retry(lambda: load_data(spec.data, cache), Deadline(patience), _may_pass)
     return data, build(spec.model, data.shape, data.classes)
 
 
@@ -55,10 +59,10 @@ class Preparation:
     Meanwhile a checkpoint is found, read and verified, which leaves time on most cores.
     """
 
-    def __init__(self, run: Run, spec: JobSpec, group: Group) -> None:
+    def __init__(self, run: Run, spec: JobSpec, group: Group, patience: float) -> None:
         self._run, self._spec, self._group = run, spec, group
-        threads = ThreadPoolExecutor(1, thread_name_prefix="ardm-assignment")
-        self._loaded = threads.submit(load, run, spec)
+        threads = ThreadPoolExecutor(1, thread_name_prefix="ardm-preparation")
+        self._loaded = threads.submit(load, run, spec, patience)
         self._ready = threads.submit(self._make_ready)
         threads.shutdown(wait=False)
 
@@ -94,16 +98,23 @@ _at_work = threading.Event()
 
 
 def begin_ahead(run: Run, spec: JobSpec) -> None:
-    """Begin the assignment of a run's only worker, which this process may become."""
+    """Prepare for a run whose only worker this process may become."""
     if not _at_work.is_set():
-        _ahead.append(Preparation(run, spec, Alone()))
+        _ahead.append(Preparation(run, spec, Alone(), Timings().data))
 
 
-def begin(run: Run, spec: JobSpec, group: Group) -> Preparation:
-    """Begin an assignment, or take the one that was begun ahead of time in this process."""
+def begin(run: Run, spec: JobSpec, group: Group, patience: float) -> Preparation:
+    """Begin to prepare, or take the preparation that was begun ahead of time in this process.
+
+    Args:
+        run: the run.
+        spec: what is trained.
+        group: the workers.
+        patience: seconds that data are waited for whose store or disk does not answer.
+    """
     _at_work.set()
     while _ahead:
         begun = _ahead.pop()
         if group.size == 1 and begun.serves(run, spec):
             return begun
-    return Preparation(run, spec, group)
+    return Preparation(run, spec, group, patience)

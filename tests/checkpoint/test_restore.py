@@ -8,12 +8,11 @@ import pytest
 from ardm.checkpoint import checkpoints, restore, serialization
 from ardm.checkpoint.digest import digest
 from ardm.errors import Unreadable
-from ardm.runner import leader
-from ardm.runner.context import Notice
+from ardm.runner.context import Notice, Timings
 from ardm.store import overrides, registry
 from ardm.store.run_directory import Run
 from tests.runner.setting import events, like, newest_digest, save, small_state, tiny_spec
-from tests.runner.test_session import at, go
+from tests.runner.test_attempt import at, go
 
 # Orbax (0.12.8) leaves an event loop behind where a restore fails.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -51,15 +50,12 @@ def test_a_checkpoint_that_cannot_be_read_is_waited_for_and_then_passed_over(loc
     assert [c.step for c in checkpoints.committed(local_run)] == [4, 2]
 
 
-def test_a_run_whose_checkpoints_cannot_be_read_stops_with_the_reason(
-    local_run, finished, monkeypatch
-):
-    monkeypatch.setattr(leader, "START_PATIENCE", 0.5)
+def test_a_run_whose_checkpoints_cannot_be_read_stops_with_the_reason(local_run, finished):
     notice = Notice()
     go(local_run, at(9, lambda: setattr(notice, "reason", "spot")), notice)
     found = checkpoints.committed(local_run)
     links = [make_unreadable(checkpoint) for checkpoint in found]
-    ended = go(local_run)
+    ended = go(local_run, timings=Timings(start=0.5))
     assert (ended.outcome, ended.step) == ("storage_fault", 0)
     assert f"none of {len(found)} checkpoints" in ended.reason
     assert "Too many levels of symbolic links" in ended.reason

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from ardm.checkpoint.pull import pull
 from ardm.cli.main import app
 from ardm.job.spec import parse
+from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice
-from ardm.runner.session import run_attempt
 from ardm.store.run_directory import Run
 from ardm.training.group import Alone
 from tests.runner.setting import opened, tiny_spec

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from ardm.checkpoint.pull import pull
+from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice
-from ardm.runner.session import run_attempt
 from ardm.training.group import Alone
 from tests.runner.setting import opened, tiny_spec
 

@@ -3,8 +3,8 @@
 import pytest
 
 from ardm.job.spec import JobSpec
+from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice
-from ardm.runner.session import run_attempt
 from ardm.store.run_directory import Run
 from ardm.training.group import Alone
 from tests.runner.setting import opened, tiny_spec

@@ -15,9 +15,9 @@ from ardm.analysis.status import status
 from ardm.checkpoint import checkpoints
 from ardm.errors import InputError
 from ardm.runner import agreement
+from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice
 from ardm.runner.ended import to_error
-from ardm.runner.session import run_attempt
 from ardm.store import overrides, registry
 from ardm.store.run_directory import Run
 from ardm.training.group import Alone
@@ -109,7 +109,7 @@ import jax
 from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.runner.context import Notice, Context
-from ardm.runner.session import run_attempt
+from ardm.runner.attempt import run_attempt
 from ardm.store.store import Store
 from ardm.training.group import Processes
 

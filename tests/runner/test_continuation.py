@@ -11,7 +11,7 @@ from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.training.config import TrainingConfig
 from tests.runner.setting import NOW, events, opened, save, tiny_spec
-from tests.runner.test_session import at, go
+from tests.runner.test_attempt import at, go
 
 
 def as_json(config: TrainingConfig):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ardm.runner import heartbeat, leader
-from ardm.runner.context import Context, Notice
+from ardm.runner import heartbeat
+from ardm.runner.attempt import run_attempt
+from ardm.runner.context import Context, Notice, Timings
 from ardm.runner.ended import to_error
-from ardm.runner.session import run_attempt
 from ardm.store.run_directory import Run
 from tests.runner.setting import Acting, events, newest_digest, opened, tiny_spec
 
@@ -80,11 +80,7 @@ def test_training_says_that_the_disk_is_full_and_saves_again_when_there_is_room(
     assert events(run, 1, "ended")[0]["outcome"] == "completed"
 
 
-def test_a_disk_that_stays_full_ends_the_job_with_code_3_and_keeps_what_was_saved(
-    run, disk, monkeypatch
-):
-    monkeypatch.setattr(leader, "PATIENCE", 3.0)
-    monkeypatch.setattr(leader, "LAST_WORDS", 1.0)
+def test_a_disk_that_stays_full_ends_the_job_with_code_3_and_keeps_what_was_saved(run, disk):
     steps = []
 
     def act(step: int) -> None:
@@ -94,7 +90,8 @@ def test_a_disk_that_stays_full_ends_the_job_with_code_3_and_keeps_what_was_save
             fill(disk)
         steps.append(step)
 
-    ended = run_attempt(run, tiny_spec(), Context(Acting(act), Notice()))
+    timings = Timings(last_save=3.0, last_words=1.0)
+    ended = run_attempt(run, tiny_spec(), Context(Acting(act), Notice(), timings=timings))
     assert (ended.outcome, ended.step) == ("save_failed", STEPS)
     assert ended.outcome.ends_the_job
     error = to_error(ended)

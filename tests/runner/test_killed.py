@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ardm.checkpoint import checkpoints
+from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice
-from ardm.runner.session import run_attempt
 from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.store.store import Store

@@ -20,8 +20,8 @@ from ardm.errors import NotFound
 from ardm.events import records
 from ardm.events.outcome import Outcome
 from ardm.pretrained import load
+from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice
-from ardm.runner.session import run_attempt
 from ardm.training.group import Alone
 from ardm.training.state import not_finite_part
 from tests.cli.conftest import Here

@@ -20,7 +20,7 @@ from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 from tests.runner.setting import JOB, newest_digest, opened, tiny_spec
-from tests.runner.test_session import go
+from tests.runner.test_attempt import go
 
 CUTS = 3
 LONGER = "training.steps=300"

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from ardm.errors import InputError
-from ardm.runner import prepare, session
+from ardm.runner import attempt, prepare
 from ardm.training.group import Alone
 from tests.data.published import random_images
 from tests.runner.setting import opened, tiny_spec
@@ -36,7 +36,7 @@ def test_a_run_trains_on_the_images_and_with_the_changes_that_its_job_names(tmp_
         f"data.path={tmp_path}",
         "data.augment={flip: true}",
     )
-    data, model = prepare.load(opened(str(tmp_path / "store"), spec=spec), spec)
+    data, model = prepare.load(opened(str(tmp_path / "store"), spec=spec), spec, 0.0)
     assert (model.shape, model.classes) == ((4, 4, 3), 256)
     batches = prepare.work(spec, data, model, Alone()).batches
     plain = prepare.work(tiny_spec(), data, model, Alone()).batches
@@ -51,11 +51,11 @@ def test_a_run_trains_on_the_images_and_with_the_changes_that_its_job_names(tmp_
 def test_what_was_begun_ahead_of_time_is_taken_over_once(tmp_path):
     spec = tiny_spec()
     run = opened(str(tmp_path), spec=spec)
-    session.get_ready(run)
+    attempt.get_ready(run)
     (ahead,) = prepare._ahead
     again = opened(str(tmp_path), spec=spec)
-    assert prepare.begin(again, spec, Alone()) is ahead
-    assert prepare.begin(again, spec, Alone()) is not ahead
+    assert prepare.begin(again, spec, Alone(), 0.0) is ahead
+    assert prepare.begin(again, spec, Alone(), 0.0) is not ahead
     assert ahead.ready().config == spec.training
 
 
@@ -71,9 +71,9 @@ def test_what_was_begun_for_something_else_or_has_failed_is_not_taken(tmp_path):
         return ahead
 
     ahead = begun_for(run, spec)
-    assert prepare.begin(run, other, Alone()) is not ahead
+    assert prepare.begin(run, other, Alone(), 0.0) is not ahead
     ahead = begun_for(run, spec)
-    assert prepare.begin(opened(str(tmp_path), "tiny-2", spec), spec, Alone()) is not ahead
+    assert prepare.begin(opened(str(tmp_path), "tiny-2", spec), spec, Alone(), 0.0) is not ahead
     pictures = tmp_path / "pictures"
     draw(pictures)
     missing = tiny_spec("data.dataset=images", "data.source=files", f"data.path={pictures}")
@@ -81,13 +81,13 @@ def test_what_was_begun_for_something_else_or_has_failed_is_not_taken(tmp_path):
     ahead = begun_for(run, missing)
     with pytest.raises(InputError):
         ahead.ready()
-    assert prepare.begin(run, missing, Alone()) is not ahead
+    assert prepare.begin(run, missing, Alone(), 0.0) is not ahead
 
 
 @pytest.mark.usefixtures("idle")
 def test_at_work_nothing_is_begun_ahead_of_time(tmp_path):
     spec = tiny_spec()
     run = opened(str(tmp_path), spec=spec)
-    prepare.begin(run, spec, Alone())
-    session.get_ready(run)
+    prepare.begin(run, spec, Alone(), 0.0)
+    attempt.get_ready(run)
     assert not prepare._ahead

@@ -16,15 +16,16 @@ import pytest
 from orbax.checkpoint._src.path import gcs_utils
 from typer.testing import CliRunner
 
+from ardm import outages
 from ardm.chaos import emulator as gcs_emulator
 from ardm.chaos import storage_faults
 from ardm.chaos.storage_faults import Fault
 from ardm.checkpoint import checkpointer, checkpoints, restore
 from ardm.checkpoint.digest import digest
 from ardm.cli.main import app
-from ardm.runner import heartbeat, outcome, session
-from ardm.runner.context import Context, Notice
-from ardm.runner.session import run_attempt
+from ardm.runner import heartbeat
+from ardm.runner.attempt import run_attempt
+from ardm.runner.context import Context, Notice, Timings
 from ardm.store import registry
 from ardm.store import store as store_module
 from ardm.store.run_directory import Run
@@ -119,8 +120,9 @@ def at_ease(step: int) -> None:
     """Nothing happens at a step."""
 
 
-def go(run, act=at_ease, *changes):
-    return run_attempt(run, tiny_spec(*changes), Context(Acting(act), Notice()))
+def go(run, act=at_ease, *changes, timings=Timings()):
+    context = Context(Acting(act), Notice(), timings=timings)
+    return run_attempt(run, tiny_spec(*changes), context)
 
 
 def assert_as_undisturbed(run, finished, ended) -> None:
@@ -219,11 +221,10 @@ def test_an_outage_before_the_claim_is_waited_out(stormy, proxy, finished):
 
 
 def test_a_store_that_stays_down_at_the_claim_is_an_outcome(stormy, proxy, monkeypatch):
-    monkeypatch.setattr(session, "CLAIM_PATIENCE", 3.0)
     monkeypatch.setattr(store_module, "SMALL", 1.0)
     proxy.inject(Fault("silence"))
     begin = time.monotonic()
-    ended = go(stormy)
+    ended = go(stormy, timings=Timings(claim=3.0))
     assert (ended.outcome, ended.step) == ("storage_fault", 0)
     assert time.monotonic() - begin < 10
     proxy.heal()
@@ -249,7 +250,7 @@ def test_a_store_that_does_not_answer_is_never_taken_for_a_damaged_checkpoint(
     proxy.inject(Fault("503", under="manifest.ocdbt"))
     with pytest.raises(TimeoutError) as caught:
         newest()
-    assert outcome.of_the_store(caught.value)
+    assert outages.of_the_store(caught.value)
     proxy.heal()
     found = newest()
     assert found is not None

@@ -17,7 +17,7 @@ from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 from tests.runner.setting import NOW, newest_digest, opened, tiny_spec
-from tests.runner.test_session import at, go
+from tests.runner.test_attempt import at, go
 
 # Orbax (0.12.8) leaves an event loop behind where a restore fails.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from ardm.runner.claiming import about_here
 from ardm.store import claims
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -32,7 +33,7 @@ def test_claims_made_at_the_same_instant_get_numbers_of_their_own(run):
 
 
 def test_a_claim_tells_where_and_with_which_versions():
-    about = claims.about_here(1.23456, 2)
+    about = about_here(1.23456, 2)
     assert (about["time"], about["workers"]) == (1.235, 2)
     assert about["device"].startswith("cpu:")
     assert set(about["libraries"]) >= {"jax", "jaxlib", "flax", "optax", "numpy"}

@@ -10,9 +10,9 @@ import pytest
 
 from ardm.chaos.emulator import free_port
 from ardm.checkpoint import checkpoints
-from ardm.runner import control, heartbeat, leader, prepare
-from ardm.runner.context import Context, Notice
-from ardm.runner.session import run_attempt
+from ardm.runner import control, heartbeat
+from ardm.runner.attempt import run_attempt
+from ardm.runner.context import Context, Notice, Timings
 from ardm.store import claims
 from ardm.training.group import Alone
 from tests.data.published import random_images, serve, write_idx
@@ -27,10 +27,12 @@ def quick(monkeypatch):
     monkeypatch.setattr(heartbeat, "BEAT_REMOTE", 0.2)
 
 
-def go(run, act=None, notice=None, spec=None, resize=None, **about):
+def go(run, act=None, notice=None, spec=None, resize=None, timings=None, **about):
     group = Acting(act) if act else Alone()
-    place = Context(group, notice or Notice(), about, resize or Notice())
-    return run_attempt(run, spec or tiny_spec(), place)
+    context = Context(
+        group, notice or Notice(), about, resize or Notice(), timings=timings or Timings()
+    )
+    return run_attempt(run, spec or tiny_spec(), context)
 
 
 def at(step, do, slow=0.0):
@@ -159,7 +161,7 @@ def test_data_that_cannot_be_used_end_the_job(tmp_path):
     assert ended.outcome.ends_the_job
 
 
-def test_data_whose_server_is_down_are_waited_for(tmp_path, monkeypatch, caplog):
+def test_data_whose_server_is_down_are_waited_for(tmp_path, caplog):
     images = tmp_path / "images"
     images.mkdir()
     write_idx(images, random_images(40, (28, 28, 1), 1), random_images(20, (28, 28, 1), 2))
@@ -168,12 +170,10 @@ def test_data_whose_server_is_down_are_waited_for(tmp_path, monkeypatch, caplog)
     same = tiny_spec("data.source=files", f"data.path={images}")
     here = opened(str(tmp_path / "runs"), "here", same)
     run = opened(str(tmp_path / "runs"), "there", spec)
-    monkeypatch.setattr(prepare, "DATA_PATIENCE", 0.0)
-    ended = go(run, spec=spec)
+    ended = go(run, spec=spec, timings=Timings(data=0.0))
     assert (ended.outcome, ended.step) == ("storage_fault", 0)
     assert address in ended.reason
     assert not ended.outcome.ends_the_job
-    monkeypatch.setattr(prepare, "DATA_PATIENCE", 120.0)
     up = threading.Event()
 
     def serve_later():
@@ -253,10 +253,9 @@ def test_training_goes_on_while_the_store_is_broken(local_run, finished):
     assert newest_digest(local_run) == newest_digest(finished)
 
 
-def test_a_store_that_stays_broken_is_no_programming_error(local_run, monkeypatch):
-    monkeypatch.setattr(leader, "PATIENCE", 0.5)
+def test_a_store_that_stays_broken_is_no_programming_error(local_run):
     folder = Path(local_run.store.path(local_run.checkpoints_dir))
     folder.write_text("in the way")
-    ended = go(local_run)
+    ended = go(local_run, timings=Timings(last_save=0.5))
     assert (ended.outcome, ended.step) == ("save_failed", STEPS)
     assert "could not be saved" in ended.reason

@@ -1,0 +1,334 @@
+"""Process 0 of an attempt: it claims, finds the checkpoint, saves, evaluates and records."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from ardm.checkpoint import garbage
+from ardm.checkpoint.checkpointer import Checkpointer
+from ardm.errors import Diverged, SaveFailed, Superseded
+from ardm.events import history
+from ardm.events.event_log import EventLog
+from ardm.events.outcome import Outcome
+from ardm.events.summaries import Summarizer
+from ardm.job.spec import JobSpec
+from ardm.runner import agreement, claiming, control
+from ardm.runner.context import (
+    NOTHING,
+    PREEMPT,
+    RESIZE,
+    STOP,
+    SUPERSEDED,
+    Context,
+    NothingToDo,
+    StepRecord,
+)
+from ardm.runner.ended import Ended, of_error
+from ardm.runner.environment import environment
+from ardm.runner.evaluation import EvaluationHook
+from ardm.runner.heartbeat import Heartbeat
+from ardm.runner.interrupts import Interrupts
+from ardm.runner.prepare import Preparation
+from ardm.runner.reporting import Reporting
+from ardm.runner.restoring import Found, Restoring
+from ardm.store import registry
+from ardm.store.retry import Abandoned, attend, in_background
+from ardm.store.run_directory import Run
+from ardm.training.evaluate import Disturbed
+from ardm.training.loop import Done
+from ardm.training.state import TrainState
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+data_log = logging.getLogger("ardm.data")
+data_log.setLevel(logging.INFO)  # what a run trains on is shown where warnings are, too
+
+_LONGEST_REASON = 2000
+"""Characters of a reason in a message to the other workers."""
+
+
+class Coordinator:
+    """The part of process 0 in `ardm.runner.attempt.run_attempt`."""
+
+    def __init__(self, run: Run, spec: JobSpec, context: Context) -> None:
+        self._run, self._spec, self._context = run, spec, context
+        self._began = time.time()
+        self._state_name = "starting"
+        self._step, self._flag = 0, NOTHING
+        self._number: int | None = None
+        self._checkpointer: Checkpointer | None = None
+
+    def begin(self) -> None:
+        """Claim the next attempt, and end it if it would end as the ones before it.
+
+        Raises:
+            NothingToDo: it would.
+            Superseded: the spec was replaced meanwhile.
+        """
+        number, claim = claiming.claim(self._run, self._spec, self._context, self._began)
+        self._token = claim["token"]
+        summary = Summarizer(self._run, number, dict(claim))
+        self._events = EventLog(self._run, number, listener=summary.add)
+        self._events.add("claimed", **claim)
+        self._heartbeat = Heartbeat(self._run, number, self._events, self._progress, summary)
+        self._interrupts = Interrupts(
+            self._context, self._events, self._heartbeat, self._superseded, lambda: self._step
+        )
+        self._reporting = Reporting(self._spec.training.steps, self._events, self._heartbeat)
+        self._number = number
+        self._heartbeat.start()
+        garbage.sweep_beside(self._run)
+        past = self._interrupts.in_time(lambda: history.read(self._run))
+        self._reporting.curve = past.curve
+        if hopeless := self._interrupts.in_time(lambda: self._hopeless(past)):
+            self._send(None, hopeless)
+            raise NothingToDo(hopeless)
+        self._unless_refused(lambda: self._interrupts.in_time(self._require_spec))
+        in_background(lambda: past.write_roll_up(self._run), "ardm-roll-up")
+
+    def restore(self, preparation: Preparation) -> TrainState:
+        """The state to begin with, which the other workers restore, too; not on the device."""
+        begin = time.monotonic()
+        restoring = Restoring(self._run, self._spec, self._events, self._interrupts)
+
+        def look() -> Found | None:
+            self._interrupts.unless_ending(preparation.loaded)
+            self._log_data(preparation)
+            return restoring.newest(preparation)
+
+        found = self._unless_refused(look)
+        self._data_sha256 = preparation.loaded()[0].sha256
+        environments = [one["environment"] for one in self._send(found)]
+        if differ := agreement.differences(environments):
+            log.warning("equal bits are not promised: %s", "; ".join(differ))
+            self._events.add("workers_differ", differences=differ)
+        agreement.require_one_data_set(environments)
+        self._state = restoring.state(preparation, found, time.monotonic() - begin)
+        self._step = int(self._state.step)
+        self._reporting.curve.rewind(self._step)
+        self._checkpointer = self._interrupts.in_time(self._make_checkpointer)
+        data, model = preparation.loaded()
+        self._evaluation = EvaluationHook(
+            self._run,
+            self._spec,
+            data,
+            model,
+            self._heartbeat,
+            self._events,
+            self._reporting.curve,
+        )
+        self._reporting.begin()
+        self._interrupts.unless_ending(preparation.ready)
+        return self._state
+
+    def flag(self) -> int:
+        """What process 0 has to say to the others at the next step."""
+        return self._interrupts.flag()
+
+    def after_step(self, done: Done) -> None:
+        """Report a step, begin a save if it is time for one, and evaluate where it is due."""
+        self._step, self._flag, self._state = done.step, done.flag, done.state
+        last = done.step == self._spec.training.steps
+        evaluating = self._spec.evaluation.due(done.step) and not last and not done.flag
+        self._reporting.after_step(done)
+        self._state_name = "training"
+        pace = self._reporting.pace
+        self._saver.offer(done.step, done.state, pace.step_s, pause=evaluating)
+        if self._context.on_step:
+            self._context.on_step(self._record(done))
+        if evaluating:
+            with pace.paused(), suppress(Disturbed, Abandoned):
+                self._evaluate(final=False)
+
+    def finish(self) -> Ended:
+        """Save the last state; after the last step evaluate it, too."""
+        if self._flag == SUPERSEDED:
+            self._saver.superseded_by = self._heartbeat.superseded_by or self._saver.superseded_by
+            self._saver.raise_if_superseded()
+        self._state_name = "draining" if self._flag == PREEMPT else "saving"
+        timings = self._context.timings
+        seconds = timings.last_save_to_stop if self._flag else timings.last_save
+        deadline = self._interrupts.deadline(seconds, timings.notice_save)
+        try:
+            self._saver.finish(self._step, self._state, deadline)
+        except SaveFailed as error:
+            if not self._interrupts.noticed and self._flag != RESIZE:
+                raise
+            # Another group does these steps again, and may find the store in order.
+            why = self._context.notice.reason or self._context.resize.reason
+            return Ended(Outcome.STORAGE_FAULT, self._step, f"{why}; {error}")
+        if self._flag:
+            return self._interrupted(self._flag)
+        try:
+            self._evaluate(final=True)
+        except (Disturbed, Abandoned):
+            # The work is done and saved; the next attempt has only this evaluation to do.
+            return self._interrupted(self._interrupts.flag())
+        return Ended(Outcome.COMPLETED, self._step, f"all {self._step} steps done and saved")
+
+    def ended_by(self, error: Exception) -> Ended:
+        """The end that an error means."""
+        if isinstance(error, NothingToDo):
+            return error.ended
+        if isinstance(error, Abandoned):
+            if self._number is None:
+                reason = f"{self._context.notice.reason}; nothing new to save"
+                return Ended(Outcome.PREEMPTED, 0, reason)
+            return self._interrupted(self._interrupts.flag(), saved="nothing new to save")
+        if isinstance(error, Diverged) and self._checkpointer:
+            # A save under way is of an earlier step, and the newest that anybody can go on from.
+            timings = self._context.timings
+            seconds = timings.last_save_to_stop
+            deadline = self._interrupts.deadline(seconds, timings.notice_save)
+            self._checkpointer.wait(deadline.left())
+            kept = f"The newest checkpoint is of step {self._checkpointer.saved_step}."
+            error = Diverged(f"{error} {kept}")
+        return of_error(error, self._step, self._context.group.size)
+
+    def close(self, ended: Ended) -> None:
+        """Record the end, and send everything that is left to the store."""
+        if self._number is None:
+            return
+        log.info(
+            "attempt %d: %s at step %d (%s)",
+            self._number,
+            ended.outcome,
+            ended.step,
+            ended.reason,
+        )
+        self._state_name = ended.outcome
+        self._events.add("ended", **asdict(ended))
+        timings = self._context.timings
+        self._heartbeat.close(self._interrupts.deadline(timings.last_words, timings.notice))
+
+    @property
+    def _saver(self) -> Checkpointer:
+        """The checkpointer, which is there from the first step on."""
+        assert self._checkpointer
+        return self._checkpointer
+
+    def _superseded(self) -> bool:
+        """Whether a save has met a newer claim."""
+        return self._checkpointer is not None and self._checkpointer.superseded_by is not None
+
+    def _make_checkpointer(self) -> Checkpointer:
+        assert self._number
+        metadata = {
+            "spec": self._spec.model_dump(mode="json"),
+            "environment": environment(self._data_sha256),
+        }
+        return Checkpointer(
+            self._run,
+            self._number,
+            self._spec.checkpoint,
+            self._events,
+            self._step,
+            about=metadata,
+            token=self._token,
+        )
+
+    def _evaluate(self, *, final: bool) -> None:
+        """Evaluate on a thread of its own: the first time compiles, and a notice cannot wait."""
+        state, go_on = self._state, self._interrupts.none
+        attend(
+            lambda: self._evaluation.evaluate(state, final=final, go_on=go_on),
+            lambda: not go_on(),
+            "ardm-evaluation",
+        )
+
+    def _interrupted(self, flag: int, saved: str = "saved") -> Ended:
+        """The end of an attempt whose state is saved."""
+        if flag == SUPERSEDED:
+            return Ended(Outcome.SUPERSEDED, self._step, "a newer attempt holds the run")
+        if flag == STOP:
+            return Ended(Outcome.STOPPED, self._step, f"asked to stop; {saved}")
+        if flag == RESIZE:
+            reason = f"{self._context.resize.reason}; saved"
+            return Ended(Outcome.RESIZED, self._step, reason)
+        reason = self._context.notice.reason or "another worker got a notice"
+        return Ended(Outcome.PREEMPTED, self._step, f"{reason}; {saved}")
+
+    def _hopeless(self, past: history.History) -> Ended | None:
+        """Why another attempt of this submission would end as the ones before it."""
+        assert self._number
+        if event := control.failure(past.records, self._number):
+            reason = f"rank {event['rank']}: {event['reason']}"
+            return Ended(Outcome(event["outcome"]), event["step"], reason, event["detail"])
+        limit = self._spec.scaling.max_attempts_without_progress
+        loop = control.crash_loop(self._run, past.records, self._number, limit, self._context.gone)
+        if loop is None:
+            return None
+        reason = (
+            f"attempts {loop.attempts} saved nothing new; the last one: {loop.last_reason}. "
+            "Look at `ardm logs`, then submit the run again."
+        )
+        return Ended(Outcome.FAILED, self._step, reason)
+
+    def _require_spec(self) -> None:
+        """Refuse to train a spec that was replaced between its reading and the claim."""
+        if registry.conflicts(registry.read_spec(self._run), self._spec):
+            raise Superseded(
+                f"the spec of run {self._run.name} was replaced while attempt {self._number} "
+                "began; run the same command again"
+            )
+
+    def _unless_refused(self, work: Callable[[], T]) -> T:
+        """Do something at whose failure the other workers must not wait for word.
+
+        They may be far from listening where the attempt is abandoned, and Ray restarts the group.
+        """
+        try:
+            return work()
+        except Abandoned:
+            raise
+        except Exception as error:
+            self._send(None, of_error(error, 0, self._context.group.size))
+            raise
+
+    def _send(self, found: Found | None, end: Ended | None = None) -> list[dict[str, Any]]:
+        """Tell the others how to begin, or that there is nothing to do; every worker's message."""
+        message = {
+            "attempt": self._number,
+            "checkpoint": [found[0].attempt, found[0].step] if found else None,
+            "end": end and [end.outcome, end.reason[:_LONGEST_REASON]],
+            "environment": {} if end else agreement.brief(environment(self._data_sha256)),
+        }
+        data, group = json.dumps(message).encode(), self._context.group
+        # The others come here once they have their data, and a notice leaves no time to wait.
+        messages = self._interrupts.unless_ending(lambda: group.exchange(data))
+        return [json.loads(one) for one in messages]
+
+    def _log_data(self, preparation: Preparation) -> None:
+        """Log which images the run trains on, and what of its folder is left out."""
+        data, _ = preparation.loaded()
+        data_log.info("%s", data.describe())
+        for warning in data.report.warnings():
+            data_log.warning("data set %s: %s", data.name, warning)
+
+    def _record(self, done: Done) -> StepRecord:
+        return StepRecord(
+            done.step,
+            self._spec.training.steps,
+            float(done.metrics.nelbo_bpd),
+            float(done.metrics.grad_norm),
+            self._reporting.now()["steps_per_s"],
+        )
+
+    def _progress(self) -> dict[str, Any]:
+        """What `ardm status` and `ardm watch` show of this attempt."""
+        saver = self._checkpointer
+        return {
+            "attempt": self._number,
+            "state": "saving" if saver and saver.saving else self._state_name,
+            "step": self._step,
+            "total_steps": self._spec.training.steps,
+            "saved_step": saver.saved_step if saver else None,
+            "saved_time": saver.saved_time if saver else None,
+            "save_error": saver.error if saver else None,
+            **self._reporting.now(),
+        }
