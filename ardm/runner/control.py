@@ -8,6 +8,7 @@ from ardm.events import event_log, history
 from ardm.events.events import Event, is_event, last, whole
 from ardm.events.outcome import Outcome
 from ardm.events.records import AttemptRecord
+from ardm.runner.ended import Ended
 from ardm.store.run_directory import Run
 
 
@@ -66,6 +67,38 @@ class CrashLoop:
 
     attempts: list[int]
     last_reason: str
+
+
+def hopeless(
+    run: Run,
+    records: Sequence[AttemptRecord],
+    number: int,
+    limit: int,
+    gone: Callable[[Collection[str]], bool],
+) -> Ended | None:
+    """Why another attempt of this submission would end as the ones before it.
+
+    Args:
+        run: the run.
+        records: of all its attempts.
+        number: the attempt that is about to begin.
+        limit: attempts without progress that are one too many.
+        gone: whether any of some machines is no longer there.
+
+    Returns:
+        How it ends at once; None if it may begin.
+    """
+    if event := failure(records, number):
+        reason = f"rank {event['rank']}: {event['reason']}"
+        return Ended(Outcome(event["outcome"]), event["step"], reason, event["detail"])
+    loop = crash_loop(run, records, number, limit, gone)
+    if loop is None:
+        return None
+    reason = (
+        f"attempts {loop.attempts} saved nothing new; the last one: {loop.last_reason}. "
+        "Look at `ardm logs`, then submit the run again."
+    )
+    return Ended(Outcome.FAILED, 0, reason)
 
 
 def crash_loop(

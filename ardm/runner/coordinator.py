@@ -85,7 +85,11 @@ class Coordinator:
         garbage.sweep_beside(self._run)
         past = self._interrupts.in_time(lambda: history.read(self._run))
         self._reporting.curve = past.curve
-        if hopeless := self._interrupts.in_time(lambda: self._hopeless(past)):
+        limit = self._spec.scaling.max_attempts_without_progress
+        hopeless = self._interrupts.in_time(
+            lambda: control.hopeless(self._run, past.records, number, limit, self._context.gone)
+        )
+        if hopeless:
             self._send(None, hopeless)
             raise NothingToDo(hopeless)
         self._unless_refused(lambda: self._interrupts.in_time(self._require_spec))
@@ -252,22 +256,6 @@ class Coordinator:
             return Ended(Outcome.RESIZED, self._step, reason)
         reason = self._context.notice.reason or "another worker got a notice"
         return Ended(Outcome.PREEMPTED, self._step, f"{reason}; {saved}")
-
-    def _hopeless(self, past: history.History) -> Ended | None:
-        """Why another attempt of this submission would end as the ones before it."""
-        assert self._number
-        if event := control.failure(past.records, self._number):
-            reason = f"rank {event['rank']}: {event['reason']}"
-            return Ended(Outcome(event["outcome"]), event["step"], reason, event["detail"])
-        limit = self._spec.scaling.max_attempts_without_progress
-        loop = control.crash_loop(self._run, past.records, self._number, limit, self._context.gone)
-        if loop is None:
-            return None
-        reason = (
-            f"attempts {loop.attempts} saved nothing new; the last one: {loop.last_reason}. "
-            "Look at `ardm logs`, then submit the run again."
-        )
-        return Ended(Outcome.FAILED, self._step, reason)
 
     def _require_spec(self) -> None:
         """Refuse to train a spec that was replaced between its reading and the claim."""

@@ -120,8 +120,8 @@ def at_ease(step: int) -> None:
     """Nothing happens at a step."""
 
 
-def go(run, act=at_ease, *changes, timings=Timings()):
-    context = Context(Acting(act), Notice(), timings=timings)
+def go(run, act=at_ease, *changes, timings=None):
+    context = Context(Acting(act), Notice(), timings=timings or Timings())
     return run_attempt(run, tiny_spec(*changes), context)
 
 
