@@ -38,7 +38,7 @@ from ardm.training.lanes import use_cores  # noqa: E402
 pytest_plugins = ["tests.runner.fixtures"]
 
 use_cores(2)
-# Nothing is asserted about time: other work on the machine would fail such a test.
+# No deadline: other work on the machine would fail such a test.
 EXAMPLES = 1000 if "ARDM_TEST_LONG" in os.environ else 40
 settings.register_profile("ardm", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("ardm")
