@@ -97,15 +97,14 @@ class Coordinator:
 
     def restore(self, preparation: Preparation) -> TrainState:
         """The state to begin with, which the other workers restore, too; not on the device."""
-        begin = time.monotonic()
         restoring = Restoring(self._run, self._spec, self._events, self._interrupts)
 
-        def look() -> Found | None:
+        def look() -> tuple[float, Found | None]:
             self._interrupts.unless_ending(preparation.loaded)
             self._log_data(preparation)
-            return restoring.newest(preparation)
+            return time.monotonic(), restoring.newest(preparation)
 
-        found = self._unless_refused(look)
+        begin, found = self._unless_refused(look)
         self._data_sha256 = preparation.loaded()[0].sha256
         environments = [one["environment"] for one in self._send(found)]
         if differ := agreement.differences(environments):
