@@ -15,7 +15,7 @@ from ardm.events import event_log
 from ardm.events.events import Event
 from ardm.job.spec import JobSpec
 from ardm.job.spec import load as load_spec
-from ardm.opening import Report, default_store, is_complete, open_or_create, usable_store
+from ardm.opening import Report, is_complete, open_or_create, store_address, usable_store
 from ardm.runner import continuation
 from ardm.runner.context import Notice, StepRecord
 from ardm.store import registry
@@ -191,7 +191,7 @@ def open_run(name: str, *, store: str | None = None) -> Run:
     Raises:
         NotFound: no such run; the message names those that exist.
     """
-    run = Run(RunDirectory(Store(store or default_store()), name))
+    run = Run(RunDirectory(Store(store_address(store)), name))
     registry.read_spec(run.directory)
     return run
 
@@ -212,7 +212,7 @@ def load(target: str | Path, *, store: str | None = None) -> "Pretrained":
     """
     from ardm import pretrained
 
-    return pretrained.load(target, Store(store or default_store()))
+    return pretrained.load(target, Store(store_address(store)))
 
 
 def train(
@@ -250,7 +250,7 @@ def train(
     from ardm.runner.ended import raise_if_failed
     from ardm.runner.signals import saving_first
 
-    opened = open_or_create(job, usable_store(store or default_store()), run, override=override)
+    opened = open_or_create(job, usable_store(store_address(store)), run, override=override)
     notice = Notice()
     with saving_first(notice):
         ended = attempt_here(opened, job, notice, on_step)
@@ -282,7 +282,7 @@ def train_steps(
     from ardm.runner.attempt import attempt_here
     from ardm.runner.ended import raise_if_failed
 
-    opened = open_or_create(job, usable_store(store or default_store()), run, override=override)
+    opened = open_or_create(job, usable_store(store_address(store)), run, override=override)
     notice = Notice()
     records: Queue[StepRecord | None] = Queue(1)
     ended: list[Ended] = []
@@ -341,7 +341,7 @@ def submit(
         # Its GPUs come only when they are asked for, so `auto` would not see them.
         scaling = job.scaling.model_copy(update={"accelerator": "gpu"})
         job = job.model_copy(update={"scaling": scaling})
-    place = usable_store(store or default_store(), report)
+    place = usable_store(store_address(store), report)
     named = RunDirectory(place, run) if run else None
     if named and place.exists(named.job_file) and is_complete(named, job):
         return Submitted(Run(open_or_create(job, place, run, override=override)), None)

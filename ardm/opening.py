@@ -18,9 +18,9 @@ Report = Callable[[str], None]
 """Called with a sentence for the user."""
 
 
-def default_store() -> str:
-    """Where runs live unless a call says otherwise: ARDM_STORE, or `./runs`."""
-    return os.environ.get("ARDM_STORE") or "./runs"
+def store_address(given: str | None) -> str:
+    """Where runs live: the address that was given, or ARDM_STORE, or `./runs`."""
+    return given if given is not None else os.environ.get("ARDM_STORE") or "./runs"
 
 
 def usable_store(address: str, report: Report = log.info) -> Store:

@@ -381,8 +381,9 @@ class Pretrained:
     def losses(self) -> Float[np.ndarray, " steps"]:
         """L in nats: as measured by `ardm policy`, or as tracked in training before that."""
         kept = self.kept_policies.losses()
-        fits = kept is not None and kept.shape == self.tracked_losses.shape
-        return kept if fits else self.tracked_losses
+        if kept is None or kept.shape != self.tracked_losses.shape:
+            return self.tracked_losses
+        return kept
 
     @cached_property
     def data(self) -> Dataset:

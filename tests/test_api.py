@@ -15,6 +15,9 @@ from ardm.checkpoint.digest import digest
 from ardm.errors import JobFailed, NotFound
 from tests.runner.setting import tiny_spec
 
+pytestmark = pytest.mark.slow
+
+
 EXAMPLES = sorted(set(ardm.__all__) - {"ArdmError", "__version__", "StepRecord", "submit"})
 
 
@@ -42,7 +45,6 @@ def follow(name: str, documented: object, names: dict[str, object]) -> None:
     assert runner.tries > 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_examples_are_true(tour: Path, name: str) -> None:
     names = {

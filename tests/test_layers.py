@@ -119,6 +119,7 @@ SCIENTIFIC = {"jax", "orbax", "flax"}
 DRAWING = {"matplotlib", "tensorboardX"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "kept_out"),
     [

@@ -96,9 +96,10 @@ def inpaint(
         f"{completed.calls} network calls ({completed.policy}): {png}"
     )
     if json:
-        made = {"images": count, "completions": completions, "pixels_given": int(known.sum())}
-        made |= {"steps": completed.calls, "seed": seed, "policy": completed.policy}
-        show(about(pretrained) | made | {"temperature": temperature, "png": str(png)})
+        counts = {"images": count, "completions": completions, "pixels_given": int(known.sum())}
+        made = {"steps": completed.calls, "seed": seed, "policy": completed.policy}
+        made |= {"temperature": temperature, "png": str(png)}
+        show(about(pretrained) | counts | made)
 
 
 def _require_one(one: str, value: object, other: str, second: object) -> None:

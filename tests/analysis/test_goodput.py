@@ -8,6 +8,7 @@ from hypothesis import given
 
 from ardm.analysis import goodput
 from ardm.analysis.goodput import AttemptRecord, Evaluation
+from ardm.events.outcome import Outcome
 from tests.runner.invented import (
     add_attempt,
     ended,
@@ -18,6 +19,8 @@ from tests.runner.invented import (
     stalled,
     started,
 )
+
+ENDS = [Outcome.PREEMPTED, Outcome.WORKER_LOST, Outcome.STOPPED]
 
 
 def test_an_orderly_attempt_is_split_into_its_causes(tmp_path: Path) -> None:
@@ -142,7 +145,7 @@ def pasts(draw: st.DrawFn) -> list[AttemptRecord]:
     for number in range(1, draw(st.integers(1, 5)) + 1):
         clock += draw(seconds)
         record = AttemptRecord(
-            attempt=number, outcome=draw(st.sampled_from(["preempted", "worker_lost", "stopped"])),
+            attempt=number, outcome=draw(st.sampled_from(ENDS)),
             reason="", workers=draw(st.integers(1, 8)), first_step=draw(st.integers(0, 50)),
             last_step=draw(st.integers(0, 90)), steps_lost=draw(st.integers(0, 60)),
             started=clock, ended=clock + draw(seconds), began=clock,

@@ -15,6 +15,9 @@ from ardm.store.liveness import STALE
 from ardm.store.run_directory import Run
 from tests.runner.setting import files_of, newest_digest, save
 
+pytestmark = pytest.mark.slow
+
+
 NO_RAY = {"address": None, "submission_id": None, "status": None}
 
 

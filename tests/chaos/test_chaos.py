@@ -66,6 +66,7 @@ def test_broken_promises_end_the_command_with_all_of_them() -> None:
     assert JobFailed.exit_code == 3
 
 
+@pytest.mark.slow
 def test_unknown_kinds_are_refused_with_those_that_exist(tmp_path: Path) -> None:
     said = Ardm(str(tmp_path))("chaos", str(TINY), "--faults", "worker,flood", code=2).stderr
     assert "--faults flood" in said

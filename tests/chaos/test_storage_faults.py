@@ -10,6 +10,8 @@ from fsspec.exceptions import FSTimeoutError
 from ardm.chaos import storage_faults
 from ardm.chaos.storage_faults import Fault
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_proxy_takes_orders_from_another_process(emulator):
     command = [sys.executable, "-m", "ardm.chaos.storage_faults", emulator]

@@ -6,6 +6,7 @@ import pytest
 
 from ardm.analysis.goodput import AttemptRecord, Save
 from ardm.chaos.verdict import Facts, Injected, allowed, fastest_step, judge
+from ardm.events.outcome import Outcome
 
 # One step per second, a save of 2 s every 10 s: 10 + 2 seconds and one step may be lost.
 BOUND = 13
@@ -16,7 +17,7 @@ def attempt(number: int, first: int, last: int, outcome: str | None, lost: int =
     began = 110.0 * number
     return AttemptRecord(
         attempt=number,
-        outcome=outcome,
+        outcome=outcome and Outcome(outcome),
         reason="",
         workers=1,
         first_step=first,

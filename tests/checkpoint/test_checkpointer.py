@@ -38,7 +38,7 @@ def test_what_is_no_longer_needed_is_pruned(local_run):
 
 def test_the_last_state_is_saved_and_waited_for(run):
     scene = Scene(run)
-    scene.saver.finish(7, small_state(7), scene.patience(60.0))
+    scene.saver.finish(7, small_state(7), scene.deadline(60.0))
     assert scene.steps() == [7]
     assert scene.clock.slept == []
 
@@ -46,10 +46,10 @@ def test_the_last_state_is_saved_and_waited_for(run):
 def test_what_is_saved_already_is_not_saved_again(local_run):
     scene = Scene(local_run)
     assert scene.offer(3, after=10.0)
-    scene.saver.finish(3, small_state(3), scene.patience(60.0))
+    scene.saver.finish(3, small_state(3), scene.deadline(60.0))
     assert len(scene.told("saved")) == 1
     again = Scene(local_run, restored=3)
-    again.saver.finish(3, small_state(3), again.patience(60.0))
+    again.saver.finish(3, small_state(3), again.deadline(60.0))
     assert again.told("saved") == []
 
 
@@ -62,7 +62,7 @@ def test_a_newer_claim_ends_the_saving(run):
     with pytest.raises(Superseded, match=f"attempt {newer} holds the run"):
         scene.saver.raise_if_superseded()
     with pytest.raises(Superseded):
-        scene.saver.finish(3, small_state(3), scene.patience(60.0))
+        scene.saver.finish(3, small_state(3), scene.deadline(60.0))
     assert scene.steps() == [1]
 
 

@@ -20,6 +20,8 @@ from ardm.store.retry import BACK_OFF, Deadline
 from tests.runner.scene import Scene
 from tests.runner.setting import small_state
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(local_run) -> Path:

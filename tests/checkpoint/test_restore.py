@@ -15,7 +15,10 @@ from tests.runner.setting import events, like, newest_digest, save, small_state,
 from tests.runner.test_attempt import at, go
 
 # Orbax (0.12.8) leaves an event loop behind where a restore fails.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def make_unreadable(checkpoint) -> Path:

@@ -20,7 +20,7 @@ from ardm.checkpoint.save_interval import (
     young,
 )
 from ardm.errors import SpecError
-from ardm.events import event_log
+from ardm.events import event_log, history
 from ardm.events.event_log import EventLog
 from ardm.job import spec
 from ardm.job.config import CheckpointConfig
@@ -90,7 +90,7 @@ def test_interruptions_are_counted_in_the_ledger(tmp_path: Path) -> None:
     add_attempt(run, restored(200.0, 5, 0.0), began=200.0, workers=2, progress=(260.0, 9))
     add_attempt(run, restored(300.0, 5, 0.0), ended(340.0, 9, "stopped"), began=300.0, workers=2)
     add_attempt(run, restored(400.0, 9, 0.0), began=400.0, workers=2, progress=(9000.0, 90))
-    seen = save_interval.interruptions(save_interval.goodput.records(run), workers=2)
+    seen = save_interval.interruptions(history.records(run), workers=2)
     # 100 s of four workers expose as 200 s of two; the last attempt still lives.
     assert seen == Interruptions(count=2, exposure_s=200.0 + 60.0 + 40.0)
 

@@ -7,6 +7,9 @@ from ardm.runner.context import Context, Notice
 from ardm.training.group import Alone
 from tests.runner.setting import opened, tiny_spec
 
+pytestmark = pytest.mark.slow
+
+
 OPTIONS = ("--images", "40")
 
 

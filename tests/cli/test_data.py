@@ -11,6 +11,9 @@ from PIL import Image
 from tests.cli.conftest import STAGED
 from tests.runner.setting import events
 
+pytestmark = pytest.mark.slow
+
+
 LEFT_OUT = [
     "hidden (the name begins with . or __): 1 (.DS_Store)",
     "no image that Pillow reads, by its ending: 1 (desktop.ini)",

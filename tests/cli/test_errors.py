@@ -14,6 +14,8 @@ from tests.cli.conftest import Here
 from tests.cluster.conftest import TINY, Ardm
 from tests.runner.setting import opened, save
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def ardm(tmp_path: Path) -> Here:

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 
 def saved(pixels, name):
     Image.fromarray(np.asarray(pixels, np.uint8)).save(name)

@@ -3,6 +3,9 @@ import math
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
+
 D_LN_2 = 784 * math.log(2)
 
 

@@ -3,6 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
 HANGING = """
 import sys, threading
 from concurrent.futures import ThreadPoolExecutor

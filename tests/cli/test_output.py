@@ -11,6 +11,9 @@ from ardm.cli import output
 from ardm.errors import InputError
 from ardm.plots import pictures
 
+pytestmark = pytest.mark.slow
+
+
 COMMANDS = ("sample", "inpaint", "policy")
 QUICK = {
     "sample": ("--num", "1", "--budget", "2"),

@@ -2,10 +2,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from ardm.model import policy
 from ardm.pretrained import load
+
+pytestmark = pytest.mark.slow
 
 
 def test_policies_are_found_measured_drawn_and_kept(here, trained, pulled, tmp_path):

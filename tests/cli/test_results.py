@@ -5,6 +5,8 @@ from PIL import Image
 from ardm.model import policy
 from ardm.pretrained import load
 
+pytestmark = pytest.mark.slow
+
 
 def pixels(path) -> np.ndarray:
     return np.asarray(Image.open(path))

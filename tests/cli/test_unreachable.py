@@ -17,6 +17,9 @@ from ardm.store import claims, store
 from tests.cluster.conftest import TINY
 from tests.runner.setting import opened
 
+pytestmark = pytest.mark.slow
+
+
 READING = {
     "runs": ["runs"],
     "status": ["status", "mine"],

@@ -16,6 +16,8 @@ from ardm.store.run_directory import Run
 from ardm.store.store import Store
 from tests.cluster.conftest import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 class Controllers:
     """Controllers that live so many seconds each and die; the one after the last one does not."""

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from ardm.cluster import environment, loopback
 
+pytestmark = pytest.mark.slow
+
+
 SECRET = {
     "AWS_SECRET_ACCESS_KEY": "a",
     "AWS_PROFILE": "b",

@@ -17,6 +17,9 @@ from ardm.errors import InputError, JobFailed
 from tests.cluster.agents import agent
 from tests.cluster.conftest import wait_until
 
+pytestmark = pytest.mark.slow
+
+
 ONE, TWO = "1" * 56, "2" * 56
 
 Start = Callable[[str, str], subprocess.Popen[bytes]]

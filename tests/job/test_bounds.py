@@ -7,7 +7,7 @@ import pytest
 from ardm.errors import SpecError
 from ardm.job.spec import JobSpec, parse
 from ardm.training.state import seed_key
-from tests.runner.test_spec_fuzz import paths
+from tests.job.test_spec_fuzz import paths
 
 SCHEMA = JobSpec.model_json_schema()
 BASES = {

@@ -17,6 +17,7 @@ def test_a_model_that_does_not_fit_is_refused_with_all_faults():
     assert len(caught.value.faults) == 2
 
 
+@pytest.mark.slow
 def test_shapes_are_known_without_initialising():
     model = tiny_model(side=4, levels=2)
     params = model.init(jax.random.key(0))

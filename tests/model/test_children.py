@@ -6,6 +6,9 @@ import pytest
 from ardm.model.children import DataParametrisation, DirectParametrisation
 from ardm.model.coarsening import Coarsening
 
+pytestmark = pytest.mark.slow
+
+
 LADDERS = [
     Coarsening(4, 2),
     Coarsening(5, 2),

@@ -9,6 +9,9 @@ from ardm.model import draws
 from ardm.model.evaluation import evaluate, places
 from tests.model.tiny import compiled, random_images, tiny_model, tiny_params
 
+pytestmark = pytest.mark.slow
+
+
 KEY = jax.random.key(4)
 compiled_evaluate = jax.jit(evaluate, static_argnames=("model", "count"))
 

@@ -10,6 +10,9 @@ from ardm.model.evaluation import evaluate, padded, places
 from ardm.model.exact import log_likelihood
 from tests.model.tiny import compiled, random_images, tiny_model, tiny_params
 
+pytestmark = pytest.mark.slow
+
+
 KEY = jax.random.key(4)
 MODEL = tiny_model()
 PARAMS = tiny_params(MODEL)

@@ -9,6 +9,9 @@ from ardm.model import policy
 from ardm.model.exact import log_likelihood
 from tests.model.tiny import compiled, random_images, tiny_model, tiny_params
 
+pytestmark = pytest.mark.slow
+
+
 MODEL = tiny_model()
 PARAMS = tiny_params(MODEL)
 PREDICT = MODEL.bind(PARAMS)

@@ -11,6 +11,9 @@ from ardm.model.inpainting import KeepName, inpaint, keep
 from ardm.model.sampling import complete, image_keys
 from tests.model.tiny import random_images, tiny_model, tiny_params
 
+pytestmark = pytest.mark.slow
+
+
 KEY = jax.random.key(8)
 MODEL = tiny_model(side=4, classes=3)
 PREDICT = MODEL.bind(tiny_params(MODEL))

@@ -11,6 +11,9 @@ from ardm.model.draws import visible
 from ardm.model.objective import Draw, Terms, hidden_terms
 from tests.model.tiny import compiled, random_images, tiny_model, tiny_params
 
+pytestmark = pytest.mark.slow
+
+
 KEY = jax.random.key(11)
 
 

@@ -11,6 +11,9 @@ from ardm.model.samples import HIDDEN
 from ardm.model.sampling import complete, image_keys, sample
 from tests.model.tiny import compiled, tiny_model, tiny_params
 
+pytestmark = pytest.mark.slow
+
+
 KEY = jax.random.key(21)
 MODEL = tiny_model(side=4, levels=2, classes=3)
 PARAMS = tiny_params(MODEL)

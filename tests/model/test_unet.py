@@ -12,6 +12,9 @@ from ardm.model.draws import visible
 from ardm.model.layers import GroupNorm, drop, sinusoids
 from tests.model.tiny import compiled, random_images, tiny_model, tiny_params
 
+pytestmark = pytest.mark.slow
+
+
 KEY = jax.random.key(2)
 
 

@@ -10,6 +10,9 @@ from ardm.model.draws import visible
 from ardm.model.objective import Draw
 from tests.model.tiny import compiled, random_images, tiny_model, tiny_params
 
+pytestmark = pytest.mark.slow
+
+
 KEY = jax.random.key(17)
 
 KINDS = [

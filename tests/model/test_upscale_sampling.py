@@ -14,6 +14,9 @@ from ardm.model.samples import HIDDEN
 from ardm.model.sampling import complete, image_keys, sample
 from tests.model.tiny import compiled, tiny_model, tiny_params
 
+pytestmark = pytest.mark.slow
+
+
 KEY = jax.random.key(23)
 MODEL = tiny_model(side=2, classes=5, objective="upscale", upscale={"branch": 2})
 OBJECTIVE = MODEL.objective

@@ -23,6 +23,8 @@ from ardm.store.run_directory import Run
 from ardm.training.group import Alone
 from tests.runner.setting import NOW, Acting, events, opened, save, tiny_spec
 
+pytestmark = pytest.mark.slow
+
 
 def images(folder: Path, seed: int = 1) -> Path:
     """A folder of 24 noisy pictures of 4 x 4 pixels."""

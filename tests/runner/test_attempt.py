@@ -18,6 +18,9 @@ from ardm.training.group import Alone
 from tests.data.published import random_images, serve, write_idx
 from tests.runner.setting import Acting, events, files_of, newest_digest, opened, tiny_spec
 
+pytestmark = pytest.mark.slow
+
+
 STEPS = 24
 
 

@@ -10,6 +10,9 @@ import pytest
 from ardm.runner.program_cache import REST, SUFFIX, ProgramCache
 from ardm.store.store import Store
 
+pytestmark = pytest.mark.slow
+
+
 PROGRAM = """
 import sys, jax, jax.numpy as jnp
 from ardm.runner.compilation import own_cache, share_cache

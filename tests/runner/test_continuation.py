@@ -13,6 +13,8 @@ from ardm.training.config import TrainingConfig
 from tests.runner.setting import NOW, events, opened, save, tiny_spec
 from tests.runner.test_attempt import at, go
 
+pytestmark = pytest.mark.slow
+
 
 def as_json(config: TrainingConfig):
     return {"training": config.model_dump(mode="json")}

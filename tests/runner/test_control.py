@@ -7,6 +7,8 @@ from ardm.runner import control
 from ardm.store import claims
 from tests.runner.setting import save
 
+pytestmark = pytest.mark.slow
+
 
 def there(nodes):
     """No machine is gone."""

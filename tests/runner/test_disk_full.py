@@ -20,7 +20,10 @@ SIZE = 3 * 2**20
 """Bytes of the disk; a checkpoint of the tiny job takes some 100,000."""
 
 # Orbax (0.12.8) leaves an event loop behind where a save fails.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture

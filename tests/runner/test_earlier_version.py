@@ -9,6 +9,9 @@ import pytest
 import ardm
 from ardm.runner.environment import changes, environment
 
+pytestmark = pytest.mark.slow
+
+
 FROZEN = Path(__file__).with_name("earlier_version")
 """Stores of the jobs, each with a run that was stopped, and `ends.json`: the digests after the last
 step, of runs that nobody stopped, with the environment that they were computed in."""

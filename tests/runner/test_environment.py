@@ -10,6 +10,9 @@ from ardm.runner.environment import KEYS, changes, environment, latest_changes, 
 from ardm.training.group import MESSAGE_BYTES
 from ardm.training.lanes import DETERMINISTIC
 
+pytestmark = pytest.mark.slow
+
+
 HERE = environment("d" * 64)
 PROGRAM = """
 import json
@@ -39,7 +42,10 @@ def test_everything_is_known_here_and_survives_json():
 
 def test_flags_settings_and_variables_of_a_process_are_seen():
     usual = elsewhere()
-    assert usual["xla_flags"] == {"--xla_gpu_deterministic_ops": "true"}
+    assert usual["xla_flags"] == {
+        "--xla_cpu_use_fusion_emitters": "false",
+        "--xla_gpu_deterministic_ops": "true",
+    }
     assert usual["jax_settings"]["NPROC"] == "4"
     other = elsewhere(
         XLA_FLAGS="--xla_cpu_max_isa=AVX --xla_dump_to=/tmp/nowhere",

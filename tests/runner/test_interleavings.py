@@ -27,6 +27,9 @@ from ardm.store import claims
 from ardm.store.run_directory import Run
 from tests.simulated import Actor, Bucket, Schedule, Turn, schedules, store_on
 
+pytestmark = pytest.mark.slow
+
+
 T = TypeVar("T")
 
 SCHEDULES = 5000 if "ARDM_TEST_LONG" in os.environ else 200

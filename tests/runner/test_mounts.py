@@ -19,7 +19,10 @@ from ardm.store.store import Store
 from tests import drive
 from tests.runner.setting import JOB, events, newest_digest, opened, save
 
-pytestmark = pytest.mark.skipif(drive.why_not() is not None, reason=str(drive.why_not()))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(drive.why_not() is not None, reason=str(drive.why_not())),
+]
 
 ARDM = Path(sys.executable).with_name("ardm")
 STEPS = 400
@@ -105,7 +108,6 @@ def test_of_two_machines_that_create_one_claim_the_last_to_write_has_it(tmp_path
         assert claims.newer(numbers[newest], newest) is None
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_run_on_a_drive_survives_kills_and_a_second_attempt_with_equal_bits(root, tmp_path):
     job = tmp_path / "tiny.yaml"

@@ -29,6 +29,9 @@ from tests.runner.invented import add_attempt, ended, new_run, restored, started
 from tests.runner.setting import JOB, Acting, events, newest_digest, opened, tiny_spec
 from tests.training.setting import together
 
+pytestmark = pytest.mark.slow
+
+
 DIVERGES = ("training.learning_rate=1e30", "training.clip=null")
 SOME = (
     "training.ce_weight=1.8e19",

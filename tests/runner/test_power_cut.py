@@ -22,6 +22,9 @@ from ardm.store.store import Store
 from tests.runner.setting import JOB, newest_digest, opened, tiny_spec
 from tests.runner.test_attempt import go
 
+pytestmark = pytest.mark.slow
+
+
 CUTS = 3
 LONGER = "training.steps=300"
 

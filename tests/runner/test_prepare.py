@@ -11,6 +11,8 @@ from ardm.training.group import Alone
 from tests.data.published import random_images
 from tests.runner.setting import opened, tiny_spec
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def idle(monkeypatch):

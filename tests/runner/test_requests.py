@@ -8,7 +8,7 @@ import pytest
 from ardm.analysis.status import status
 from ardm.chaos import long_past
 from ardm.checkpoint.checkpointer import Checkpointer
-from ardm.events import following, history
+from ardm.events import event_log, following, history
 from ardm.events.event_log import EventLog
 from ardm.events.summaries import Summarizer
 from ardm.job.config import CheckpointConfig
@@ -21,6 +21,9 @@ from tests import counting
 from tests.counting import class_a, class_b
 from tests.runner.scene import Clock
 from tests.runner.setting import opened, small_state
+
+pytestmark = pytest.mark.slow
+
 
 DELAY = 0.15
 """Seconds of an answer: more than it takes to send all requests of a round."""
@@ -70,7 +73,7 @@ def test_a_minute_of_training_costs_few_writes(proxy, bucket):
     files = [name for name in counts if "tensorboard" in name or "logs" in name]
     assert len(files) == 2
     assert sum(counts[name] for name in files) <= 2 * minutes + 1
-    kinds = [event["event"] for event in history.ledger.read(run, number)]
+    kinds = [event["event"] for event in event_log.read(run, number)]
     assert kinds.count("saved") == 2 * minutes
     assert history.records(run)[0].save_count == 2 * minutes
 

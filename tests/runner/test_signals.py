@@ -21,6 +21,9 @@ from ardm.store.run_directory import Run
 from ardm.store.store import Store
 from tests.runner.setting import JOB, newest_digest
 
+pytestmark = pytest.mark.slow
+
+
 ENDLESS = "training.steps=1000000"
 DEEP = "model.net.blocks=24"
 """Takes many seconds to compile, and none to run."""

@@ -20,7 +20,10 @@ from tests.runner.setting import NOW, newest_digest, opened, tiny_spec
 from tests.runner.test_attempt import at, go
 
 # Orbax (0.12.8) leaves an event loop behind where a restore fails.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 NO_RAY = {"address": None, "submission_id": None, "status": None}
 

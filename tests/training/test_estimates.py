@@ -10,6 +10,9 @@ from ardm.model.evaluation import places
 from ardm.training.estimates import PerImage, as_npz, difference, estimate
 from tests.training.setting import tiny_model
 
+pytestmark = pytest.mark.slow
+
+
 OBJECTIVE = tiny_model().objective
 STAGED = tiny_model(classes=4, objective="upscale", upscale={"branch": 2}).objective
 

@@ -9,6 +9,8 @@ from ardm.model.objective import Draw
 from ardm.training.evaluate import Evaluator
 from tests.training.setting import tiny_images, tiny_model
 
+pytestmark = pytest.mark.slow
+
 
 def lively(model):
     """Parameters far from their start, at which every prediction is the same."""

@@ -11,6 +11,8 @@ import pytest
 from ardm.training.group import MESSAGE_BYTES, Alone, Processes
 from tests.training.setting import bits, together
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("kind", [Alone, Processes])
 def test_a_group_of_one_gathers_its_own_tree_with_one_more_axis(kind):

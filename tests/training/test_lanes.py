@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ardm.training.lanes import DETERMINISTIC, use_cores
+from ardm.training.lanes import DETERMINISTIC, PLAIN_FUSIONS, use_cores
 
 
 def test_xla_is_asked_for_equal_bits_and_the_flags_of_the_user_stay(
@@ -16,6 +16,7 @@ def test_xla_is_asked_for_equal_bits_and_the_flags_of_the_user_stay(
     # XLA takes the last of two equal flags: the user's.
     assert os.environ["XLA_FLAGS"].split() == [
         DETERMINISTIC,
+        PLAIN_FUSIONS,
         "--xla_dump_to=there",
         "--xla_gpu_deterministic_ops=false",
     ]

@@ -10,6 +10,9 @@ from ardm.training.state import seed_key
 from tests.training.setting import tiny_images, tiny_model
 from tests.training.test_evaluate import lively
 
+pytestmark = pytest.mark.slow
+
+
 MODEL = tiny_model()
 PARAMS = lively(MODEL)
 IMAGES = tiny_images(6)

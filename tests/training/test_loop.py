@@ -5,6 +5,8 @@ from ardm.training.loop import train
 from ardm.training.state import init, place
 from tests.training.setting import SEED, bits, tiny_config, tiny_model, tiny_work, together
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def begin():

@@ -22,6 +22,9 @@ from tests.training.setting import (
     together,
 )
 
+pytestmark = pytest.mark.slow
+
+
 DIVERGES = tiny_config(learning_rate=1e30, clip=None)
 SOME = tiny_config(learning_rate=1e-5, clip=None, ce_weight=1.7e19, steps=12, on_nonfinite="skip")
 """So heavy that the norm of some gradients overflows, and that of the others does not."""

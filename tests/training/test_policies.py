@@ -9,6 +9,9 @@ from ardm.training.policies import isotonic, measure, measure_steps
 from tests.training.setting import tiny_images, tiny_model
 from tests.training.test_evaluate import lively
 
+pytestmark = pytest.mark.slow
+
+
 MODEL = tiny_model()
 PARAMS = lively(MODEL)
 L = np.linspace(0.7, 0.2, 16).astype(np.float32)

@@ -23,6 +23,9 @@ from tests.training.setting import (
     together,
 )
 
+pytestmark = pytest.mark.slow
+
+
 COLOUR = {"channels": 3, "classes": 8}
 KINDS = {
     "categorical": {},
