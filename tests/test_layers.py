@@ -103,12 +103,22 @@ def test_the_science_knows_no_cluster_no_checkpoint_library_and_no_command_line(
     assert not {name.split(".")[0] for name in imports(file)} & KEPT_FROM_SCIENCE
 
 
-def test_two_files_alone_import_ray_train():
-    assert files_importing("ray.train") == {"cluster/workers.py", "cluster/scaling.py"}
+def test_one_file_alone_imports_ray_train():
+    assert files_importing("ray.train") == {"cluster/workers.py"}
 
 
 def test_one_file_alone_imports_orbax():
     assert files_importing("orbax") == {"checkpoint/serialization.py"}
+
+
+RAY_INSIDE = (
+    "ray._private", "ray._raylet", "ray.core", "ray.train._internal", "ray.train.v2",
+)  # fmt: skip
+
+
+def test_the_insides_of_ray_and_jax_are_each_behind_one_door():
+    assert files_importing(*RAY_INSIDE) == set()
+    assert files_importing("jax._src") == {"runner/_jax.py"}
 
 
 def test_ray_is_known_to_the_cluster_and_the_layers_above_alone():

@@ -16,13 +16,11 @@ from typing import TypeVar
 
 import psutil
 from ray import NodeID
-from ray._private.state import GlobalState
-from ray._raylet import GcsClient, GcsClientOptions  # type: ignore[attr-defined]
-from ray.core.generated.common_pb2 import NodeDeathInfo  # type: ignore[attr-defined]
 from ray.exceptions import RpcError
 
 from ardm.chaos.machine import Machine
 from ardm.cluster import interpreter, local, loopback, raylet, token
+from ardm.cluster._ray import GcsClient, GcsClientOptions, GlobalState, NodeDeathInfo
 from ardm.errors import JobFailed
 
 START_PATIENCE = 120.0

@@ -38,7 +38,7 @@ def configure(params: Any, head: bool) -> None:
         params: Ray's `RayParams`.
         head: whether this will be the head; further nodes are for tests and `ardm chaos`.
     """
-    from ray._private import ray_constants, services
+    from ardm.cluster._ray import ray_constants, services
 
     params.node_ip_address = ADDRESS
     params.ray_client_server_port = None  # nobody uses it, and one process less has to start

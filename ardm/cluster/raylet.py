@@ -93,12 +93,13 @@ def drain(raylet: Raylet, message: str, deadline: float) -> None:
     Raises:
         JobFailed: the head cannot be reached, or refuses.
     """
-    from ray.core.generated import autoscaler_pb2
     from ray.exceptions import RpcError
+
+    from ardm.cluster._ray import autoscaler_pb2
 
     _knock(raylet.address)
     until = round((time.time() + deadline) * 1000)
-    reason = autoscaler_pb2.DRAIN_NODE_REASON_PREEMPTION  # type: ignore[attr-defined]
+    reason = autoscaler_pb2.DRAIN_NODE_REASON_PREEMPTION
     try:
         client = _client_that_knows(raylet)
         accepted, why = client.drain_node(raylet.node_id, reason, message, until, timeout=PATIENCE)
@@ -111,7 +112,8 @@ def drain(raylet: Raylet, message: str, deadline: float) -> None:
 def _client_that_knows(raylet: Raylet) -> Any:
     """A client of a head that a node has joined; to drain any other is accepted and forgotten."""
     from ray import NodeID
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    from ardm.cluster._ray import GcsClient
 
     client = GcsClient(address=raylet.address)
     deadline = time.monotonic() + PATIENCE

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import ray
-from ray._private.state import state as cluster
-from ray.train.v2._internal.execution.scaling_policy import (
+
+from ardm.cluster._ray import (
     ElasticScalingPolicy,
     FixedScalingPolicy,
     NoopDecision,
@@ -19,7 +19,7 @@ from ray.train.v2._internal.execution.scaling_policy import (
     ScalingDecision,
     ScalingPolicy,
 )
-
+from ardm.cluster._ray import state as cluster
 from ardm.cluster.machines import answers
 from ardm.runner.context import Notice
 

@@ -12,10 +12,13 @@ import time
 
 import grpc
 import ray
-from ray._private.grpc_utils import init_grpc_channel
-from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
-from ray.core.generated import node_manager_pb2, node_manager_pb2_grpc
 
+from ardm.cluster._ray import (
+    WORKER_PROCESS_SETUP_HOOK_ENV_VAR,
+    init_grpc_channel,
+    node_manager_pb2,
+    node_manager_pb2_grpc,
+)
 from ardm.store.run_directory import Run
 
 log = logging.getLogger(__name__)
@@ -94,7 +97,7 @@ def _prestart(here: ray.runtime_context.RuntimeContext) -> None:
     """Ray gives a prestarted process to an actor of the same job and runtime environment."""
     mine = here.get_node_id()
     node = next(node for node in ray.nodes() if node["NodeID"] == mine)
-    request = node_manager_pb2.PrestartWorkersRequest(  # type: ignore[attr-defined]
+    request = node_manager_pb2.PrestartWorkersRequest(
         num_workers=1,
         job_id=ray.JobID.from_hex(here.get_job_id()).binary(),
         keep_alive_duration_secs=KEEP,

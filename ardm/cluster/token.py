@@ -54,7 +54,7 @@ def in_this_process() -> Iterator[None]:
 
 def _read_again() -> None:
     """Ray (2.60) reads the variables when it is imported."""
-    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+    from ardm.cluster._ray import AuthenticationTokenLoader, Config
 
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()

@@ -1,4 +1,4 @@
-"""The workers under Ray Train; beside `scaling.py` the only file that imports it."""
+"""The workers under Ray Train; the only file that imports it, beside the names in `_ray.py`."""
 
 import logging
 import os
@@ -6,20 +6,23 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import ray
 import ray.train
-from ray.train._internal.utils import get_address_and_port
 from ray.train.backend import Backend, BackendConfig
-from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
-from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
-from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.placement_group import PlacementGroup
 
 from ardm.cluster import machines, spare
+from ardm.cluster._ray import (
+    DataParallelTrainer,
+    DatasetsCallback,
+    FailureConfig,
+    PlacementGroupCleanerCallback,
+    RunConfig,
+    ScalingConfig,
+    get_address_and_port,
+)
 from ardm.cluster.scaling import DRAIN, LOOK, RESIZE, policy
 from ardm.job.spec import JobSpec
 from ardm.store.home import home
@@ -81,7 +84,7 @@ def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
             resources_per_worker=resources,
             elastic_resize_monitor_interval_s=LOOK,
         ),
-        run_config=RunConfig(  # type: ignore[arg-type]
+        run_config=RunConfig(
             name=submission,
             # Ray keeps a little bookkeeping there; our truth is the run directory.
             storage_path=str(home() / "ray-results"),
@@ -160,6 +163,7 @@ def _join(address: str, nodes: list[str], rank: int, config: JaxProcesses) -> No
     """Make this worker's process one JAX process of the group; before JAX touches a device."""
     import jax
 
+    from ardm.runner._jax import keep_gloo_at
     from ardm.training.cores import cores_here
     from ardm.training.lanes import use_cores, use_cpu
 
@@ -173,7 +177,7 @@ def _join(address: str, nodes: list[str], rank: int, config: JaxProcesses) -> No
         use_cpu(cores)
 
     if len(nodes) > 1:
-        _keep_gloo_at(ray.util.get_node_ip_address())
+        keep_gloo_at(ray.util.get_node_ip_address())
         jax.distributed.initialize(
             address,
             len(nodes),
@@ -204,20 +208,12 @@ def _can_bind(address: str) -> bool:
         return False
 
 
-def _keep_gloo_at(host: str) -> None:
-    """Have gloo listen there; JAX (0.10) has it listen where the machine's name points to."""
-    from jax._src import xla_bridge
-
-    make = partial(xla_bridge._jax.make_gloo_tcp_collectives, hostname=host)
-    xla_bridge._jax.make_gloo_tcp_collectives = make
-
-
 def _work(config: dict[str, Any]) -> None:
     """What each worker runs."""
     from ardm.events.outcome import Outcome
     from ardm.runner import control
+    from ardm.runner._jax import write_every_process
     from ardm.runner.attempt import run_attempt
-    from ardm.runner.compilation import write_from_every_process
     from ardm.runner.context import Context
     from ardm.runner.follower import ENDS_WITH_PROCESS_0
     from ardm.store import registry
@@ -227,7 +223,7 @@ def _work(config: dict[str, Any]) -> None:
     run = Run(Store(config["store"]), config["run"])
     if ray.train.get_context().get_world_size() > 1:
         group: Group = Processes()
-        write_from_every_process()
+        write_every_process()
     else:
         group = Alone()
     about = {"submission": config["submission"], "nodes": NODES}

@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 
 import jax
-from jax._src import compilation_cache, distributed
 
+from ardm.runner import _jax
 from ardm.runner.environment import cpu_flags
 from ardm.runner.program_cache import ProgramCache
 from ardm.store.home import home
@@ -56,12 +56,9 @@ def _use(shared: str) -> str:
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    used = compilation_cache._cache
+    used = _jax.cache_in_use()
     if not isinstance(used, ProgramCache) or used.folder != folder:
-        # JAX (0.10 to 0.12) has no public way to another kind of cache.
-        cache = ProgramCache(folder, None if named else shared)
-        compilation_cache.reset_cache()
-        compilation_cache.get_file_cache = lambda path: (cache, path)
+        _jax.use_cache(ProgramCache(folder, None if named else shared))
     return folder
 
 
@@ -74,13 +71,3 @@ def _is_ours(root: Path) -> bool:
 
 def _machine() -> str:
     return f"{platform.machine()}-{hashlib.sha256(cpu_flags().encode()).hexdigest()[:8]}"
-
-
-def write_from_every_process() -> None:
-    """Let every process of a group write to the cache, not only the first.
-
-    JAX (0.10 to 0.12) lets process 0 alone write, counting on equal keys; but on CPUs the key holds
-    the device's number, so the others would compile at every start. Call it once
-    `jax.distributed` is up: only the cache looks at this field then.
-    """
-    distributed.global_state.process_id = 0

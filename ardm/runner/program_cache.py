@@ -13,9 +13,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from jax._src.compilation_cache_interface import CacheInterface
-
 from ardm.outages import of_the_store
+from ardm.runner._jax import CacheInterface
 from ardm.store.retry import in_background
 from ardm.store.store import Store
 
