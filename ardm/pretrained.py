@@ -21,18 +21,18 @@ from ardm.data.dataset import load as load_data
 from ardm.errors import InputError, NotFound
 from ardm.job.spec import JobSpec
 from ardm.job.spec import load as load_spec
-from ardm.model import inpainting, orders, policy, sampling
+from ardm.model import inpaint, orders, policy, sampling
 from ardm.model.build import Model, Params, build
 from ardm.runner.compilation import own_cache
 from ardm.store import registry
 from ardm.store.run_directory import Run, shared_cache
 from ardm.store.store import Store
 from ardm.training.cores import cores_here
+from ardm.training.devices import use_cores
 from ardm.training.estimates import Estimate, PerImage, estimate
 from ardm.training.evaluate import Evaluator
-from ardm.training.lanes import use_cores
 from ardm.training.likelihood import Exact, Likelihood
-from ardm.training.policies import Measured, measure, measure_steps
+from ardm.training.policy_costs import Measured, measure, measure_steps
 from ardm.training.state import seed_key, template
 
 log = logging.getLogger(__name__)
@@ -218,7 +218,7 @@ class Pretrained:
         """
         given = np.broadcast_to(mask[..., None], self.model.objective.shape)
         calls = self.calls(steps, budget, int(given.sum()))
-        completed = inpainting.inpaint(
+        completed = inpaint.inpaint(
             self.model.bind(self.params),
             seed_key(seed),
             images,

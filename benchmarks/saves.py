@@ -32,8 +32,8 @@ def main() -> None:
     from ardm.store.run_directory import Run
     from ardm.store.store import Store
     from ardm.training.cores import cores_here
+    from ardm.training.devices import use_cores
     from ardm.training.group import Alone
-    from ardm.training.lanes import use_cores
     from ardm.training.loop import train
     from ardm.training.memory import keep_freed_memory
     from ardm.training.state import init, place

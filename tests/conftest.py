@@ -33,7 +33,7 @@ install_import_hook(["ardm.model", "ardm.training"], "beartype.beartype")
 import jax  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-from ardm.training.lanes import use_cores  # noqa: E402
+from ardm.training.devices import use_cores  # noqa: E402
 
 pytest_plugins = ["tests.runner.fixtures"]
 

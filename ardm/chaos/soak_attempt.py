@@ -18,8 +18,8 @@ from ardm.runner.signals import saving_first
 from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
+from ardm.training.devices import use_cores
 from ardm.training.group import Alone
-from ardm.training.lanes import use_cores
 
 CODES = {Outcome.COMPLETED: 0, Outcome.PREEMPTED: 75, Outcome.STOPPED: 75}
 """Exit codes of the process by how its attempt ended; 3 for every other end."""

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ardm import strict_json
 from ardm.errors import ArdmError, InputError, StoreUnreachable
-from ardm.store.faults import as_error
+from ardm.store.error_mapping import as_error
 
 F = TypeVar("F", bound=Callable[..., None])
 

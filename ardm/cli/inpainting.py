@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ardm.cli import output
+from ardm.cli import writing
 from ardm.cli.console import errors_as_messages, say, show
 from ardm.cli.models import (
     DEFAULT_SPLIT,
@@ -68,10 +68,10 @@ def inpaint(
     """Complete images of which a part is given, each in several ways, as a PNG grid."""
     _require_one("--mask", mask, "--keep", keep)
     _require_one("--image", image, "--images", images)
-    output.require_writable("--out", to)
+    writing.require_writable("--out", to)
     pretrained = opened(target, store, job)
     png = to or Path(f"{pretrained.name}-{pretrained.step}-inpaint.png")
-    output.require_writable("--out", png)
+    writing.require_writable("--out", png)
     from ardm.plots.completions import completion_grid
 
     known, originals = _all_or_faults(
@@ -86,7 +86,7 @@ def inpaint(
         temperature=temperature,
         seed=seed,
     )
-    output.write_still(
+    writing.write_still(
         png, completion_grid(originals, known, completed.images, pretrained.model.classes)
     )
     count = len(originals)
@@ -122,12 +122,12 @@ def _all_or_faults(*readers: "Callable[[], np.ndarray]") -> "list[np.ndarray]":
 
 def _known(pretrained: "Pretrained", mask: Path | None, keep: str | None) -> "np.ndarray":
     from ardm.data.picture import read_mask
-    from ardm.model import inpainting
+    from ardm.model import inpaint
 
     height, width, _ = pretrained.model.shape
     if mask is not None:
         return read_mask(mask, (height, width))
-    return inpainting.keep(keep or "top-half", height, width)
+    return inpaint.keep(keep or "top-half", height, width)
 
 
 def _originals(

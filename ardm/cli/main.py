@@ -8,14 +8,14 @@ from pathlib import Path
 import typer
 
 from ardm.cli import (
+    budgeting,
     chaos,
     comparing,
+    evaluating,
     inpainting,
     jobs,
-    likelihood,
     node,
     planning,
-    policies,
     reporting,
     results,
     watching,
@@ -39,9 +39,9 @@ MODULES = [
     jobs,
     watching,
     results,
-    likelihood,
+    evaluating,
     comparing,
-    policies,
+    budgeting,
     inpainting,
     reporting,
     planning,

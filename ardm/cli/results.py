@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ardm.api import Run
-from ardm.cli import output
+from ardm.cli import writing
 from ardm.cli.console import errors_as_messages, say, show
 from ardm.cli.models import Budget, Seed, Steps, Temperature, about, named, opened
 from ardm.cli.options import (
@@ -61,11 +61,11 @@ def sample(
     json: AsJson = False,
 ) -> None:
     """Draw images from the newest verified checkpoint and write them as a PNG grid."""
-    output.require_writable("--out", to)
-    output.require_writable("--chain", chain, output.MOVING)
+    writing.require_writable("--out", to)
+    writing.require_writable("--chain", chain, writing.MOVING)
     pretrained = opened(target, store, job)
     png = to or Path(f"{pretrained.name}-{pretrained.step}.png")
-    output.require_writable("--out", png)
+    writing.require_writable("--out", png)
     samples = pretrained.sample(
         num,
         budget=budget,
@@ -75,11 +75,11 @@ def sample(
         seed=seed,
         chain=chain is not None,
     )
-    output.write_still(png, samples.png())
+    writing.write_still(png, samples.png())
     if chain is not None and samples.chain is not None:
         from ardm.plots import pictures
 
-        output.write(chain, pictures.chain(samples.chain, samples.classes))
+        writing.write(chain, pictures.chain(samples.chain, samples.classes))
     calls = f"{samples.calls} network calls ({samples.policy})"
     say(f"{num} images of {named(pretrained)} in {calls}: {png}")
     if json:

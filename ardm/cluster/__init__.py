@@ -1,5 +1,5 @@
 """Runs on Ray. A process of a job gets the variables of the submitting shell before all else."""
 
-from ardm.cluster import environment
+from ardm.cluster import shell_variables
 
-environment.load()
+shell_variables.load()

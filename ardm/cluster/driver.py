@@ -15,7 +15,7 @@ from types import FrameType
 import ray
 from ray.exceptions import RayActorError
 
-from ardm.cluster import environment, workers
+from ardm.cluster import shell_variables, workers
 from ardm.errors import ArdmError, Interrupted, JobFailed
 from ardm.events.outcome import Outcome
 from ardm.job.spec import JobSpec
@@ -47,7 +47,7 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
     )
-    environment.hold()
+    shell_variables.hold()
     run = Run(Store(args.store), args.run)
     try:
         _drive(run, args.submission)
@@ -55,7 +55,7 @@ def main() -> None:
         print(f"ardm: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     finally:
-        environment.forget()
+        shell_variables.forget()
 
 
 def _drive(run: Run, submission: str) -> None:
@@ -124,7 +124,7 @@ def _save_at_signals(run: Run) -> None:
         name = signal.Signals(signals.get()).name
         log.info("%s: asking the run to save and end", name)
         _stop_run(run, Deadline(STOP_PATIENCE))
-        environment.forget()
+        shell_variables.forget()
         os._exit(Interrupted.exit_code)
 
     threading.Thread(target=end, name="ardm-end", daemon=True).start()

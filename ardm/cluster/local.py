@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from ardm.cluster import environment, interpreter, loopback, token
+from ardm.cluster import interpreter, loopback, shell_variables, token
 from ardm.errors import JobFailed
 from ardm.store.home import home
 from ardm.training.cores import cores_here
@@ -183,7 +183,7 @@ def variables(environ: Mapping[str, str]) -> dict[str, str]:
     Args:
         environ: of the process that starts it.
     """
-    secret = environment.private(environ)
+    secret = shell_variables.private(environ)
     kept = {name: value for name, value in environ.items() if name not in {*secret, *ELSEWHERE}}
     return kept | _ENVIRONMENT | loopback.ENVIRONMENT | token.settings()
 

@@ -63,7 +63,7 @@ def _get_ready(store: str, name: str) -> None:
     from ardm.runner.attempt import get_ready
     from ardm.store.store import Store
     from ardm.training.cores import cores_here
-    from ardm.training.lanes import use_cpu
+    from ardm.training.devices import use_cpu
 
     use_cpu(cores_here())
     run = Run(Store(store), name)

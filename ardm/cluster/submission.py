@@ -17,7 +17,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 import ardm
-from ardm.cluster import environment, interpreter, local, loopback, token
+from ardm.cluster import interpreter, local, loopback, shell_variables, token
 from ardm.errors import InputError, JobFailed
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -280,10 +280,10 @@ def _environment(submission: str, *, here: bool) -> Iterator[dict[str, str]]:
     if not here:
         yield {}
         return
-    environment.sweep()
-    file = environment.write(submission, environment.private(os.environ))
+    shell_variables.sweep()
+    file = shell_variables.write(submission, shell_variables.private(os.environ))
     try:
-        yield environment.visible(os.environ) | {environment.FILE: str(file)}
+        yield shell_variables.visible(os.environ) | {shell_variables.FILE: str(file)}
     except BaseException:
         file.unlink(missing_ok=True)
         raise

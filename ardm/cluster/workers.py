@@ -165,7 +165,7 @@ def _join(address: str, nodes: list[str], rank: int, config: JaxProcesses) -> No
 
     from ardm.runner._jax import keep_gloo_at
     from ardm.training.cores import cores_here
-    from ardm.training.lanes import use_cores, use_cpu
+    from ardm.training.devices import use_cores, use_cpu
 
     NODES[:] = nodes
     cores = cores_here() // ray.train.get_context().get_local_world_size()

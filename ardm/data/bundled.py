@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ardm.data.dataset import Dataset
 from ardm.data.packed import unpack
-from ardm.data.report import Report
+from ardm.data.provenance import Report
 from ardm.data.splits import origins_by_position
 from ardm.errors import InputError
 

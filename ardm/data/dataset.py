@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ardm.data.config import DataConfig
-from ardm.data.report import Report
+from ardm.data.provenance import Report
 from ardm.errors import InputError
 
 SPLITS = ("train", "valid", "test")

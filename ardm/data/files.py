@@ -20,7 +20,7 @@ from ardm.data.binarize import binarize_splits, dynamic_splits
 from ardm.data.config import DataConfig, describe
 from ardm.data.dataset import Dataset, Images
 from ardm.data.folder import Folder
-from ardm.data.report import Report, Unused
+from ardm.data.provenance import Report, Unused
 from ardm.errors import InputError
 
 IDX_TRAIN, IDX_TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"

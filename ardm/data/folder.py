@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from ardm.data.report import Unused
+from ardm.data.provenance import Unused
 from ardm.data.walk import HIDDEN, Listing, is_hidden, walk
 from ardm.errors import DataUnreachable, InputError
 from ardm.outages import may_pass

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ardm.data.dataset import Images
-from ardm.data.report import Unused
+from ardm.data.provenance import Unused
 from ardm.errors import InputError
 
 ONE_IN = {"binarized_mnist": 6, "mnist": 6, "fashion_mnist": 6, "cifar10": 10, "images": 10}

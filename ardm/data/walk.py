@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
-from ardm.data.report import Unused
+from ardm.data.provenance import Unused
 
 _NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENAMETOOLONG}
 """Errors by which a link leads nowhere; others are faults of the disk, which may pass."""

@@ -37,7 +37,7 @@ def in_batches(
     """Generate images on all devices of this process, each of which has one batch after the other.
 
     XLA computes a network call hardly faster on two cores of a CPU than on one, so on CPU a process
-    should have taken its cores as devices (`ardm.training.lanes`).
+    should have taken its cores as devices (`ardm.training.devices`).
 
     Args:
         num: how many images.

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ardm.plots.curves import ACCENT, FAINT, INK, dress, render
-from ardm.training.policies import Kind, Measured
+from ardm.training.policy_costs import Kind, Measured
 
 _GREY = "#8b949e"
 
@@ -35,7 +35,7 @@ def policy_curve(
     """NELBO against the number of network calls, above the start times of the optimal policies.
 
     Args:
-        measured: as `ardm.training.policies.measure` gives them.
+        measured: as `ardm.training.policy_costs.measure` gives them.
         title: above the axes.
         split: whose images they were measured on.
         stages: of Upscale ARDM; each has its part of the steps.

@@ -14,8 +14,8 @@ from ardm.runner.prepare import Preparation
 from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.training.cores import cores_here
+from ardm.training.devices import use_cores
 from ardm.training.group import Alone
-from ardm.training.lanes import use_cores
 from ardm.training.loop import Done, train
 from ardm.training.state import TrainState, place
 

@@ -29,11 +29,11 @@ from ardm.runner.context import (
 )
 from ardm.runner.ended import Ended, of_error
 from ardm.runner.environment import environment
-from ardm.runner.evaluation import EvaluationHook
+from ardm.runner.evaluation_hook import EvaluationHook
 from ardm.runner.heartbeat import Heartbeat
 from ardm.runner.interrupts import Interrupts
 from ardm.runner.prepare import Preparation
-from ardm.runner.reporting import Reporting
+from ardm.runner.report_hook import ReportHook
 from ardm.runner.restoring import Found, Restoring
 from ardm.store import registry
 from ardm.store.retry import Abandoned, attend, in_background
@@ -79,7 +79,7 @@ class Coordinator:
         self._interrupts = Interrupts(
             self._context, self._events, self._heartbeat, self._superseded, lambda: self._step
         )
-        self._reporting = Reporting(self._spec.training.steps, self._events, self._heartbeat)
+        self._reporting = ReportHook(self._spec.training.steps, self._events, self._heartbeat)
         self._number = number
         self._heartbeat.start()
         garbage.sweep_beside(self._run)

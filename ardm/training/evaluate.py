@@ -10,8 +10,8 @@ from jaxtyping import Array, Int, Int32, Integer, Key, UInt8
 from ardm.model.build import Model, Params
 from ardm.model.evaluation import Estimates, padded, places
 from ardm.model.evaluation import evaluate as evaluate_batch
+from ardm.training.devices import THREADS, Devices
 from ardm.training.estimates import Estimate, PerImage, estimate
-from ardm.training.lanes import THREADS, Devices
 from ardm.training.state import seed_key
 
 _EVALUATION = 2**31 - 1

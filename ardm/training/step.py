@@ -20,8 +20,8 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from ardm.model.build import Model
 from ardm.training import kl
 from ardm.training.config import TrainingConfig
+from ardm.training.devices import Devices
 from ardm.training.group import Alone, Group
-from ardm.training.lanes import Devices
 from ardm.training.state import TrainState, apply_gradients, is_finite, seed_key
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ardm.data.folder import Folder
 from ardm.data.image_folder import measure, read
-from ardm.data.report import NAMED
+from ardm.data.provenance import NAMED
 from ardm.errors import InputError
 from tests.data.published import random_images
 

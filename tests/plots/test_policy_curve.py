@@ -7,7 +7,7 @@ from PIL import Image
 from ardm.model import policy
 from ardm.plots.policy_curve import policy_curve
 from ardm.training.estimates import Estimate
-from ardm.training.policies import Measured
+from ardm.training.policy_costs import Measured
 
 L = np.linspace(0.7, 0.1, 100)
 

@@ -105,7 +105,7 @@ def test_the_data_of_a_checkpoint_count_and_an_override_before_it_does_not(local
 
 PEER = """
 import json, sys
-from ardm.training.lanes import use_cpu
+from ardm.training.devices import use_cpu
 use_cpu(1)
 import jax
 from ardm.store import registry

@@ -7,8 +7,8 @@ import pytest
 
 from ardm.runner.agreement import brief, differences
 from ardm.runner.environment import KEYS, changes, environment, latest_changes, xla_flags
+from ardm.training.devices import DETERMINISTIC
 from ardm.training.group import MESSAGE_BYTES
-from ardm.training.lanes import DETERMINISTIC
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,7 @@ HERE = environment("d" * 64)
 PROGRAM = """
 import json
 from ardm.runner.environment import environment
-from ardm.training.lanes import use_cpu
+from ardm.training.devices import use_cpu
 use_cpu(2)
 print(json.dumps(environment()))
 """

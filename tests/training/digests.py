@@ -8,8 +8,8 @@ import numpy as np
 
 from ardm.checkpoint.digest import digest
 from ardm.training import state as states
+from ardm.training.devices import use_cores
 from ardm.training.group import Alone
-from ardm.training.lanes import use_cores
 from ardm.training.step import Step
 from tests.training.setting import SEED, tiny_config, tiny_model, tiny_work, together
 

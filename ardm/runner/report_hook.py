@@ -14,7 +14,7 @@ from ardm.training.loop import Done, not_finite
 log = logging.getLogger(__name__)
 
 
-class Reporting:
+class ReportHook:
     """Reports the steps of an attempt.
 
     Args:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from ardm.cli import output
+from ardm.cli import writing
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.models import DEFAULT_SPLIT, Split, SplitName, about, named, opened
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
@@ -15,7 +15,7 @@ from ardm.errors import InputError
 
 if TYPE_CHECKING:
     from ardm.training.estimates import Estimate
-    from ardm.training.policies import Measured
+    from ardm.training.policy_costs import Measured
 
 
 @errors_as_messages
@@ -48,10 +48,10 @@ def policy(
 ) -> None:
     """Find the cheapest way to draw an image in few network calls, and measure what it costs."""
     wanted = None if budgets is None else _numbers(budgets)
-    output.require_writable("--out", to)
+    writing.require_writable("--out", to)
     pretrained = opened(target, store, job)
     png = to or Path(f"{pretrained.name}-{pretrained.step}-policy.png")
-    output.require_writable("--out", png)
+    writing.require_writable("--out", png)
     from ardm.plots.policy_curve import policy_curve
 
     measured, losses = pretrained.policy(
@@ -61,7 +61,9 @@ def policy(
     if not json:
         _print(measured, split)
     title = f"{pretrained.name}, step {pretrained.step}"
-    output.write_still(png, policy_curve(measured, title, split, pretrained.model.objective.stages))
+    writing.write_still(
+        png, policy_curve(measured, title, split, pretrained.model.objective.stages)
+    )
     place = pretrained.kept_policies.keep(entries, losses)
     say(f"policies of {named(pretrained)}: {place}; curve: {png}")
     if json:

@@ -7,7 +7,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ardm.cli import output
+from ardm.cli import writing
 from ardm.cli.console import err, errors_as_messages, out, say, show
 from ardm.cli.models import DEFAULT_SPLIT, Split, SplitName, about, named, opened
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
@@ -68,7 +68,7 @@ def evaluate(
         raise InputError(f"--passes {passes}: nothing is estimated with --exact; give --orders")
     if to and exact:
         raise InputError(f"--out {to}: nothing is estimated with --exact; leave one of them out")
-    output.require_writable("--out", to, output.ARRAYS)
+    writing.require_writable("--out", to, writing.ARRAYS)
     pretrained = opened(target, store, job)
     seed = pretrained.spec.seed if seed is None else seed
     if exact:
@@ -103,7 +103,7 @@ def _estimate(
         f"{mean.passes} pass{'es' if mean.passes > 1 else ''})"
     )
     if to:
-        output.write(to, as_npz(per_image, index))
+        writing.write(to, as_npz(per_image, index))
         say(f"the estimate of every image: {to}")
     return mean
 

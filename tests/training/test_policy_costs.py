@@ -5,7 +5,7 @@ from ardm.errors import InputError
 from ardm.model import policy
 from ardm.training.estimates import PerImage, difference
 from ardm.training.evaluate import Evaluator
-from ardm.training.policies import isotonic, measure, measure_steps
+from ardm.training.policy_costs import isotonic, measure, measure_steps
 from tests.training.setting import tiny_images, tiny_model
 from tests.training.test_evaluate import lively
 

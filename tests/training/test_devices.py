@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ardm.training.lanes import DETERMINISTIC, PLAIN_FUSIONS, use_cores
+from ardm.training.devices import DETERMINISTIC, PLAIN_FUSIONS, use_cores
 
 
 def test_xla_is_asked_for_equal_bits_and_the_flags_of_the_user_stay(

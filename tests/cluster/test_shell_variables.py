@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardm.cluster import environment, loopback
+from ardm.cluster import loopback, shell_variables
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ SECRET = {
     "ARDM_STORE": "gs://bucket/runs",
 }
 OPEN = {"JAX_PLATFORMS": "cpu", "TENSORSTORE_GCS_HTTP_URL": "http://127.0.0.1:1"}
-NOBODY_S = {"HOME": "/", "HF_TOKEN": "e", environment.FILE: "/of/another/job"}
+NOBODY_S = {"HOME": "/", "HF_TOKEN": "e", shell_variables.FILE: "/of/another/job"}
 
 
 @pytest.fixture
@@ -36,18 +36,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_only_what_is_on_the_allow_list_and_holds_no_user_is_seen() -> None:
     shell = SECRET | OPEN | NOBODY_S
-    assert environment.visible(shell) == OPEN
-    assert environment.private(shell) == SECRET
+    assert shell_variables.visible(shell) == OPEN
+    assert shell_variables.private(shell) == SECRET
 
 
 @given(
     st.dictionaries(st.from_regex(r"(ARDM|AWS|JAX|XLA|GOOGLE)_[A-Z]+", fullmatch=True), st.text())
 )
 def test_every_variable_travels_one_way_or_the_other(shell: dict[str, str]) -> None:
-    visible, private = environment.visible(shell), environment.private(shell)
-    assert visible | private == {n: v for n, v in shell.items() if n != environment.FILE}
+    visible, private = shell_variables.visible(shell), shell_variables.private(shell)
+    assert visible | private == {n: v for n, v in shell.items() if n != shell_variables.FILE}
     assert not visible.keys() & private.keys()
-    assert visible.keys() <= environment.VISIBLE
+    assert visible.keys() <= shell_variables.VISIBLE
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def test_every_variable_travels_one_way_or_the_other(shell: dict[str, str]) -> N
     ],
 )
 def test_a_user_in_a_url_is_seen(url: str, *, holds: bool) -> None:
-    assert environment.has_credentials(url) == holds
+    assert shell_variables.has_credentials(url) == holds
 
 
 def test_the_file_is_its_owner_s_alone_even_where_all_files_are_open(home: Path) -> None:
     mask = os.umask(0)
     try:
-        file = environment.write("run-1", SECRET)
+        file = shell_variables.write("run-1", SECRET)
     finally:
         os.umask(mask)
     assert file.parent == home / "environments"
@@ -76,19 +76,19 @@ def test_the_file_is_its_owner_s_alone_even_where_all_files_are_open(home: Path)
 
 def test_a_folder_that_stood_open_is_closed(home: Path) -> None:
     (home / "environments").mkdir(parents=True, mode=0o755)
-    environment.write("run-1", SECRET)
+    shell_variables.write("run-1", SECRET)
     assert stat.S_IMODE((home / "environments").stat().st_mode) == 0o700
 
 
 def test_a_process_has_the_variables_before_fsspec_reads_them(home: Path) -> None:
-    file = environment.write("run-1", {"FSSPEC_S3_SECRET": "c", "JAX_PLATFORMS": "cpu"})
+    file = shell_variables.write("run-1", {"FSSPEC_S3_SECRET": "c", "JAX_PLATFORMS": "cpu"})
     code = (
         "import ardm.cluster.driver, fsspec.config, os;"
         "print(fsspec.config.conf['s3'], os.environ['JAX_PLATFORMS'])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=os.environ | {environment.FILE: str(file), "JAX_PLATFORMS": "other"},
+        env=os.environ | {shell_variables.FILE: str(file), "JAX_PLATFORMS": "other"},
         capture_output=True,
         text=True,
         check=True,
@@ -103,44 +103,44 @@ def test_a_file_that_is_gone_or_torn_is_one_warning(
     file = tmp_path / "run-1.json"
     if text is not None:
         file.write_text(text)
-    environ = {environment.FILE: str(file)}
-    environment.load(environ)
-    assert environ == {environment.FILE: str(file)}
+    environ = {shell_variables.FILE: str(file)}
+    shell_variables.load(environ)
+    assert environ == {shell_variables.FILE: str(file)}
     assert str(file) in caplog.text
 
 
 def test_only_old_files_that_no_driver_holds_are_swept(home: Path) -> None:
-    held, left = environment.write("held-1", {}), environment.write("left-1", {})
+    held, left = shell_variables.write("held-1", {}), shell_variables.write("left-1", {})
     code = (
-        "from ardm.cluster import environment; environment.hold(); print('held', flush=True); "
-        "input()"
+        "from ardm.cluster import shell_variables; "
+        "shell_variables.hold(); print('held', flush=True); input()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code],
-        env=os.environ | {environment.FILE: str(held)},
+        env=os.environ | {shell_variables.FILE: str(held)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as driver:
         assert driver.stdout
         assert driver.stdout.readline() == "held\n"
-        environment.sweep(left.stat().st_mtime + environment.SWEEP_AFTER - 1)
+        shell_variables.sweep(left.stat().st_mtime + shell_variables.SWEEP_AFTER - 1)
         assert held.exists()
         assert left.exists()
-        later = left.stat().st_mtime + environment.SWEEP_AFTER + 1
-        environment.sweep(later)
+        later = left.stat().st_mtime + shell_variables.SWEEP_AFTER + 1
+        shell_variables.sweep(later)
         assert held.exists()
         assert not left.exists()
         driver.kill()
-    environment.sweep(later)
+    shell_variables.sweep(later)
     assert not held.exists()
 
 
 def test_the_end_of_a_job_removes_its_file(home: Path) -> None:
-    file = environment.write("run-1", SECRET)
+    file = shell_variables.write("run-1", SECRET)
     assert json.loads(file.read_text()) == SECRET
     for _ in range(2):
-        environment.forget({environment.FILE: str(file)})
+        shell_variables.forget({shell_variables.FILE: str(file)})
         assert not file.exists()
 
 
