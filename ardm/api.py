@@ -183,6 +183,9 @@ class Submitted:
 def open_run(name: str, *, store: str | None = None) -> Run:
     """A run of a store.
 
+    >>> ardm.open_run("hello", store="runs").status()["state"]
+    'completed'
+
     Args:
         name: of the run.
         store: a directory or an address such as `gs://bucket/runs`; default: ARDM_STORE, or
@@ -320,6 +323,10 @@ def submit(
     report: Report = log.info,
 ) -> Submitted:
     """Submit a job to Ray; a local Ray is started where none runs. The same run goes on.
+
+    >>> job = ardm.load_job("jobs/binmnist.yaml")
+    >>> ardm.submit(job, run="mine", store="runs").submission.submission_id  # doctest: +SKIP
+    'mine-1'
 
     Args:
         job: from `load_job`.

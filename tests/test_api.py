@@ -18,7 +18,9 @@ from tests.runner.setting import tiny_spec
 pytestmark = pytest.mark.slow
 
 
-EXAMPLES = sorted(set(ardm.__all__) - {"ArdmError", "__version__", "StepRecord", "submit"})
+EXAMPLES = sorted(
+    set(ardm.__all__) - {"ArdmError", "__version__", "StepRecord", "Submitted", "submit"}
+)
 
 
 @pytest.fixture(scope="module")

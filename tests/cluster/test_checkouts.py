@@ -35,7 +35,7 @@ def checkout(folder: Path, marks: Path) -> Path:
     shutil.copytree(Path(ardm.__file__).parent, packages / "ardm")
     # All else is that of this environment.
     (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    with (packages / "ardm" / "runner" / "session.py").open("a") as file:
+    with (packages / "ardm" / "runner" / "attempt.py").open("a") as file:
         file.write(MARK.format(marks=str(marks)))
     script = folder / ".venv" / "bin" / "ardm"
     python = shlex.quote(str(script.with_name("python")))
