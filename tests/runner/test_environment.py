@@ -7,7 +7,7 @@ import pytest
 
 from ardm.runner.agreement import brief, differences
 from ardm.runner.environment import KEYS, changes, environment, latest_changes, xla_flags
-from ardm.training.devices import DETERMINISTIC
+from ardm.training.devices import DETERMINISTIC, our_flags
 from ardm.training.group import MESSAGE_BYTES
 
 pytestmark = pytest.mark.slow
@@ -42,10 +42,7 @@ def test_everything_is_known_here_and_survives_json():
 
 def test_flags_settings_and_variables_of_a_process_are_seen():
     usual = elsewhere()
-    assert usual["xla_flags"] == {
-        "--xla_cpu_use_fusion_emitters": "false",
-        "--xla_gpu_deterministic_ops": "true",
-    }
+    assert usual["xla_flags"] == xla_flags(" ".join(our_flags()))
     assert usual["jax_settings"]["NPROC"] == "4"
     other = elsewhere(
         XLA_FLAGS="--xla_cpu_max_isa=AVX --xla_dump_to=/tmp/nowhere",

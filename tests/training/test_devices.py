@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ardm.training.devices import DETERMINISTIC, PLAIN_FUSIONS, use_cores
+from ardm.training.devices import our_flags, use_cores
 
 
 def test_xla_is_asked_for_equal_bits_and_the_flags_of_the_user_stay(
@@ -15,8 +15,7 @@ def test_xla_is_asked_for_equal_bits_and_the_flags_of_the_user_stay(
     use_cores(2)
     # XLA takes the last of two equal flags: the user's.
     assert os.environ["XLA_FLAGS"].split() == [
-        DETERMINISTIC,
-        PLAIN_FUSIONS,
+        *our_flags(),
         "--xla_dump_to=there",
         "--xla_gpu_deterministic_ops=false",
     ]
