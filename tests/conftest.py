@@ -49,7 +49,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 ROOM = 3 * 2**28
 """Bytes that a process of the tests may have before it forgets its compiled programs."""
 
-room = ROOM
+GROWTH = 2**27
+"""Bytes by which it may grow before it gives freed memory back."""
+
+room, trimmed = ROOM, 0
 
 PEAKS: list[int] = []
 
@@ -71,9 +74,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 def little_memory() -> Iterator[None]:
     """Give back freed memory, and forget compiled programs before they take too much of it."""
     yield
-    global room
-    if _resident() > room:
+    global room, trimmed
+    if _resident() > trimmed + GROWTH:
         _trim()
+        trimmed = _resident()
     if _resident() > room:
         _forget()
         # What is in use all the time is not worth another try at every test.
