@@ -20,10 +20,12 @@ step, of runs that nobody stopped, with the environment that they were computed 
 ENDS = json.loads((FROZEN / "ends.json").read_text())
 
 
-def cpu() -> str | None:
-    """The model of this machine's CPU."""
-    found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return found and found.group(1)
+def cpu() -> str:
+    """Family, model and stepping of this machine's CPU, and the sizes of its caches."""
+    info = Path("/proc/cpuinfo").read_text()
+    lines = re.findall(r"^(?:vendor_id|cpu family|model|stepping)\s*:\s*(.*)$", info, re.MULTILINE)
+    caches = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"))
+    return " ".join([*lines[:4], *(size.read_text().strip() for size in caches)])
 
 
 @pytest.fixture(params=sorted(ENDS["digests"]))
