@@ -226,7 +226,7 @@ def train(
     override: bool = False,
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> Run:
-    """Train in this process, until the job is done or a signal comes; the same run goes on.
+    """Train in this process until the job is done or a signal comes; a run that exists goes on.
 
     >>> job = ardm.load_job("jobs/smoke.yaml", ["training.steps=20"])
     >>> run = ardm.train(job, run="short", store="runs")
@@ -240,7 +240,7 @@ def train(
         store: where the run lives; default: ARDM_STORE, or `./runs`.
         run: its name; default: a new run.
         override: go on with another job than the run's.
-        on_step: called after every step; an exception of its own ends the training.
+        on_step: called after every step; an exception that it raises ends the training.
 
     Returns:
         The run, completed or saved.
@@ -277,7 +277,7 @@ def train_steps(
     10
     20
 
-    Training goes on beside the loop, at most one step ahead. Leaving the loop saves and ends.
+    Training runs beside the loop, at most one step ahead of it. Leaving the loop saves and ends.
 
     Yields:
         Every finished step.
