@@ -16,7 +16,7 @@ from ardm.events.events import Event
 from ardm.job.spec import JobSpec
 from ardm.job.spec import load as load_spec
 from ardm.opening import Report, is_complete, open_or_create, store_address, usable_store
-from ardm.runner import continuation
+from ardm.runner import agreement
 from ardm.runner.context import Notice, StepRecord
 from ardm.store import registry
 from ardm.store.run_directory import Run as RunDirectory
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ardm.cluster.stopping import Stopped
     from ardm.cluster.submission import Submission
     from ardm.pretrained import Pretrained
-    from ardm.runner.ended import Ended
+    from ardm.runner.context import Ended
 
 log = logging.getLogger(__name__)
 
@@ -250,8 +250,8 @@ def train(
         JobFailed: the job failed, or another attempt has taken the run over.
     """
     from ardm.runner.attempt import attempt_here
-    from ardm.runner.ended import raise_if_failed
-    from ardm.runner.signals import saving_first
+    from ardm.runner.context import raise_if_failed
+    from ardm.runner.interrupts import saving_first
 
     opened = open_or_create(job, usable_store(store_address(store)), run, override=override)
     notice = Notice()
@@ -283,7 +283,7 @@ def train_steps(
         Every finished step.
     """
     from ardm.runner.attempt import attempt_here
-    from ardm.runner.ended import raise_if_failed
+    from ardm.runner.context import raise_if_failed
 
     opened = open_or_create(job, usable_store(store_address(store)), run, override=override)
     notice = Notice()
@@ -341,10 +341,10 @@ def submit(
     Raises:
         InputError: the store or the job server cannot be used; nothing was created.
     """
-    from ardm.cluster import remote, submission
+    from ardm.cluster import servers, submission
     from ardm.cluster.servers import job_server
 
-    if cluster and remote.has_gpus(Path(cluster)):
+    if cluster and servers.has_gpus(Path(cluster)):
         # Its GPUs come only when they are asked for, so `auto` would not see them.
         scaling = job.scaling.model_copy(update={"accelerator": "gpu"})
         job = job.model_copy(update={"scaling": scaling})
@@ -353,11 +353,11 @@ def submit(
     if named and place.exists(named.job_file) and is_complete(named, job):
         return Submitted(Run(open_or_create(job, place, run, override=override)), None)
     if named and override:
-        continuation.require_steps_left(named, job)
+        agreement.require_steps_left(named, job)
     with job_server(address, Path(cluster) if cluster else None, report) as server:
         # Only then is anything created: an empty run would be the newest one.
         submission.require(server, place, shared=shared)
-        change = continuation.foreseen(named, job) if named and override else None
+        change = agreement.foreseen(named, job) if named and override else None
         opened = open_or_create(job, place, run, override=override, report=report)
         if change:
             report(f"run {opened.name}: {change}")

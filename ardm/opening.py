@@ -5,9 +5,9 @@ import os
 from collections.abc import Callable
 from datetime import datetime
 
-from ardm.events.outcome import Outcome
+from ardm.events.events import Outcome
 from ardm.job.spec import JobSpec
-from ardm.runner import continuation, control
+from ardm.runner import agreement, control
 from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -49,7 +49,7 @@ def open_or_create(
         return registry.open_new_run(store, job, now)
     opened = Run(store, name)
     if override:
-        continuation.require_steps_left(opened, job)
+        agreement.require_steps_left(opened, job)
     if not registry.open_run(opened, job, now, override=override):
         report(f"run {opened.name} exists; it goes on")
     return opened

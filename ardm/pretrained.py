@@ -21,14 +21,13 @@ from ardm.data.dataset import load as load_data
 from ardm.errors import InputError, NotFound
 from ardm.job.spec import JobSpec
 from ardm.job.spec import load as load_spec
-from ardm.model import inpaint, orders, policy, sampling
+from ardm.model import draws, generation, policy, sampling
 from ardm.model.build import Model, Params, build
 from ardm.runner.compilation import own_cache
 from ardm.store import registry
 from ardm.store.run_directory import Run, shared_cache
 from ardm.store.store import Store
-from ardm.training.cores import cores_here
-from ardm.training.devices import use_cores
+from ardm.training.devices import cores_here, use_cores
 from ardm.training.estimates import Estimate, PerImage, estimate
 from ardm.training.evaluate import Evaluator
 from ardm.training.likelihood import Exact, Likelihood
@@ -182,7 +181,7 @@ class Pretrained:
             num,
             calls.starts,
             objective=objective,
-            order=None if order is None else orders.fixed(order, key, objective.shape),
+            order=None if order is None else draws.fixed(order, key, objective.shape),
             temperature=temperature,
             keep_chain=chain,
         )
@@ -222,7 +221,7 @@ class Pretrained:
         """
         given = np.broadcast_to(mask[..., None], self.model.objective.shape)
         calls = self.calls(steps, budget, int(given.sum()))
-        completed = inpaint.inpaint(
+        completed = generation.inpaint(
             self.model.bind(self.params),
             seed_key(seed),
             images,

@@ -31,11 +31,9 @@ def main() -> None:
     from ardm.store.retry import Deadline
     from ardm.store.run_directory import Run
     from ardm.store.store import Store
-    from ardm.training.cores import cores_here
-    from ardm.training.devices import use_cores
+    from ardm.training.devices import cores_here, keep_freed_memory, use_cores
     from ardm.training.group import Alone
     from ardm.training.loop import train
-    from ardm.training.memory import keep_freed_memory
     from ardm.training.state import init, place
 
     use_cores(cores_here())

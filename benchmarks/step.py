@@ -21,8 +21,8 @@ def measure(job: str, keep: bool) -> float:
     from ardm.data.config import describe
     from ardm.job.spec import load
     from ardm.model.build import build
+    from ardm.training.devices import keep_freed_memory
     from ardm.training.group import Alone
-    from ardm.training.memory import keep_freed_memory
     from ardm.training.state import init, place
     from ardm.training.step import Step
 

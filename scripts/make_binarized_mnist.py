@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 from ardm.data import bundled, files, idx
+from ardm.data.bundled import pack
 from ardm.data.config import DataConfig
 from ardm.data.dataset import Dataset
 from ardm.data.folder import Folder
-from ardm.data.packed import pack
 from ardm.errors import InputError
 
 # Of the unpacked files, as published.

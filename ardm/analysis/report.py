@@ -6,9 +6,9 @@ from typing import Any
 
 from ardm.analysis import goodput
 from ardm.checkpoint import save_interval
-from ardm.events.outcome import Outcome
+from ardm.events.events import Outcome
 from ardm.store import registry
-from ardm.store.liveness import stale_s
+from ardm.store.claims import stale_s
 from ardm.store.run_directory import Run
 
 

@@ -10,7 +10,7 @@ from ardm.checkpoint.checkpoints import Checkpoint, Unfinished
 from ardm.errors import Unreadable
 from ardm.runner.environment import Change, latest_changes
 from ardm.store import registry
-from ardm.store.liveness import silence, stale_s
+from ardm.store.claims import silence, stale_s
 from ardm.store.run_directory import Run
 
 SERVER_PATIENCE = 60.0

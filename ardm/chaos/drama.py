@@ -12,10 +12,10 @@ from ardm.chaos.verdict import TROUBLE, Injected
 from ardm.cluster import submission
 from ardm.errors import JobFailed
 from ardm.events.event_log import Event
-from ardm.events.outcome import Outcome
+from ardm.events.events import Outcome
 from ardm.outages import of_the_store
 from ardm.runner import control
-from ardm.store.liveness import stale_s
+from ardm.store.claims import stale_s
 
 T = TypeVar("T")
 

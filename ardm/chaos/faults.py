@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from ardm.chaos import surroundings, torn
+from ardm.chaos import power_cut, small_faults
 from ardm.chaos.nodes import CONTROLLER, WORKER
 from ardm.chaos.schedule import Planned
 from ardm.chaos.stage import NoVictim, Stage, pick, pick_node
@@ -153,12 +153,12 @@ def _spoil(fs: Any, path: str, how: str, at: int) -> None:
 
 def _torn(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
     victim = pick(stage.nodes.processes(WORKER), planned)
-    chosen = torn.choose(stage.run, planned)
+    chosen = power_cut.choose(stage.run, planned)
     if chosen is None:
         raise NoVictim
     # The dead do not write a torn file anew.
     victim.kill()
-    torn.tear(stage.run.store, chosen)
+    power_cut.tear(stage.run.store, chosen)
     return f"{chosen}, and a worker killed", {}
 
 
@@ -186,11 +186,11 @@ _FAULTS: dict[str, Callable[[Stage, Planned], tuple[str, dict[str, Any]]]] = {
     "drain": _drain,
     "freeze": _freeze,
     "damage": _damage,
-    "storage": surroundings.storage,
+    "storage": small_faults.storage,
     "torn": _torn,
-    "route": surroundings.route,
-    "slow": surroundings.slow,
-    "clock": surroundings.clock,
+    "route": small_faults.route,
+    "slow": small_faults.slow,
+    "clock": small_faults.clock,
     "signals": _signals,
-    "full": surroundings.full,
+    "full": small_faults.full,
 }

@@ -19,7 +19,7 @@ from ray import NodeID
 from ray.exceptions import RpcError
 
 from ardm.chaos.machine import Machine
-from ardm.cluster import interpreter, local, loopback, raylet, token
+from ardm.cluster import access, interpreter, local, raylet
 from ardm.cluster._ray import GcsClient, GcsClientOptions, GlobalState, NodeDeathInfo
 from ardm.errors import JobFailed
 
@@ -80,7 +80,7 @@ class Nodes:
         """The address of the job server."""
         self.head = self._start(
             "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=true",
-            f"--dashboard-host={loopback.ADDRESS}", f"--dashboard-port={dashboard}",
+            f"--dashboard-host={access.ADDRESS}", f"--dashboard-port={dashboard}",
             agent=agent,
         )  # fmt: skip
         self.address = self.head.address
@@ -178,8 +178,8 @@ class Nodes:
                 stderr=out,
                 env=os.environ
                 | _ENVIRONMENT
-                | loopback.ENVIRONMENT
-                | token.settings()
+                | access.ENVIRONMENT
+                | access.settings()
                 | environment,
                 # Ctrl-C is for those who end the nodes, in their order.
                 start_new_session=True,
@@ -223,7 +223,7 @@ def nodes(
     folder = Path(tempfile.mkdtemp(prefix="ardm-ray-"))
     try:
         machine = Machine(folder, clocks, rooms, OBJECT_STORE)
-        with token.in_this_process():
+        with access.in_this_process():
             cluster = Nodes(folder, environment, machine)
             try:
                 yield cluster

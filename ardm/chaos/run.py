@@ -22,7 +22,7 @@ from ardm.chaos.schedule import schedule
 from ardm.chaos.stage import Stage
 from ardm.chaos.verdict import Facts, fastest_step, judge
 from ardm.chaos.watch import Watch
-from ardm.cluster import local, token
+from ardm.cluster import access, local
 from ardm.errors import InputError, JobFailed
 from ardm.events import event_log
 from ardm.job import spec
@@ -105,7 +105,7 @@ def chaos(plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
         run = Run(Store(f"gs://{BUCKET}/runs"), NAME)
         watch = stack.enter_context(Watch(run))
         stage = Stage(run, cluster, proxy, watch, size)
-        command = Command(plan.file, sets, stormy | token.settings(), folder / "submit.log")
+        command = Command(plan.file, sets, stormy | access.settings(), folder / "submit.log")
         drama = Drama(stage, command, tell)
         faults = schedule(plan.seed, plan.minutes * 60, kinds, plan.every)
         try:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ardm.chaos import emulator, small_faults, storage_faults
-from ardm.chaos.disk import Disk
+from ardm.chaos.power_cut import Disk
 from ardm.chaos.soak_attempt import Order, attempt
 from ardm.chaos.soak_result import Result, Struck, digest, judge
 from ardm.chaos.storage_faults import Fault, Proxy

@@ -10,11 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ardm.events.outcome import Outcome
+from ardm.events.events import Outcome
 from ardm.job.spec import parse
 from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice
-from ardm.runner.signals import saving_first
+from ardm.runner.interrupts import saving_first
 from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.store.store import Store

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
-from ardm.chaos.http_server import Handler, Server
+from ardm.chaos.emulator import Handler, Server
 
 KINDS = {
     "429": "answered with 429, and not passed on",

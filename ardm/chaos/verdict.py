@@ -10,7 +10,7 @@ from typing import Any
 from ardm.analysis import goodput
 from ardm.analysis.goodput import AttemptRecord
 from ardm.events.event_log import Event
-from ardm.events.outcome import Outcome
+from ardm.events.events import Outcome
 
 TROUBLE = ("storage", "route", "slow", "full")
 """Kinds of faults that keep saves from succeeding while they last, and end no attempt."""

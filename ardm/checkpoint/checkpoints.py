@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 
-from ardm.checkpoint import leases, serialization
+from ardm.checkpoint import preservation, serialization
 from ardm.checkpoint.serialization import COMPLETE, METADATA, Damaged
 from ardm.errors import NotFound
-from ardm.store import overrides, scratch
+from ardm.store import home, overrides
 from ardm.store.run_directory import Run
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ def save(
     store = checkpoint.run.store
     if not store.takes_whole_trees:
         needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-        with scratch.folder(needed) as temporary:
+        with home.temporary_folder(needed) as temporary:
             folder = Path(temporary) / "checkpoint"
             size = serialization.write(folder, state, metadata, few_files=True)
             if replace:
@@ -187,11 +187,11 @@ def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
 def fetched(checkpoint: Checkpoint) -> Iterator[Path]:
     """A directory of this machine with the files of a checkpoint, for the time of the block."""
     store = checkpoint.run.store
-    with leases.hold(checkpoint.run, checkpoint.attempt, checkpoint.step):
+    with preservation.hold(checkpoint.run, checkpoint.attempt, checkpoint.step):
         if store.is_local:
             yield Path(store.path(checkpoint.name))
             return
-        with scratch.folder() as temporary:
+        with home.temporary_folder() as temporary:
             folder = Path(temporary) / "checkpoint"
             store.fetch_tree(checkpoint.name, folder)
             yield folder

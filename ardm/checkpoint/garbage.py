@@ -11,8 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from ardm.store import scratch
-from ardm.store.home import home
+from ardm.store.home import home, temporary_places
 from ardm.store.retry import in_background
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -54,11 +53,11 @@ def sweep_machine(
     """Remove temporary folders of dead processes and old bookkeeping of Ray Train's.
 
     Args:
-        temporary: where temporary folders are; by default where `ardm.store.scratch` puts them.
+        temporary: where temporary folders are; by default where `ardm.store.home` puts them.
         clock: seconds since 1970.
         alive: whether there is a process of that number.
     """
-    places = scratch.places() if temporary is None else temporary
+    places = temporary_places() if temporary is None else temporary
     for folder in (folder for place in places for folder in place.glob("ardm-*")):
         match = _OF_PROCESS.fullmatch(folder.name)
         # A number may be that of a process in another container, so that silence counts as well.

@@ -6,10 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from ardm.cli import writing
+from ardm.cli import options
 from ardm.cli.console import errors_as_messages, out, say, show
-from ardm.cli.models import DEFAULT_SPLIT, Split, SplitName, about, named, opened
-from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
+from ardm.cli.options import (
+    DEFAULT_SPLIT,
+    DEFAULT_STORE,
+    AsJson,
+    JobName,
+    Split,
+    SplitName,
+    StoreUri,
+    Target,
+    about,
+    named,
+    opened,
+)
 from ardm.config import MOST
 from ardm.errors import InputError
 
@@ -48,11 +59,11 @@ def policy(
 ) -> None:
     """Find the cheapest way to draw an image in few network calls, and measure what it costs."""
     wanted = None if budgets is None else _numbers(budgets)
-    writing.require_writable("--out", to)
+    options.require_writable("--out", to)
     pretrained = opened(target, store, job)
     png = to or Path(f"{pretrained.name}-{pretrained.step}-policy.png")
-    writing.require_writable("--out", png)
-    from ardm.plots.policy_curve import policy_curve
+    options.require_writable("--out", png)
+    from ardm.plots.curves import policy_curve
 
     measured, losses = pretrained.policy(
         wanted, split, images=images, passes=passes, report=_report, warn=say
@@ -61,7 +72,7 @@ def policy(
     if not json:
         _print(measured, split)
     title = f"{pretrained.name}, step {pretrained.step}"
-    writing.write_still(
+    options.write_still(
         png, policy_curve(measured, title, split, pretrained.model.objective.stages)
     )
     place = pretrained.kept_policies.keep(entries, losses)

@@ -7,10 +7,21 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ardm.cli import writing
+from ardm.cli import options
 from ardm.cli.console import err, errors_as_messages, out, say, show
-from ardm.cli.models import DEFAULT_SPLIT, Split, SplitName, about, named, opened
-from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, StoreUri, Target
+from ardm.cli.options import (
+    DEFAULT_SPLIT,
+    DEFAULT_STORE,
+    AsJson,
+    JobName,
+    Split,
+    SplitName,
+    StoreUri,
+    Target,
+    about,
+    named,
+    opened,
+)
 from ardm.cli.progress import duration
 from ardm.config import LARGEST_SEED, MOST
 from ardm.errors import InputError
@@ -68,7 +79,7 @@ def evaluate(
         raise InputError(f"--passes {passes}: nothing is estimated with --exact; give --orders")
     if to and exact:
         raise InputError(f"--out {to}: nothing is estimated with --exact; leave one of them out")
-    writing.require_writable("--out", to, writing.ARRAYS)
+    options.require_writable("--out", to, options.ARRAYS)
     pretrained = opened(target, store, job)
     seed = pretrained.spec.seed if seed is None else seed
     if exact:
@@ -103,7 +114,7 @@ def _estimate(
         f"{mean.passes} pass{'es' if mean.passes > 1 else ''})"
     )
     if to:
-        writing.write(to, as_npz(per_image, index))
+        options.write(to, as_npz(per_image, index))
         say(f"the estimate of every image: {to}")
     return mean
 

@@ -23,7 +23,7 @@ from ardm.cli.options import (
     find_run,
 )
 from ardm.errors import Interrupted, JobFailed, StoreUnusable
-from ardm.events.outcome import Outcome
+from ardm.events.events import Outcome
 from ardm.job.spec import JobSpec, load
 from ardm.opening import newest_attempt, open_or_create, usable_store
 
@@ -111,9 +111,8 @@ def train(
     opened = open_or_create(spec, usable_store(store, say), run, override=override, report=say)
     from ardm.cli.progress import ProgressBar
     from ardm.runner.attempt import attempt_here
-    from ardm.runner.context import Notice
-    from ardm.runner.ended import raise_if_failed
-    from ardm.runner.signals import saving_first
+    from ardm.runner.context import Notice, raise_if_failed
+    from ardm.runner.interrupts import saving_first
 
     say(f"run {opened.name} in {opened.store.uri}")
     logging.basicConfig(level=logging.WARNING)

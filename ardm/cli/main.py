@@ -10,9 +10,7 @@ import typer
 from ardm.cli import (
     budgeting,
     chaos,
-    comparing,
     evaluating,
-    inpainting,
     jobs,
     node,
     planning,
@@ -20,7 +18,7 @@ from ardm.cli import (
     results,
     watching,
 )
-from ardm.cluster import loopback
+from ardm.cluster import access
 from ardm.errors import Interrupted
 
 app = typer.Typer(
@@ -40,10 +38,8 @@ MODULES = [
     watching,
     results,
     evaluating,
-    comparing,
-    budgeting,
-    inpainting,
     reporting,
+    budgeting,
     planning,
     chaos,
     node,
@@ -64,7 +60,7 @@ def main() -> None:
     call to a silent store would hold the process far beyond the notice of a machine.
     """
     _open_streams()
-    os.environ.update(loopback.past_proxies(os.environ))
+    os.environ.update(access.past_proxies(os.environ))
     code = 1
     try:
         app()

@@ -7,7 +7,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from ardm.cli.console import err
 from ardm.events.events import number, whole
-from ardm.events.following import Newest, look_s
+from ardm.events.history import Newest, look_s
 from ardm.outages import of_the_store
 from ardm.store.run_directory import Run
 

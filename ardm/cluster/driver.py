@@ -17,11 +17,11 @@ from ray.exceptions import RayActorError
 
 from ardm.cluster import shell_variables, workers
 from ardm.errors import ArdmError, Interrupted, JobFailed
-from ardm.events.outcome import Outcome
+from ardm.events.events import Outcome
 from ardm.job.spec import JobSpec
 from ardm.outages import of_the_store
 from ardm.runner import control
-from ardm.runner.ended import Ended, to_error
+from ardm.runner.context import Ended, to_error
 from ardm.store import registry
 from ardm.store.retry import Deadline, retry
 from ardm.store.run_directory import Run

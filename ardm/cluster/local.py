@@ -21,10 +21,10 @@ from pathlib import Path
 
 import psutil
 
-from ardm.cluster import interpreter, loopback, shell_variables, token
+from ardm.cluster import access, interpreter, shell_variables
 from ardm.errors import JobFailed
 from ardm.store.home import home
-from ardm.training.cores import cores_here
+from ardm.training.devices import cores_here
 
 PORT = 8265
 """Ray's usual port for its dashboard and job server."""
@@ -75,7 +75,7 @@ def find() -> str | None:
     # Whoever else listens there since must not get the token.
     if urllib.parse.urlsplit(running.address).port not in _ports_of(running.pid):
         return None
-    return running.address if answers(running.address, token.headers()) else None
+    return running.address if answers(running.address, access.headers()) else None
 
 
 def start(cpus: int | None = None, ports: Ports | None = None) -> str:
@@ -115,7 +115,7 @@ def _start(cpus: int | None, ports: list[int]) -> LocalRay | None:
     folder = _new_folder()
     command = [
         *interpreter.ray(folder), "start", "--head", "--block", f"--temp-dir={folder / 'r'}",
-        f"--port={head}", f"--dashboard-host={loopback.ADDRESS}", f"--dashboard-port={port}",
+        f"--port={head}", f"--dashboard-host={access.ADDRESS}", f"--dashboard-port={port}",
         # The agent takes jobs; beside another Ray its usual port is taken, and no job starts.
         f"--dashboard-agent-listen-port={agent}",
         f"--num-cpus={cpus or max(cores_here(), 2)}", "--disable-usage-stats",
@@ -129,10 +129,10 @@ def _start(cpus: int | None, ports: list[int]) -> LocalRay | None:
             start_new_session=True,
             env=variables(os.environ),
         )
-    address = f"http://{loopback.ADDRESS}:{port}"
+    address = f"http://{access.ADDRESS}:{port}"
     started = LocalRay(address, process.pid, process.create_time(), str(folder))
     _state_file().write_text(json.dumps(asdict(started)))
-    if not _comes_up(process, ports) or not answers(address, token.headers()):
+    if not _comes_up(process, ports) or not answers(address, access.headers()):
         stop()
         return None
     _start_node_agent(head)
@@ -159,7 +159,7 @@ def _is_taken(port: int) -> bool:
     """Whether anybody listens at a port of this machine."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
-        return probe.connect_ex((loopback.ADDRESS, port)) == 0
+        return probe.connect_ex((access.ADDRESS, port)) == 0
 
 
 def _ports_of(pid: int) -> set[int]:
@@ -185,7 +185,7 @@ def variables(environ: Mapping[str, str]) -> dict[str, str]:
     """
     secret = shell_variables.private(environ)
     kept = {name: value for name, value in environ.items() if name not in {*secret, *ELSEWHERE}}
-    return kept | _ENVIRONMENT | loopback.ENVIRONMENT | token.settings()
+    return kept | _ENVIRONMENT | access.ENVIRONMENT | access.settings()
 
 
 def stop() -> LocalRay | None:
@@ -265,7 +265,7 @@ def _start_node_agent(head: int) -> None:
     """Beside our Ray, should this be a spot machine; it ends by itself when that Ray has ended."""
     with (home() / "node-agent.log").open("w") as out:
         subprocess.Popen(
-            [interpreter.script("ardm"), "node-agent", f"--address={loopback.ADDRESS}:{head}"],
+            [interpreter.script("ardm"), "node-agent", f"--address={access.ADDRESS}:{head}"],
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

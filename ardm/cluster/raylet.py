@@ -1,13 +1,14 @@
-"""The Ray node on this machine: found among the processes, drained through the cluster's head."""
+"""The Ray nodes: which of them are there, the one on this machine, and how it is drained."""
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+import ray
 
 from ardm.errors import InputError, JobFailed
 
@@ -144,3 +145,19 @@ def _same(given: str, real: str) -> bool:
     host, _, port = given.rpartition(":")
     here = host in ("127.0.0.1", "localhost", "[::1]")
     return given == real or (here and port == real.rpartition(":")[2])
+
+
+def answers(node: dict[str, Any]) -> bool:
+    """Whether a node is there; for some seconds after its end Ray counts it among the living."""
+    address = node["NodeManagerAddress"], node["NodeManagerPort"]
+    try:
+        socket.create_connection(address, timeout=1.0).close()
+    except OSError:
+        return False
+    return bool(node["Alive"])
+
+
+def gone(ids: Collection[str]) -> bool:
+    """Whether any node of these ids has ended, as one does that is preempted without notice."""
+    named = (node for node in ray.nodes() if node["NodeID"] in ids)
+    return sum(answers(node) for node in named) < len(ids)

@@ -20,7 +20,7 @@ from ardm.cluster._ray import (
     ScalingPolicy,
 )
 from ardm.cluster._ray import state as cluster
-from ardm.cluster.machines import answers
+from ardm.cluster.raylet import answers
 from ardm.runner.context import Notice
 
 log = logging.getLogger(__name__)

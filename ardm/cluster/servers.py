@@ -1,11 +1,73 @@
-"""The job server that a job is submitted to."""
+"""The job server of a job: on this machine, or of a cluster that `ray up` started."""
 
+import subprocess
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ardm.cluster import local, remote
+import yaml
+
+from ardm.cluster import interpreter, local
 from ardm.cluster.submission import JobServer, named
+from ardm.errors import InputError, JobFailed
+
+TUNNEL_PATIENCE = 90.0
+
+
+@contextmanager
+def tunnel(cluster: Path) -> Iterator[str]:
+    """Forward a local port to the cluster's job server while the block runs.
+
+    Args:
+        cluster: the cluster launcher's file.
+
+    Yields:
+        The address of the job server on this machine.
+
+    Raises:
+        JobFailed: the cluster cannot be reached; the message has Ray's own words.
+    """
+    (port,) = local.free_ports(0)
+    address = f"http://127.0.0.1:{port}"
+    ray = interpreter.script("ray")
+    command = [ray, "dashboard", str(cluster), f"--port={port}", "--remote-port=8265"]
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+        )
+        try:
+            deadline = time.monotonic() + TUNNEL_PATIENCE
+            while not local.answers(address):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    said.seek(0)
+                    tail = "\n".join(said.read().splitlines()[-10:])
+                    raise JobFailed(
+                        f"the cluster of {cluster} cannot be reached; `make cluster-up` starts it. "
+                        f"`ray dashboard` says:\n{tail}"
+                    )
+                time.sleep(0.5)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def has_gpus(cluster: Path) -> bool:
+    """Whether the cluster can start nodes with GPUs.
+
+    Raises:
+        InputError: the file cannot be read, or is no cluster file.
+    """
+    try:
+        types = yaml.safe_load(cluster.read_text(encoding="utf-8"))["available_node_types"]
+        return any(kind.get("resources", {}).get("GPU", 0) for kind in types.values())
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{cluster}: expected a file of Ray's cluster launcher with available_node_types, such "
+            f"as cluster.yaml ({type(error).__name__}: {error})"
+        ) from error
 
 
 @contextmanager
@@ -14,7 +76,7 @@ def job_server(
 ) -> Iterator[JobServer]:
     """The job server that was named, or that of the local Ray, which is started if none runs."""
     if cluster:
-        with remote.tunnel(cluster) as target:
+        with tunnel(cluster) as target:
             yield JobServer(target, here=False)
         return
     if found := named(address):

@@ -58,12 +58,11 @@ def warm() -> None:
 
 def _get_ready(store: str, name: str) -> None:
     """Load the programs of a step, but not while the worker compiles them on the same cores."""
-    from ardm.events.following import Newest
+    from ardm.events.history import Newest
     from ardm.runner import control
     from ardm.runner.attempt import get_ready
     from ardm.store.store import Store
-    from ardm.training.cores import cores_here
-    from ardm.training.devices import use_cpu
+    from ardm.training.devices import cores_here, use_cpu
 
     use_cpu(cores_here())
     run = Run(Store(store), name)

@@ -17,7 +17,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 import ardm
-from ardm.cluster import interpreter, local, loopback, shell_variables, token
+from ardm.cluster import access, interpreter, local, shell_variables
 from ardm.errors import InputError, JobFailed
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -196,7 +196,7 @@ def ray_job(command: str, submission: Submission) -> str:
     ray = interpreter.script("ray")
     settings = _clear_path() if local.is_here(submission.address) else {}
     if local.is_ours(submission.address):
-        settings |= token.settings()
+        settings |= access.settings()
     assignments = [
         f"{name}={shlex.quote(value)}"
         for name, value in settings.items()
@@ -208,12 +208,12 @@ def ray_job(command: str, submission: Submission) -> str:
 
 def _clear_path() -> dict[str, str]:
     """Variables with which Ray's clients go to the address they are given, and to no proxy."""
-    return dict.fromkeys(local.ELSEWHERE, "") | loopback.past_proxies(os.environ)
+    return dict.fromkeys(local.ELSEWHERE, "") | access.past_proxies(os.environ)
 
 
 def _own() -> str:
     """A name for the local Rays of this user that gives nothing away."""
-    return hashlib.sha256(token.token_file().read_bytes()).hexdigest()[:12]
+    return hashlib.sha256(access.token_file().read_bytes()).hexdigest()[:12]
 
 
 @contextmanager
@@ -238,7 +238,7 @@ def _server(address: str, local_ray: str | None = None) -> Iterator[JobSubmissio
     with _set(here):
         try:
             # To others Ray's client sends the user's own token, by RAY_AUTH_MODE and the rest.
-            client = JobSubmissionClient(address, headers=token.headers() if ours else None)
+            client = JobSubmissionClient(address, headers=access.headers() if ours else None)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise silent(error) from error
         except AuthenticationError as error:

@@ -13,7 +13,7 @@ import ray.train
 from ray.train.backend import Backend, BackendConfig
 from ray.util.placement_group import PlacementGroup
 
-from ardm.cluster import machines, spare
+from ardm.cluster import raylet, spare
 from ardm.cluster._ray import (
     DataParallelTrainer,
     DatasetsCallback,
@@ -164,8 +164,7 @@ def _join(address: str, nodes: list[str], rank: int, config: JaxProcesses) -> No
     import jax
 
     from ardm.runner._jax import keep_gloo_at
-    from ardm.training.cores import cores_here
-    from ardm.training.devices import use_cores, use_cpu
+    from ardm.training.devices import cores_here, use_cores, use_cpu
 
     NODES[:] = nodes
     cores = cores_here() // ray.train.get_context().get_local_world_size()
@@ -210,7 +209,7 @@ def _can_bind(address: str) -> bool:
 
 def _work(config: dict[str, Any]) -> None:
     """What each worker runs."""
-    from ardm.events.outcome import Outcome
+    from ardm.events.events import Outcome
     from ardm.runner import control
     from ardm.runner._jax import write_every_process
     from ardm.runner.attempt import run_attempt
@@ -227,7 +226,7 @@ def _work(config: dict[str, Any]) -> None:
     else:
         group = Alone()
     about = {"submission": config["submission"], "nodes": NODES}
-    context = Context(group, DRAIN, about, RESIZE, machines.gone)
+    context = Context(group, DRAIN, about, RESIZE, raylet.gone)
     ended = run_attempt(run, registry.read_spec(run), context)
     if ended.outcome.ends_the_job:
         return

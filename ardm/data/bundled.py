@@ -1,17 +1,27 @@
-"""The data inside the package: MNIST, binarized once by the recipe in `README.md`."""
+"""The data inside the package: MNIST, binarized once by the recipe in `README.md`.
+
+The file holds a line of JSON, then the pixels, all compressed with xz.
+"""
 
 import hashlib
+import json
+import lzma
+import math
 from dataclasses import replace
 from pathlib import Path
 
-from ardm.data.dataset import Dataset
-from ardm.data.packed import unpack
+import numpy as np
+
+from ardm.data.dataset import SPLITS, Dataset
 from ardm.data.provenance import Report
 from ardm.data.splits import origins_by_position
 from ardm.errors import InputError
 
 FILE = Path(__file__).with_name("binarized_mnist.xz")
 FILE_SHA256 = "f710e48529eaa79350a45ade0cd5510ca87fd192a65ba1afc4e70fdc3862bbdb"
+
+
+FORMAT = 1
 
 
 def read(path: Path = FILE) -> Dataset:
@@ -39,3 +49,76 @@ def read(path: Path = FILE) -> Dataset:
         )
     dataset = unpack(data, origin=str(path))
     return replace(dataset, report=Report(origins_by_position(dataset.name)))
+
+
+def pack(dataset: Dataset) -> bytes:
+    """Write a data set as one file.
+
+    Args:
+        dataset: to be written. With two classes a pixel takes one bit, else one byte.
+
+    Returns:
+        The file's bytes.
+    """
+    arrays = [getattr(dataset, split) for split in SPLITS]
+    header = {
+        "format": FORMAT,
+        "name": dataset.name,
+        "shape": dataset.shape,
+        "classes": dataset.classes,
+        "sizes": [len(array) for array in arrays],
+        "sha256": dataset.sha256,
+    }
+    pixels = [_to_bits(array) if dataset.classes == 2 else array for array in arrays]
+    content = json.dumps(header).encode() + b"\n" + b"".join(array.tobytes() for array in pixels)
+    # Bytes of grey values hardly shrink: the best preset takes eight times as long for 7% less.
+    return lzma.compress(content, preset=6 if dataset.classes == 2 else 0)
+
+
+def unpack(data: bytes, origin: str) -> Dataset:
+    """Read what `pack` wrote, and verify it.
+
+    Args:
+        data: the file's bytes.
+        origin: where they came from, for the message if they are damaged.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: the file is damaged, or its arrays do not have the digest that it names.
+    """
+    try:
+        header_line, _, pixels = lzma.decompress(data).partition(b"\n")
+        header = json.loads(header_line)
+        splits = _split(pixels, header["sizes"], tuple(header["shape"]), header["classes"])
+    except (lzma.LZMAError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{origin}: expected a packed data set, received {len(data)} bytes that are not one "
+            f"({error}); delete the file, and it will be made anew"
+        ) from error
+    dataset = Dataset.of(header["name"], header["classes"], splits)
+    if dataset.sha256 != header["sha256"]:
+        raise InputError(
+            f"{origin}: expected arrays with SHA-256 {header['sha256']}, received "
+            f"{dataset.sha256}; delete the file, and it will be made anew"
+        )
+    return dataset
+
+
+def _to_bits(images: np.ndarray) -> np.ndarray:
+    # Each row of pixels starts a new byte: a little larger before compression, smaller after it.
+    count, height, width, channels = images.shape
+    return np.packbits(images.reshape(count * height, width * channels), axis=-1)
+
+
+def _split(
+    pixels: bytes, sizes: list[int], shape: tuple[int, int, int], classes: int
+) -> dict[str, np.ndarray]:
+    height, width, channels = shape
+    row = width * channels
+    stored_row = math.ceil(row / 8) if classes == 2 else row
+    stored = np.frombuffer(pixels, np.uint8).reshape(sum(sizes) * height, stored_row)
+    rows = np.unpackbits(stored, axis=-1, count=row) if classes == 2 else stored
+    images = rows.reshape(-1, *shape)
+    return dict(zip(SPLITS, np.split(images, np.cumsum(sizes)[:-1]), strict=True))

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ardm.data import cifar, idx, image_folder, splits
+from ardm.data import formats, image_folder, splits
 from ardm.data.binarize import binarize_splits, dynamic_splits
 from ardm.data.config import DataConfig, describe
 from ardm.data.dataset import Dataset, Images
@@ -30,7 +30,7 @@ WANTED = {
     "binarized_mnist": IDX_FILES,
     "mnist": IDX_FILES,
     "fashion_mnist": IDX_FILES,
-    "cifar10": (*cifar.TRAIN, cifar.TEST),
+    "cifar10": (*formats.TRAIN, formats.TEST),
     "images": (),
 }
 
@@ -109,7 +109,11 @@ def locate(folder: Folder, names: Sequence[str], wanted: Sequence[str]) -> dict[
 def _published(
     dataset: str, folder: Folder, found: dict[str, str], shape: tuple[int, int, int]
 ) -> dict[str, Images]:
-    parse, train = (cifar.parse, cifar.TRAIN) if dataset == "cifar10" else (idx.parse, (IDX_TRAIN,))
+    parse, train = (
+        (formats.parse_cifar, formats.TRAIN)
+        if dataset == "cifar10"
+        else (formats.parse_idx, (IDX_TRAIN,))
+    )
     arrays = {}
     for published, name in found.items():
         origin = f"{folder.url}/{name}"

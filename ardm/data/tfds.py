@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ardm.data import cache as shared
+from ardm.data.bundled import pack, unpack
 from ardm.data.config import KNOWN
 from ardm.data.dataset import Dataset, Images
-from ardm.data.packed import pack, unpack
 from ardm.data.provenance import Report
 from ardm.data.splits import by_position, origins_by_position
 from ardm.errors import DataUnreachable, InputError

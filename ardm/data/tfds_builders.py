@@ -18,8 +18,8 @@ from tensorflow_datasets.datasets.binarized_mnist import (
 )
 from tensorflow_datasets.image_classification import cifar, mnist
 
-from ardm.data import cifar as cifar_file
-from ardm.data import idx
+from ardm.data import formats
+from ardm.data import formats as cifar_file
 from ardm.data.config import KNOWN
 from ardm.data.dataset import Images
 
@@ -62,7 +62,7 @@ class Mnist(mnist.MNIST, skip_registration=True):  # type: ignore[call-arg]
     def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
         files = dl_manager.download({split: self.URL + name for split, name in IDX_SPLITS.items()})
         return {
-            split: _examples(idx.parse(Path(file).read_bytes(), IDX_SPLITS[split]))
+            split: _examples(formats.parse_idx(Path(file).read_bytes(), IDX_SPLITS[split]))
             for split, file in files.items()
         }
 
@@ -95,7 +95,7 @@ class Cifar10(cifar.Cifar10, skip_registration=True):  # type: ignore[call-arg]
     def _batch(self, archive: os.PathLike[str], file: str) -> Images:
         with tarfile.open(archive) as members:
             member = members.extractfile(self._cifar_info.prefix + file)
-            return cifar_file.parse(member.read() if member else b"", file)
+            return cifar_file.parse_cifar(member.read() if member else b"", file)
 
 
 def _images_in_order(builder: Any, name: str) -> tfds.core.DatasetInfo:

@@ -1,24 +1,79 @@
-"""The history of a run: what each attempt came to, and the loss curve, in a few requests.
-
-Three sources, each newer than the one before: the roll-up of the attempts that are over, the
-summaries of the other ones, and the events after those. Only the last holds the truth.
-"""
+"""The history of a run, read at once or followed look by look, at the cost of few requests."""
 
 import logging
+import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ardm.events import event_log, summaries
 from ardm.events.curve import Curve
-from ardm.events.outcome import Outcome
+from ardm.events.events import Outcome, number
 from ardm.events.records import AttemptRecord
 from ardm.events.summaries import RollUp, Summary
+from ardm.store.claims import stale_s
 from ardm.store.run_directory import Run
+
+LOOK_LOCAL, LOOK_REMOTE = 1.0, 2.0
+"""Seconds between two looks."""
+
+LISTING = 600.0
+"""Seconds between two listings of all claims; in between only the next one is looked for."""
+
 
 log = logging.getLogger(__name__)
 
 UNSETTLED = 8
 """Newest attempts that may still have something to say though newer ones have begun."""
+
+
+class Newest:
+    """The newest attempt of a run, looked up at each call; 0 as long as there is none.
+
+    Args:
+        run: the run.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, run: Run, clock: Callable[[], float] = time.monotonic) -> None:
+        self._run, self._clock = run, clock
+        self._listed = -math.inf
+        self._number = 0
+
+    def __call__(self) -> int:
+        """Claims follow each other without a gap, so the next one is all that need be read."""
+        if self._clock() >= self._listed + LISTING:
+            self._number = max(self._run.attempts(), default=0)
+            self._listed = self._clock()
+        while self._run.store.exists(self._run.claim(self._number + 1)):
+            self._number += 1
+        return self._number
+
+
+class Pulse:
+    """Whether an attempt lives, from the change between two looks: clocks may differ.
+
+    Args:
+        clock: monotonic seconds of whoever looks.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._beat: object = None
+        self._since = clock()
+
+    def beats(self, progress: dict[str, Any]) -> bool:
+        """Take in what was read now; False once it has not changed for too long."""
+        beat = (progress.get("attempt"), progress.get("beat", progress.get("time")))
+        if beat != self._beat:
+            self._beat, self._since = beat, self._clock()
+        return self._clock() - self._since < stale_s(number(progress, "beat_s") or 0.0)
+
+
+def look_s(run: Run) -> float:
+    """Seconds between two looks at a run."""
+    return LOOK_LOCAL if run.store.is_local else LOOK_REMOTE
 
 
 @dataclass
@@ -56,9 +111,9 @@ def read(run: Run) -> History:
     roll_up = _extended(rolled, known, parts, numbers)
     curve = rolled.curve.copy()
     records = [known.get(n) or parts[n].record for n in numbers]
-    for number in sorted(parts):
-        if number > rolled.upto:
-            curve.follow(parts[number].curve, parts[number].record.first_step)
+    for attempt in sorted(parts):
+        if attempt > rolled.upto:
+            curve.follow(parts[attempt].curve, parts[attempt].record.first_step)
     return History(_finished([replace(record) for record in records]), curve, roll_up, rolled.upto)
 
 
@@ -69,8 +124,8 @@ def records(run: Run) -> list[AttemptRecord]:
 
 def claims(run: Run, numbers: list[int]) -> dict[int, dict[str, Any]]:
     """Who made the claims, read at the same time; those that cannot be read are empty."""
-    found = run.store.read_records(run.claim(number) for number in numbers)
-    return {number: found.get(run.claim(number), {}) for number in numbers}
+    found = run.store.read_records(run.claim(attempt) for attempt in numbers)
+    return {attempt: found.get(run.claim(attempt), {}) for attempt in numbers}
 
 
 def _read(run: Run, numbers: list[int]) -> dict[int, "_Part"]:
@@ -81,12 +136,12 @@ def _read(run: Run, numbers: list[int]) -> dict[int, "_Part"]:
     cached = {n: s for n, s in summaries.read(run, numbers).items() if s.fits(by[n])}
     covered = {n: cached[n].events if n in cached else 0 for n in numbers}
     parts = {}
-    for number, reading in event_log.read_all(run, covered).items():
-        found = cached.get(number) or summaries.begin(number, by[number])
+    for attempt, reading in event_log.read_all(run, covered).items():
+        found = cached.get(attempt) or summaries.begin(attempt, by[attempt])
         for event in reading.events:
             found.add(event)
         found.record.take_progress(reading.progress)
-        parts[number] = _Part(found, bool(reading.progress) and "beat" not in reading.progress)
+        parts[attempt] = _Part(found, bool(reading.progress) and "beat" not in reading.progress)
     return parts
 
 
@@ -113,16 +168,16 @@ def _extended(
     rolled: RollUp, known: dict[int, AttemptRecord], parts: dict[int, _Part], numbers: list[int]
 ) -> RollUp:
     """The roll-up with the attempts that are settled by now."""
-    again = [part.record for number, part in parts.items() if number <= rolled.upto]
+    again = [part.record for attempt, part in parts.items() if attempt <= rolled.upto]
     everyone = sorted([*known.values(), *again], key=lambda record: record.attempt)
     found = RollUp(upto=rolled.upto, records=everyone, curve=rolled.curve.copy())
-    for number in [n for n in numbers if n > rolled.upto][:-1]:
-        part = parts[number]
-        if not part.over and number > numbers[-1] - UNSETTLED:
+    for attempt in [n for n in numbers if n > rolled.upto][:-1]:
+        part = parts[attempt]
+        if not part.over and attempt > numbers[-1] - UNSETTLED:
             break
         found.records.append(part.record)
         found.curve.follow(part.curve, part.record.first_step)
-        found.upto = number
+        found.upto = attempt
     return found
 
 

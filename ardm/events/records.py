@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ardm.events.events import Event, number, whole
-from ardm.events.outcome import Outcome
+from ardm.events.events import Event, Outcome, number, whole
 
 KEPT = 100
 """Newest saves, stalls and evaluations that are kept one by one; earlier ones are added up."""

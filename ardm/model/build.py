@@ -12,17 +12,15 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from ardm.errors import SpecError
-from ardm.model.categorical import Categorical
-from ardm.model.children import DataParametrisation, DirectParametrisation
 from ardm.model.coarsening import Coarsening
 from ardm.model.config import ModelConfig, UpscaleConfig, faults
-from ardm.model.logistic_mixture import LogisticMixture
+from ardm.model.logistic import LogisticMixture
 from ardm.model.objective import Objective
 from ardm.model.order_agnostic import OrderAgnostic
-from ardm.model.output import Output
+from ardm.model.output import Categorical, Output
 from ardm.model.rgb_mixture import RGBMixture
 from ardm.model.unet import UNet
-from ardm.model.upscale import Upscale
+from ardm.model.upscale import DataParametrisation, DirectParametrisation, Upscale
 
 Params = dict[str, Any]
 """A tree of dictionaries with string keys and float32 arrays."""

@@ -1,8 +1,13 @@
-"""What every output distribution offers: the network's numbers, likelihoods and draws."""
+"""What every output distribution offers, and the categorical one."""
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key, UInt8
+
+Logits = Float[Array, "b h w c k"]
 
 
 @runtime_checkable
@@ -46,3 +51,58 @@ class Output(Protocol):
         temperature: Float[Array, ""],
     ) -> UInt8[Array, "b h w c"]:
         """Draw all values, independently per mask entry; temperature 1 draws from the model."""
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """A distribution over K classes for every dimension of an image.
+
+    Attributes:
+        channels: channels of the image.
+        classes: K.
+    """
+
+    channels: int
+    classes: int
+
+    @property
+    def mask_channels(self) -> int:
+        """Channels of the mask: every channel of a pixel is generated on its own."""
+        return self.channels
+
+    @property
+    def features(self) -> int:
+        """How many numbers per pixel describe the distribution."""
+        return self.channels * self.classes
+
+    def parameters(self, features: Float[Array, "b h w f"]) -> Logits:
+        """Arrange the network's outputs as logits."""
+        return features.reshape(*features.shape[:3], self.channels, self.classes)
+
+    def log_prob(self, logits: Logits, x: Integer[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        """Log-probability of the values `x`, in nats, float32."""
+        log_p = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+        return jnp.take_along_axis(log_p, x[..., None].astype(jnp.int32), axis=-1)[..., 0]
+
+    def noise(self, key: Key[Array, ""], height: int, width: int) -> Float[Array, "h w c"]:
+        """Draw the randomness that `draw` turns into one image: uniform on [0, 1)."""
+        return jax.random.uniform(key, (height, width, self.channels), jnp.float32)
+
+    def draw(
+        self, logits: Logits, noise: Float[Array, "b h w c"], temperature: Float[Array, ""]
+    ) -> UInt8[Array, "b h w c"]:
+        """Draw every dimension independently, by inversion of the distribution function.
+
+        Args:
+            logits: of every dimension.
+            noise: uniform on [0, 1), one per dimension.
+            temperature: divides the logits; 1 draws from the model.
+
+        Returns:
+            Classes 0 .. K-1.
+        """
+        p = jax.nn.softmax(logits.astype(jnp.float32) / temperature, axis=-1)
+        below = jnp.cumsum(p, axis=-1)
+        # Scaled by the last sum, which rounding may leave off 1: a class must always be found.
+        reached = noise[..., None] * below[..., -1:] >= below
+        return jnp.minimum(reached.sum(axis=-1), self.classes - 1).astype(jnp.uint8)

@@ -11,9 +11,9 @@ from numpy import ndarray
 
 from ardm.errors import InputError
 from ardm.model import draws, policy
+from ardm.model.draws import known_first
+from ardm.model.generation import HIDDEN, Frames, Samples, in_batches
 from ardm.model.objective import Objective
-from ardm.model.orders import known_first
-from ardm.model.samples import HIDDEN, Frames, Samples, in_batches
 
 
 class _State(NamedTuple):
@@ -56,7 +56,7 @@ def sample(
         starts: start times of the network calls, such as `ardm.model.policy.uniform` gives:
             ascending, every stage begins with one.
         objective: what the model was trained for.
-        order: sigma of all images, such as `ardm.model.orders.fixed` gives, at every stage;
+        order: sigma of all images, such as `ardm.model.draws.fixed` gives, at every stage;
             default: each image at each stage in a random order of its own.
         batch: images generated together, at most.
         temperature: divides the logits; below 1 gives likelier images.

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from ardm.model.coarsening import Coarsening
 from ardm.model.config import NetConfig
-from ardm.model.embedding import ImageEmbedding
+from ardm.model.embedding import ImageEmbedding, StagedTime, UpscaleEmbedding, separate
 from ardm.model.layers import (
     Attention,
     Downsample,
@@ -17,8 +17,6 @@ from ardm.model.layers import (
     TimeEmbedding,
     Upsample,
 )
-from ardm.model.patches import separate
-from ardm.model.upscale_embedding import StagedTime, UpscaleEmbedding
 
 
 class Stage(nnx.Module):

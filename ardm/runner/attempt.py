@@ -6,15 +6,13 @@ from typing import Protocol
 from ardm.job.spec import JobSpec
 from ardm.runner import prepare
 from ardm.runner.compilation import share_cache
-from ardm.runner.context import Context, Notice, StepRecord
+from ardm.runner.context import Context, Ended, Notice, StepRecord
 from ardm.runner.coordinator import Coordinator
-from ardm.runner.ended import Ended
 from ardm.runner.follower import Follower
 from ardm.runner.prepare import Preparation
 from ardm.store import registry
 from ardm.store.run_directory import Run
-from ardm.training.cores import cores_here
-from ardm.training.devices import use_cores
+from ardm.training.devices import cores_here, use_cores
 from ardm.training.group import Alone
 from ardm.training.loop import Done, train
 from ardm.training.state import TrainState, place

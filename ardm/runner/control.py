@@ -5,10 +5,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from ardm.events import event_log, history
-from ardm.events.events import Event, is_event, last, whole
-from ardm.events.outcome import Outcome
+from ardm.events.events import Event, Outcome, is_event, last, whole
 from ardm.events.records import AttemptRecord
-from ardm.runner.ended import Ended
+from ardm.runner.context import Ended
 from ardm.store.run_directory import Run
 
 

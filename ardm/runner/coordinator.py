@@ -13,7 +13,7 @@ from ardm.checkpoint.checkpointer import Checkpointer
 from ardm.errors import Diverged, SaveFailed, Superseded
 from ardm.events import history
 from ardm.events.event_log import EventLog
-from ardm.events.outcome import Outcome
+from ardm.events.events import Outcome
 from ardm.events.summaries import Summarizer
 from ardm.job.spec import JobSpec
 from ardm.runner import agreement, claiming, control
@@ -24,16 +24,16 @@ from ardm.runner.context import (
     STOP,
     SUPERSEDED,
     Context,
+    Ended,
     NothingToDo,
     StepRecord,
+    of_error,
 )
-from ardm.runner.ended import Ended, of_error
 from ardm.runner.environment import environment
-from ardm.runner.evaluation_hook import EvaluationHook
 from ardm.runner.heartbeat import Heartbeat
+from ardm.runner.hooks import EvaluationHook, ReportHook
 from ardm.runner.interrupts import Interrupts
 from ardm.runner.prepare import Preparation
-from ardm.runner.report_hook import ReportHook
 from ardm.runner.restoring import Found, Restoring
 from ardm.store import registry
 from ardm.store.retry import Abandoned, attend, in_background

@@ -8,7 +8,7 @@ from typing import Any
 from ardm.checkpoint import checkpoints
 from ardm.errors import InputError
 from ardm.events.event_log import EventLog
-from ardm.events.outcome import Outcome
+from ardm.events.events import Outcome
 from ardm.job.spec import JobSpec
 from ardm.outages import of_the_store
 from ardm.runner import agreement
@@ -19,9 +19,10 @@ from ardm.runner.context import (
     STOP,
     SUPERSEDED,
     Context,
+    Ended,
     NothingToDo,
+    of_error,
 )
-from ardm.runner.ended import Ended, of_error
 from ardm.runner.environment import environment
 from ardm.runner.prepare import Preparation
 from ardm.store.retry import Deadline, retry

@@ -14,9 +14,9 @@ from ardm.runner.context import Timings
 from ardm.store.retry import Deadline, retry
 from ardm.store.run_directory import Run, shared_cache
 from ardm.training import loop
+from ardm.training.devices import keep_freed_memory
 from ardm.training.group import Alone, Group
 from ardm.training.loop import Work
-from ardm.training.memory import keep_freed_memory
 
 log = logging.getLogger("ardm.data")
 

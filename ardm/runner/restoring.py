@@ -9,7 +9,7 @@ from ardm.checkpoint.serialization import Damaged
 from ardm.events.event_log import EventLog
 from ardm.job.spec import JobSpec
 from ardm.outages import of_the_store
-from ardm.runner import agreement, continuation
+from ardm.runner import agreement
 from ardm.runner.interrupts import Interrupts
 from ardm.runner.prepare import Preparation
 from ardm.store.run_directory import Run
@@ -45,7 +45,7 @@ class Restoring:
         found = self._sound(template(model, self._spec.training))
         if found:
             checkpoint, _, metadata = found
-            continuation.require_reachable(self._run, checkpoint.step, self._spec)
+            agreement.require_reachable(self._run, checkpoint.step, self._spec)
             old = self._interrupts.in_time(
                 lambda: agreement.require_data_of_run(checkpoint, metadata, data.sha256)
             )
@@ -81,7 +81,7 @@ class Restoring:
             **of_data,
         )
         before, config = metadata.get("spec"), self._spec.training
-        if change := continuation.rate_change(before, config, checkpoint.step):
+        if change := agreement.rate_change(before, config, checkpoint.step):
             log.warning("%s", change)
             self._events.add("learning_rate", **change._asdict())
         return state

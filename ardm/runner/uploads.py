@@ -13,9 +13,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from ardm.store.home import temporary_prefix
 from ardm.store.retry import BACK_OFF, LONGEST_BACK_OFF, Deadline
 from ardm.store.run_directory import Run
-from ardm.store.scratch import prefix
 from ardm.store.store import LARGE
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Uploads:
     def __init__(self, run: Run, number: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._run, self._clock = run, clock
         self._due = clock() + FIRST
-        self._folder = tempfile.TemporaryDirectory(prefix=prefix())
+        self._folder = tempfile.TemporaryDirectory(prefix=temporary_prefix())
         self._root = Path(self._folder.name)
         self._parts_folder = self._root / "tensorboard" / f"{number:06d}"
         self._log_file = self._root / "logs" / f"{number:06d}.log"

@@ -23,8 +23,8 @@ from fsspec.exceptions import FSTimeoutError
 from fsspec.implementations.local import LocalFileSystem
 
 from ardm.errors import StoreUnusable
-from ardm.store import addresses, arrays, durable, mounts
-from ardm.store.mounts import Abilities
+from ardm.store import addresses, arrays, durable
+from ardm.store.durable import Abilities
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Store:
     @cached_property
     def abilities(self) -> Abilities:
         """What the file system below a directory can do, which is tried out once."""
-        return mounts.probe(Path(self.root)) if self.is_local else Abilities()
+        return durable.probe(Path(self.root)) if self.is_local else Abilities()
 
     @property
     def takes_whole_trees(self) -> bool:

@@ -1,18 +1,19 @@
-"""Lanes: the devices of one process, on which it computes micro-steps side by side.
+"""What a process computes with: its cores, its devices, its memory."""
 
-XLA computes a micro-step on hardly more than one core of a CPU (measured with jax 0.10: 1.2 of
-two), because a convolution of its small batch is one thread's work. So a process takes its CPU as
-several devices, one for each core, and gives each of them shards of its own.
-"""
-
+import ctypes
+import math
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import jax
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 THREADS = 4
 """Threads of XLA's pool in every process, however many cores the machine has.
@@ -33,6 +34,75 @@ PLAIN_FUSIONS = "--xla_cpu_use_fusion_emitters=false"
 Compiling `jobs/binmnist.yaml` took 0.9 GB instead of 2.0 (jax 0.10). jaxlib 0.10 has the flag, and
 0.12 has it no more; XLA ends the process at a flag that it does not know.
 """
+
+
+def cores_here() -> int:
+    """How many cores this process may use, at least one; a part of a core counts as one."""
+    if hasattr(os, "sched_getaffinity"):
+        number = len(os.sched_getaffinity(0))
+    else:
+        number = os.cpu_count() or 1
+    return max(1, math.ceil(min(number, quota())))
+
+
+def quota(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
+    """Cores' worth of time that the control groups of this process allow; infinite without limit.
+
+    Args:
+        cgroups: where the file systems of Linux's control groups are mounted.
+        own: the file that names the groups of this process.
+    """
+    limits = [math.inf]
+    for line in _text(own).splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if not controllers:  # version 2
+            base, read = cgroups, _version_2
+        elif "cpu" in controllers.split(","):
+            base, read = cgroups / "cpu", _version_1
+        else:
+            continue
+        # Inside a container the group may be named as it is outside, where nothing is mounted.
+        folder = base / group.strip("/")
+        for place in (folder, *folder.parents):
+            with suppress(ValueError, ZeroDivisionError):
+                limits.append(read(place))
+            if place == base:
+                break
+    return min(limit for limit in limits if limit > 0)
+
+
+def _version_2(folder: Path) -> float:
+    allowed, period = _text(folder / "cpu.max").split()
+    return int(allowed) / int(period)
+
+
+def _version_1(folder: Path) -> float:
+    allowed = int(_text(folder / "cpu.cfs_quota_us"))
+    return allowed / int(_text(folder / "cpu.cfs_period_us")) if allowed > 0 else math.inf
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def keep_freed_memory() -> None:
+    """Have glibc hold on to large blocks from now on instead of returning them to the kernel.
+
+    XLA on CPU takes its temporaries anew at every call; what went back to the kernel costs page
+    faults then (`benchmarks/step.py` measures how much). What is free now goes back first, so call
+    this after compiling, which frees more than a gigabyte. Elsewhere than on glibc nothing happens.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def use_cores(cores: int) -> None:

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, Integer, Key, UInt8
 
-from ardm.model import orders
+from ardm.model import draws
 from ardm.model.build import Model, Params
-from ardm.model.exact import log_likelihood
+from ardm.model.evaluation import log_likelihood
 from ardm.model.objective import Objective
 from ardm.training.evaluate import chunk_size
 from ardm.training.state import seed_key
@@ -191,7 +191,7 @@ def _together(log_p: Float[np.ndarray, "k n"], values: int) -> Together:
 def _orders(objective: Objective, key: Key[Array, ""]) -> Int[np.ndarray, "stages h w m"]:
     """A random order for every stage."""
     keys = [objective.stage_keys(key[None], stage)[0] for stage in range(objective.stages)]
-    return np.stack([orders.fixed("random", own, objective.shape) for own in keys])
+    return np.stack([draws.fixed("random", own, objective.shape) for own in keys])
 
 
 def _score(log_p: Float[np.ndarray, " n"], values: int) -> Score:

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from ardm.analysis import goodput
 from ardm.analysis.goodput import AttemptRecord, Evaluation
-from ardm.events.outcome import Outcome
+from ardm.events.events import Outcome
 from tests.runner.invented import (
     add_attempt,
     ended,

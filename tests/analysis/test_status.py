@@ -11,7 +11,7 @@ from ardm.errors import InputError, NotFound
 from ardm.events.event_log import EventLog
 from ardm.runner import control
 from ardm.store import claims
-from ardm.store.liveness import STALE
+from ardm.store.claims import STALE
 from ardm.store.run_directory import Run
 from tests.runner.setting import files_of, newest_digest, save
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ardm.chaos import torn
+from ardm.chaos import power_cut
+from ardm.chaos.power_cut import Tear
 from ardm.chaos.schedule import TEARS, TORN, Planned
-from ardm.chaos.torn import Tear
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 
@@ -37,25 +37,25 @@ def content(run: Run) -> dict[str, bytes]:
 
 
 def test_each_kind_names_its_files_and_no_others(run):
-    assert set(torn.FILES) == set(TORN)
-    names = list(torn.small_files(run))
-    assert {kind: torn.of_kind(names, kind) for kind in TORN} == {
+    assert set(power_cut.FILES) == set(TORN)
+    names = list(power_cut.small_files(run))
+    assert {kind: power_cut.of_kind(names, kind) for kind in TORN} == {
         kind: [FILES[kind]] if kind in FILES else [] for kind in TORN
     }
 
 
 def test_a_kind_of_which_there_is_none_gives_way_to_the_next(run):
-    chosen = torn.choose(run, planned("summary"))
+    chosen = power_cut.choose(run, planned("summary"))
     assert chosen == Tear("claim", "torn/attempts/000001.json", "empty", 0.5)
     assert str(chosen) == "attempts/000001.json emptied"
-    assert torn.choose(Run(run.store, "none"), planned("summary")) is None
+    assert power_cut.choose(Run(run.store, "none"), planned("summary")) is None
 
 
 @pytest.mark.parametrize("how", TEARS)
 @pytest.mark.parametrize("kind", sorted(FILES))
 def test_one_file_is_torn_and_nothing_else_changes(run, kind, how):
     before = content(run)
-    torn.tear(run.store, torn.choose(run, planned(kind, how)))
+    power_cut.tear(run.store, power_cut.choose(run, planned(kind, how)))
     after, name = content(run), FILES[kind]
     changed = {path: data for path, data in after.items() if before.get(path) != data}
     folder, _, last = name.rpartition("/")
@@ -76,5 +76,5 @@ def test_one_file_is_torn_and_nothing_else_changes(run, kind, how):
 
 def test_a_file_that_went_meanwhile_is_left_alone(run):
     before = content(run)
-    torn.tear(run.store, Tear("claim", "torn/attempts/000009.json", "copy", 0.5))
+    power_cut.tear(run.store, Tear("claim", "torn/attempts/000009.json", "copy", 0.5))
     assert content(run) == before

@@ -6,7 +6,7 @@ import pytest
 
 from ardm.analysis.goodput import AttemptRecord, Save
 from ardm.chaos.verdict import Facts, Injected, allowed, fastest_step, judge
-from ardm.events.outcome import Outcome
+from ardm.events.events import Outcome
 
 # One step per second, a save of 2 s every 10 s: 10 + 2 seconds and one step may be lost.
 BOUND = 13

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ardm.checkpoint import garbage
 from ardm.checkpoint.garbage import DAY, HOUR, KEPT_RESULTS
-from ardm.store import scratch
+from ardm.store import home
 from ardm.store.store import Store
 
 ASIDE = "0" * 32
@@ -26,14 +26,14 @@ def test_only_folders_of_dead_processes_that_are_silent_are_swept(tmp_path, monk
     monkeypatch.setenv("ARDM_HOME", str(tmp_path / "home"))
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    for name in (f"ardm-{ended.pid}-x", f"{scratch.prefix()}y", "ardm-chaos-z", "other"):
+    for name in (f"ardm-{ended.pid}-x", f"{home.temporary_prefix()}y", "ardm-chaos-z", "other"):
         (tmp_path / name / "logs").mkdir(parents=True)
         (tmp_path / name / "logs" / "log").write_text("said")
     garbage.sweep_machine([tmp_path])
     assert len(files(tmp_path)) == 4
     garbage.sweep_machine([tmp_path], later(2 * HOUR))
     assert {path.name for path in tmp_path.iterdir()} == {
-        f"{scratch.prefix()}y", "ardm-chaos-z", "other",
+        f"{home.temporary_prefix()}y", "ardm-chaos-z", "other",
     }  # fmt: skip
 
 

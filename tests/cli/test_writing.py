@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ardm.cli import writing
+from ardm.cli import options
 from ardm.errors import InputError
 from ardm.plots import pictures
 
@@ -79,15 +79,15 @@ def test_a_command_writes_the_format_of_the_suffix(here, command):
         assert picture.format == "JPEG"
 
 
-@pytest.mark.parametrize("suffix", writing.STILL)
+@pytest.mark.parametrize("suffix", options.STILL)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_format_holds_the_picture(tmp_path, suffix, channels):
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, channels))
     png = pictures.grid(images, 256)
     for path in (tmp_path / f"s{suffix}", tmp_path / "s.png"):
-        writing.write_still(path, png)
+        options.write_still(path, png)
     with Image.open(tmp_path / f"s{suffix}") as written, Image.open(tmp_path / "s.png") as original:
-        assert written.format == writing.STILL[suffix]
+        assert written.format == options.STILL[suffix]
         expected = np.asarray(original.convert("RGB"), int)
         off = np.abs(np.asarray(written.convert("RGB"), int) - expected)
     assert off.mean() < 6 if "jp" in suffix else not off.any()
@@ -97,7 +97,7 @@ def test_a_picture_that_a_format_has_no_room_for_is_told(tmp_path):
     png = pictures.encode(np.zeros((1, 70_000), np.uint8), "PNG")
     for suffix in (".jpg", ".webp"):
         with pytest.raises(InputError, match=r"cannot be written as .*; use \.png"):
-            writing.write_still(tmp_path / f"s{suffix}", png)
+            options.write_still(tmp_path / f"s{suffix}", png)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from ray._private.ray_constants import PROCESS_TYPE_RAYLET
 from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeProvider
 
 from ardm.chaos.nodes import Nodes
-from ardm.cluster import loopback, raylet
+from ardm.cluster import access, raylet
 
 HEAD = "f" * 51 + "00000"
 ENVIRONMENT = {
@@ -69,7 +69,7 @@ def _config(port: str) -> dict[str, Any]:
             "module": f"{__name__}.Spot",
             "head_node_id": HEAD,
             "launch_multiple": True,
-            "gcs_address": f"{loopback.ADDRESS}:{port}",
+            "gcs_address": f"{access.ADDRESS}:{port}",
         },
         "auth": {},
         "docker": {},

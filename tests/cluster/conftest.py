@@ -18,7 +18,7 @@ from ray.job_submission import JobSubmissionClient
 
 from ardm.chaos.nodes import Nodes, nodes
 from ardm.checkpoint import checkpoints
-from ardm.cluster import local, token
+from ardm.cluster import access, local
 from ardm.runner import control
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -187,7 +187,7 @@ def running_ray() -> str:
 
 def jobs_of(address: str) -> JobSubmissionClient:
     """A client of a Ray that asks for our token."""
-    return JobSubmissionClient(address, headers=token.headers())
+    return JobSubmissionClient(address, headers=access.headers())
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ardm.chaos.nodes import family
-from ardm.cluster import local, token
+from ardm.cluster import access, local
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 from tests.cluster.autoscaled import Autoscaled
@@ -30,7 +30,7 @@ from tests.cluster.test_jobs import TICK
 @pytest.fixture
 def autoscaled(ray_home: Path) -> Iterator[Autoscaled]:
     folder = Path(tempfile.mkdtemp(prefix="ardm-ray-"))
-    with token.in_this_process():
+    with access.in_this_process():
         cluster = Autoscaled(folder)
         yield cluster
         cluster.end()

@@ -20,7 +20,7 @@ import psutil
 import pytest
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 
-from ardm.cluster import local, token
+from ardm.cluster import access, local
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 from tests.cluster.conftest import TINY, Ardm, running_ray, train_workers, wait_until
@@ -123,7 +123,7 @@ def ask(url: str, job: dict[str, str] | None = None, **headers: str) -> tuple[in
 def jobs(training: Training) -> Any:
     """What Ray lists of its jobs for those who have the token."""
     address = local.find()
-    code, body = ask(f"{address}/api/jobs/", **token.headers())
+    code, body = ask(f"{address}/api/jobs/", **access.headers())
     assert code == 200
     return json.loads(body)
 

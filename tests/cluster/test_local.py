@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ardm.cluster import local, token
+from ardm.cluster import access, local
 
 
 @pytest.fixture
@@ -26,31 +26,31 @@ def test_the_token_is_random_kept_and_its_owner_s_alone(
 ) -> None:
     mask = os.umask(0)
     try:
-        file = token.token_file()
+        file = access.token_file()
     finally:
         os.umask(mask)
     first = file.read_text()
     assert len(bytes.fromhex(first)) == 32
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    assert token.token_file().read_text() == first
-    assert token.headers() == {"Authorization": f"Bearer {first}"}
+    assert access.token_file().read_text() == first
+    assert access.headers() == {"Authorization": f"Bearer {first}"}
     assert [f.name for f in file.parent.iterdir()] == [file.name]
     monkeypatch.setenv("ARDM_HOME", str(tmp_path / "other"))
-    assert token.token_file().read_text() != first
+    assert access.token_file().read_text() != first
 
 
 def test_processes_that_start_together_agree_on_a_token(home: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
-        found = pool.map(lambda _: token.headers()["Authorization"], range(64))
+        found = pool.map(lambda _: access.headers()["Authorization"], range(64))
     assert len(set(found)) == 1
 
 
 def test_an_empty_token_file_is_replaced_and_an_open_one_is_closed(home: Path) -> None:
-    file = token.token_file()
+    file = access.token_file()
     file.write_text("")
     file.chmod(0o644)
-    assert token.token_file().read_text()
+    assert access.token_file().read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
@@ -70,7 +70,7 @@ def test_our_ray_gets_no_secret_of_the_shell_and_no_other_token(home: Path) -> N
     assert got["RAY_AUTH_MODE"] == "token"
     assert not {"AWS_SECRET_ACCESS_KEY", "RAY_ADDRESS"} & got.keys()
     assert not {"another", "/another"} & set(got.values())
-    assert token.token_file().read_text() not in got.values()
+    assert access.token_file().read_text() not in got.values()
 
 
 SERVER = """
@@ -109,7 +109,7 @@ def test_another_server_at_the_address_of_our_ray_is_not_asked(home: Path, tmp_p
         assert not heard.exists()
         note(server.pid)
         assert local.find() == address
-        assert heard.read_text() == f"/api/version {token.headers()['Authorization']}\n"
+        assert heard.read_text() == f"/api/version {access.headers()['Authorization']}\n"
         server.kill()
         ray.kill()
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ardm.cluster import metadata_server
-from ardm.cluster.metadata_server import Absent, Value, read, wait_for_notice
+from ardm.cluster import node_agent
+from ardm.cluster.node_agent import Absent, Value, read, wait_for_notice
 from tests.cluster.google_metadata import Metadata, serving
 
 
@@ -103,16 +103,16 @@ def test_nobody_there_is_an_absence(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_only_a_definite_answer_is_an_absence(reason: OSError, absent: bool) -> None:
-    assert metadata_server._is_definite(reason) is absent
+    assert node_agent._is_definite(reason) is absent
 
 
 def test_silent_server_is_given_up_long_before_a_machine_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert metadata_server.HOLD + metadata_server.MARGIN <= 10
+    assert node_agent.HOLD + node_agent.MARGIN <= 10
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("GCE_METADATA_HOST", f"127.0.0.1:{server.getsockname()[1]}")
-        monkeypatch.setattr(metadata_server, "MARGIN", 0.1)
+        monkeypatch.setattr(node_agent, "MARGIN", 0.1)
         with pytest.raises(TimeoutError):
             read("preempted", "none yet", hold=0)
 
@@ -135,7 +135,7 @@ def test_garbage_is_an_error_of_the_server(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_default_host_is_googles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GCE_METADATA_HOST", raising=False)
-    assert metadata_server.host() == "metadata.google.internal"
+    assert node_agent.host() == "metadata.google.internal"
 
 
 def test_notice_is_returned() -> None:
@@ -166,7 +166,7 @@ def test_each_question_names_the_last_value() -> None:
 def test_server_that_does_not_wait_is_not_asked_without_pause() -> None:
     script = Script(NO, NO, NO, YES)
     script.wait()
-    assert script.slept == [metadata_server.SHORTEST] * 3
+    assert script.slept == [node_agent.SHORTEST] * 3
 
 
 def test_pauses_double_while_the_server_fails_and_begin_anew_after_an_answer() -> None:
@@ -183,7 +183,7 @@ def test_absence_is_told_once_and_asked_about_slowly(caplog: pytest.LogCaptureFi
         script.wait()
     told = [r.message for r in caplog.records if "SIGTERM alone" in r.message]
     assert len(told) == 1
-    assert set(script.slept) == {metadata_server.LONGEST_ABSENT}
+    assert set(script.slept) == {node_agent.LONGEST_ABSENT}
 
 
 def test_server_that_has_answered_or_must_be_there_is_soon_asked_again() -> None:
@@ -205,4 +205,4 @@ def test_machine_of_google_is_known_by_its_product_name(
     file = tmp_path / "product_name"
     if product is not None:
         file.write_text(product)
-    assert metadata_server.expected(file) is known
+    assert node_agent.expected(file) is known

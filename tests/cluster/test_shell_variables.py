@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ardm.cluster import loopback, shell_variables
+from ardm.cluster import access, shell_variables
 
 pytestmark = pytest.mark.slow
 
@@ -157,5 +157,5 @@ def test_the_end_of_a_job_removes_its_file(home: Path) -> None:
 def test_this_machine_is_reached_past_every_proxy(
     environ: dict[str, str], expected: str | None
 ) -> None:
-    found = loopback.past_proxies(environ)
+    found = access.past_proxies(environ)
     assert found == ({} if expected is None else {"no_proxy": expected, "NO_PROXY": expected})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ardm.data import cifar
+from ardm.data import formats
 
 IDX_NAMES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 
@@ -50,6 +50,6 @@ def write_idx(folder: Path, train: np.ndarray, test: np.ndarray) -> None:
 
 
 def write_cifar(folder: Path, train: np.ndarray, test: np.ndarray) -> None:
-    for name, images in zip(cifar.TRAIN, np.array_split(train, 5), strict=True):
+    for name, images in zip(formats.TRAIN, np.array_split(train, 5), strict=True):
         (folder / name).write_bytes(cifar_batch(images))
-    (folder / cifar.TEST).write_bytes(cifar_batch(test))
+    (folder / formats.TEST).write_bytes(cifar_batch(test))

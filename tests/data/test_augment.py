@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ardm.data.augment import augment
+from ardm.data.batches import augment
 from ardm.data.config import AugmentConfig
 
 FLIP = AugmentConfig(flip=True)

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ardm.data.augment import augment
-from ardm.data.batches import Batches
+from ardm.data.batches import Batches, augment
 from ardm.data.config import AugmentConfig
 from tests.data.published import random_images
 

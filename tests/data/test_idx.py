@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ardm.data.idx import parse
+from ardm.data.formats import parse_idx
 from ardm.errors import InputError
 from tests.data.published import idx_file
 
@@ -20,7 +20,7 @@ def test_a_round_trip_keeps_every_pixel(shape, packed):
     images = np.random.default_rng(0).integers(0, 256, (*shape, 1), dtype=np.uint8)
     content = idx_file(images)
     np.testing.assert_array_equal(
-        parse(gzip.compress(content, mtime=0) if packed else content, "x"), images
+        parse_idx(gzip.compress(content, mtime=0) if packed else content, "x"), images
     )
 
 
@@ -39,4 +39,4 @@ def test_a_round_trip_keeps_every_pixel(shape, packed):
 )
 def test_another_or_a_damaged_file_is_refused(content, fault):
     with pytest.raises(InputError, match=fault):
-        parse(content, "x")
+        parse_idx(content, "x")

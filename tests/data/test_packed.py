@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ardm.data.bundled import pack, unpack
 from ardm.data.dataset import SPLITS, Dataset
-from ardm.data.packed import pack, unpack
 from ardm.errors import InputError
 
 

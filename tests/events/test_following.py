@@ -1,6 +1,6 @@
 """Looking on: whether an attempt lives is told from what changes, not from two clocks."""
 
-from ardm.events.following import Pulse
+from ardm.events.history import Pulse
 from tests.runner.scene import Clock
 
 

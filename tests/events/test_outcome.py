@@ -1,6 +1,6 @@
 import json
 
-from ardm.events.outcome import Outcome
+from ardm.events.events import Outcome
 
 
 def test_only_what_would_come_out_the_same_again_ends_the_job():

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ardm.model.categorical import Categorical
+from ardm.model.output import Categorical
 
 KEY = jax.random.key(3)
 

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ardm.model.children import DataParametrisation, DirectParametrisation
 from ardm.model.coarsening import Coarsening
+from ardm.model.upscale import DataParametrisation, DirectParametrisation
 
 pytestmark = pytest.mark.slow
 

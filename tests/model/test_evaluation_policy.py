@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from ardm.model import policy
-from ardm.model.evaluation import evaluate, padded, places
-from ardm.model.exact import log_likelihood
+from ardm.model.evaluation import evaluate, log_likelihood, padded, places
 from tests.model.tiny import compiled, random_images, tiny_model, tiny_params
 
 pytestmark = pytest.mark.slow

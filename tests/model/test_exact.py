@@ -6,7 +6,7 @@ import pytest
 
 from ardm.errors import InputError
 from ardm.model import policy
-from ardm.model.exact import log_likelihood
+from ardm.model.evaluation import log_likelihood
 from tests.model.tiny import compiled, random_images, tiny_model, tiny_params
 
 pytestmark = pytest.mark.slow

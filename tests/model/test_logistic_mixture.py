@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ardm.model.logistic_mixture import LogisticMixture
+from ardm.model.logistic import LogisticMixture
 
 OUTPUT = LogisticMixture(channels=2, classes=5, components=3)
 

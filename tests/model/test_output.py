@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ardm.model.categorical import Categorical
-from ardm.model.logistic_mixture import LogisticMixture
+from ardm.model.logistic import LogisticMixture
+from ardm.model.output import Categorical
 from ardm.model.rgb_mixture import RGBMixture
 
 KEY = jax.random.key(8)

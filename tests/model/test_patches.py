@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ardm.model.patches import join, separate
+from ardm.model.embedding import join, separate
 
 
 @pytest.mark.parametrize("side", [1, 2, 3])

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from ardm.errors import InputError
-from ardm.model import draws, orders, policy
-from ardm.model.categorical import Categorical
+from ardm.model import draws, policy
+from ardm.model.generation import HIDDEN
 from ardm.model.order_agnostic import OrderAgnostic
-from ardm.model.samples import HIDDEN
+from ardm.model.output import Categorical
 from ardm.model.sampling import complete, image_keys, sample
 from tests.model.tiny import compiled, tiny_model, tiny_params
 
@@ -161,7 +161,7 @@ def test_impossible_numbers_are_refused(wrong, told):
 
 @pytest.mark.parametrize("starts", [None, np.array([0, 1, 5, 15])])
 def test_a_fixed_order_is_that_of_every_image(starts):
-    order = orders.fixed("centre-out", KEY, MODEL.shape)
+    order = draws.fixed("centre-out", KEY, MODEL.shape)
     chain = run(3, 16, starts=starts, order=order, keep_chain=True).chain
     shown = (chain != HIDDEN).reshape(len(chain), 3, -1)
     bounds = range(17) if starts is None else [*starts, 16]

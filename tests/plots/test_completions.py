@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ardm.plots.completions import completion_grid
+from ardm.plots.pictures import completion_grid
 
 RANDOM = np.random.default_rng(0)
 KNOWN = np.arange(28)[:, None] + np.zeros(28, int) < 14

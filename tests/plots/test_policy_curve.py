@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ardm.model import policy
-from ardm.plots.policy_curve import policy_curve
+from ardm.plots.curves import policy_curve
 from ardm.training.estimates import Estimate
 from ardm.training.policy_costs import Measured
 

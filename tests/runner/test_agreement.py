@@ -16,8 +16,7 @@ from ardm.checkpoint import checkpoints
 from ardm.errors import InputError
 from ardm.runner import agreement
 from ardm.runner.attempt import run_attempt
-from ardm.runner.context import Context, Notice
-from ardm.runner.ended import to_error
+from ardm.runner.context import Context, Notice, to_error
 from ardm.store import overrides, registry
 from ardm.store.run_directory import Run
 from ardm.training.group import Alone

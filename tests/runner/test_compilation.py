@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ardm.runner.program_cache import REST, SUFFIX, ProgramCache
+from ardm.runner.compilation import REST, SUFFIX, ProgramCache
 from ardm.store.store import Store
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 
 from ardm.analysis.status import status
 from ardm.errors import SpecConflict
-from ardm.runner import continuation, control
+from ardm.runner import agreement, control
 from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.training.config import TrainingConfig
@@ -23,28 +23,28 @@ def as_json(config: TrainingConfig):
 def test_the_jump_of_the_rate_is_that_of_the_schedules():
     old = TrainingConfig(steps=1000, warmup=0, learning_rate=1.0, schedule="cosine")
     longer = TrainingConfig(steps=2000, warmup=0, learning_rate=1.0, schedule="cosine")
-    change = continuation.rate_change(as_json(old), longer, 1000)
+    change = agreement.rate_change(as_json(old), longer, 1000)
     assert change == pytest.approx((1000, 0.0, 0.5))
-    assert continuation.rate_change(as_json(old), longer, 0) is None
-    assert continuation.rate_change(as_json(old), old, 500) is None
+    assert agreement.rate_change(as_json(old), longer, 0) is None
+    assert agreement.rate_change(as_json(old), old, 500) is None
     flat = TrainingConfig(steps=1000, warmup=0, learning_rate=1.0, schedule="constant")
-    assert continuation.rate_change(as_json(flat), flat.model_copy(update={"steps": 9}), 5) is None
+    assert agreement.rate_change(as_json(flat), flat.model_copy(update={"steps": 9}), 5) is None
     for unknown in (None, {}, {"training": None}, {"training": {"steps": "?"}}, "text"):
-        assert continuation.rate_change(unknown, old, 5) is None
+        assert agreement.rate_change(unknown, old, 5) is None
 
 
 def test_more_steps_say_how_the_rate_jumps(tmp_path, caplog):
     run = opened(str(tmp_path / "runs"))
     go(run, at(5, lambda: control.request_stop(run), slow=0.3))
     longer = tiny_spec("training.steps=48")
-    foreseen = continuation.foreseen(run, longer)
-    assert continuation.foreseen(run, tiny_spec()) is None
+    foreseen = agreement.foreseen(run, longer)
+    assert agreement.foreseen(run, tiny_spec()) is None
     registry.open_run(run, longer, NOW, override=True)
     with caplog.at_level(logging.WARNING):
         go(run, at(2, lambda: control.request_stop(run), slow=0.3), spec=longer)
     (event,) = events(run, 2, "learning_rate")
     step = events(run, 2, "restored")[0]["step"]
-    change = continuation.rate_change(as_json(tiny_spec().training), longer.training, step)
+    change = agreement.rate_change(as_json(tiny_spec().training), longer.training, step)
     assert change == foreseen
     _, old, new = change
     assert (event["step"], event["old"], event["new"]) == change
@@ -60,8 +60,8 @@ def test_more_steps_say_how_the_rate_jumps(tmp_path, caplog):
 
 def test_of_a_run_without_a_checkpoint_no_jump_is_foreseen(local_run, tmp_path):
     longer = tiny_spec("training.steps=48")
-    assert continuation.foreseen(local_run, longer) is None
-    assert continuation.foreseen(Run(local_run.store, "none"), longer) is None
+    assert agreement.foreseen(local_run, longer) is None
+    assert agreement.foreseen(Run(local_run.store, "none"), longer) is None
 
 
 def test_fewer_steps_than_done_are_refused_before_anything_is_replaced(local_run):
@@ -70,10 +70,10 @@ def test_fewer_steps_than_done_are_refused_before_anything_is_replaced(local_run
     for steps in ("19", "3"):
         spec = tiny_spec(f"training.steps={steps}")
         with pytest.raises(SpecConflict) as caught:
-            continuation.require_steps_left(local_run, spec)
+            agreement.require_steps_left(local_run, spec)
         assert "has done 20 steps, which is more than training.steps=" + steps in str(caught.value)
     for steps in ("20", "24", "48"):
-        continuation.require_steps_left(local_run, tiny_spec(f"training.steps={steps}"))
+        agreement.require_steps_left(local_run, tiny_spec(f"training.steps={steps}"))
     assert local_run.store.read(local_run.job_file) == before
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from ardm.runner import heartbeat
 from ardm.runner.attempt import run_attempt
-from ardm.runner.context import Context, Notice, Timings
-from ardm.runner.ended import to_error
+from ardm.runner.context import Context, Notice, Timings, to_error
 from ardm.store.run_directory import Run
 from tests.runner.setting import Acting, events, newest_digest, opened, tiny_spec
 

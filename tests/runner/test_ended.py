@@ -12,8 +12,8 @@ from ardm.errors import (
     StoreUnusable,
     Superseded,
 )
-from ardm.events.outcome import Outcome
-from ardm.runner.ended import Ended, of_error, to_error
+from ardm.events.events import Outcome
+from ardm.runner.context import Ended, of_error, to_error
 
 ALONE, GROUP = 1, 4
 

@@ -12,8 +12,8 @@ import pytest
 
 from ardm.checkpoint import checkpoints
 from ardm.data import cache
-from ardm.store import claims, mounts
-from ardm.store.mounts import Abilities
+from ardm.store import claims, durable
+from ardm.store.durable import Abilities
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 from tests import drive
@@ -35,13 +35,13 @@ def root(tmp_path):
 
 
 def test_what_a_drive_cannot_do_is_found_out_and_said(root, tmp_path):
-    found = mounts.probe(root)
+    found = durable.probe(root)
     assert found == Abilities(links=False, renames_directories=False)
     assert "no hard links: checkpoints are written to a temporary folder" in str(found.caveat())
     assert list((tmp_path / "cloud").iterdir()) == []
-    assert mounts.probe(tmp_path) == Abilities()
+    assert durable.probe(tmp_path) == Abilities()
     assert Abilities().caveat() is None
-    assert mounts.probe(tmp_path / "absent") == Abilities()
+    assert durable.probe(tmp_path / "absent") == Abilities()
 
 
 def test_a_store_on_a_drive_does_all_that_a_store_does(root):

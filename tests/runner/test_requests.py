@@ -8,7 +8,7 @@ import pytest
 from ardm.analysis.status import status
 from ardm.chaos import long_past
 from ardm.checkpoint.checkpointer import Checkpointer
-from ardm.events import event_log, following, history
+from ardm.events import event_log, history
 from ardm.events.event_log import EventLog
 from ardm.events.summaries import Summarizer
 from ardm.job.config import CheckpointConfig
@@ -150,7 +150,7 @@ def test_a_stop_reads_one_object_and_writes_one(proxy, request, past):
 def test_to_look_on_costs_reads_and_no_listing(proxy, bucket):
     run, clock = opened(f"{bucket}/runs"), Clock()
     claims.claim(run, {})
-    newest = following.Newest(run, clock)
+    newest = history.Newest(run, clock)
     assert newest() == 1
     claims.claim(run, {})
     with proxy.account() as made:
@@ -161,5 +161,5 @@ def test_to_look_on_costs_reads_and_no_listing(proxy, bucket):
     # A claim in between that somebody has removed is found by the next listing.
     run.store.create(run.claim(4), b"{}")
     assert newest() == 2
-    clock.now += following.LISTING
+    clock.now += history.LISTING
     assert newest() == 4

@@ -16,7 +16,7 @@ import pytest
 from ardm.checkpoint import checkpoints
 from ardm.events import event_log
 from ardm.runner.context import Notice
-from ardm.runner.signals import SECOND_LOOK, saving_first
+from ardm.runner.interrupts import SECOND_LOOK, saving_first
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 from tests.runner.setting import JOB, newest_digest
@@ -164,7 +164,7 @@ def test_a_signal_while_a_step_is_compiled_ends_the_attempt_without_waiting_for_
 def test_only_a_late_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys\n"
-        "from ardm.runner.signals import saving_first\n"
+        "from ardm.runner.interrupts import saving_first\n"
         "from ardm.runner.context import Notice\n"
         "now = [0.0]\n"
         "with saving_first(Notice(), lambda: now[0]):\n"

@@ -3,8 +3,8 @@ import os
 
 import pytest
 
-from ardm.training import cores
-from ardm.training.cores import cores_here, quota
+from ardm.training import devices
+from ardm.training.devices import cores_here, quota
 
 
 @pytest.fixture
@@ -48,10 +48,10 @@ def test_the_smallest_quota_holds(groups, own, files, expected):
 
 def test_a_process_has_at_least_one_core_and_no_more_than_it_may_use(monkeypatch):
     assert 1 <= cores_here() <= (os.cpu_count() or 1)
-    monkeypatch.setattr(cores, "quota", lambda: 0.2)
+    monkeypatch.setattr(devices, "quota", lambda: 0.2)
     assert cores_here() == 1
-    monkeypatch.setattr(cores, "quota", lambda: math.inf)
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    monkeypatch.setattr(devices, "quota", lambda: math.inf)
+    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
     assert cores_here() == 3
-    monkeypatch.setattr(cores, "quota", lambda: 1.5)
+    monkeypatch.setattr(devices, "quota", lambda: 1.5)
     assert cores_here() == 2

@@ -2,8 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from ardm.model import orders, policy
-from ardm.model.exact import log_likelihood
+from ardm.model import draws, policy
+from ardm.model.evaluation import log_likelihood
 from ardm.training import likelihood
 from ardm.training.likelihood import Likelihood
 from ardm.training.state import seed_key
@@ -23,7 +23,7 @@ SEQUENTIAL = policy.uniform(16, 16)
 def log_p():
     """Of every order and image."""
     key = jax.random.fold_in(seed_key(1), likelihood._EXACT)
-    chosen = [orders.fixed("random", jax.random.fold_in(key, i), (4, 4, 1)) for i in range(3)]
+    chosen = [draws.fixed("random", jax.random.fold_in(key, i), (4, 4, 1)) for i in range(3)]
     assert not np.array_equal(chosen[0], chosen[1])
     predict = MODEL.bind(PARAMS)
     return np.stack(
