@@ -11,7 +11,7 @@ import jax
 
 from ardm.checkpoint import checkpoints, preservation
 from ardm.checkpoint.digest import digest
-from ardm.checkpoint.preservation import Leases
+from ardm.checkpoint.leases import Leases
 from ardm.checkpoint.save_interval import interval_of
 from ardm.checkpoint.stalls import Stalls
 from ardm.errors import SaveFailed, Superseded

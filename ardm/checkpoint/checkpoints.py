@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 
-from ardm.checkpoint import preservation, serialization
+from ardm.checkpoint import leases, serialization
 from ardm.checkpoint.serialization import COMPLETE, METADATA, Damaged
 from ardm.errors import NotFound
 from ardm.store import home, overrides
@@ -187,7 +187,7 @@ def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
 def fetched(checkpoint: Checkpoint) -> Iterator[Path]:
     """A directory of this machine with the files of a checkpoint, for the time of the block."""
     store = checkpoint.run.store
-    with preservation.hold(checkpoint.run, checkpoint.attempt, checkpoint.step):
+    with leases.hold(checkpoint.run, checkpoint.attempt, checkpoint.step):
         if store.is_local:
             yield Path(store.path(checkpoint.name))
             return

@@ -1,7 +1,7 @@
 import threading
 
-from ardm.checkpoint import checkpoints, preservation
-from ardm.checkpoint.preservation import EXPIRY, Leases
+from ardm.checkpoint import checkpoints, leases, preservation
+from ardm.checkpoint.leases import EXPIRY, Leases
 from ardm.checkpoint.pull import pull
 from ardm.store.store import Store
 from tests.runner.scene import Clock, Scene
@@ -36,7 +36,7 @@ def test_a_checkpoint_that_somebody_reads_is_not_pruned(run):
 
 def test_a_slow_pull_of_a_live_run_succeeds(run, tmp_path, monkeypatch):
     """Each file takes longer than the run keeps a checkpoint."""
-    monkeypatch.setattr(preservation, "DELAY", 0.0)
+    monkeypatch.setattr(leases, "DELAY", 0.0)
     scene = Scene(run, keep_last=1)
     assert scene.offer(1, after=10.0)
     leased = threading.Event()
