@@ -21,7 +21,7 @@ from ardm.data.dataset import load as load_data
 from ardm.errors import InputError, NotFound
 from ardm.job.spec import JobSpec
 from ardm.job.spec import load as load_spec
-from ardm.model import draws, generation, policy, sampling
+from ardm.model import draws, inpaint, policy, sampling
 from ardm.model.build import Model, Params, build
 from ardm.runner.compilation import own_cache
 from ardm.store import registry
@@ -221,7 +221,7 @@ class Pretrained:
         """
         given = np.broadcast_to(mask[..., None], self.model.objective.shape)
         calls = self.calls(steps, budget, int(given.sum()))
-        completed = generation.inpaint(
+        completed = inpaint.inpaint(
             self.model.bind(self.params),
             seed_key(seed),
             images,

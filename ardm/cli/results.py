@@ -197,12 +197,12 @@ def _all_or_faults(*readers: "Callable[[], np.ndarray]") -> "list[np.ndarray]":
 
 def _known(pretrained: "Pretrained", mask: Path | None, keep: str | None) -> "np.ndarray":
     from ardm.data.picture import read_mask
-    from ardm.model import generation
+    from ardm.model.inpaint import keep as keep_region
 
     height, width, _ = pretrained.model.shape
     if mask is not None:
         return read_mask(mask, (height, width))
-    return generation.keep(keep or "top-half", height, width)
+    return keep_region(keep or "top-half", height, width)
 
 
 def _originals(

@@ -7,7 +7,7 @@ import pytest
 
 from ardm.errors import InputError
 from ardm.model import policy
-from ardm.model.generation import KeepName, inpaint, keep
+from ardm.model.inpaint import KeepName, inpaint, keep
 from ardm.model.sampling import complete, image_keys
 from tests.model.tiny import random_images, tiny_model, tiny_params
 

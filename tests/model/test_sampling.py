@@ -5,10 +5,9 @@ import pytest
 
 from ardm.errors import InputError
 from ardm.model import draws, policy
-from ardm.model.generation import HIDDEN
 from ardm.model.order_agnostic import OrderAgnostic
 from ardm.model.output import Categorical
-from ardm.model.sampling import complete, image_keys, sample
+from ardm.model.sampling import HIDDEN, complete, image_keys, sample
 from tests.model.tiny import compiled, tiny_model, tiny_params
 
 pytestmark = pytest.mark.slow

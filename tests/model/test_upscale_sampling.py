@@ -10,8 +10,7 @@ from scipy import stats
 from ardm.errors import InputError
 from ardm.model import draws, policy
 from ardm.model.draws import known_first
-from ardm.model.generation import HIDDEN
-from ardm.model.sampling import complete, image_keys, sample
+from ardm.model.sampling import HIDDEN, complete, image_keys, sample
 from tests.model.tiny import compiled, tiny_model, tiny_params
 
 pytestmark = pytest.mark.slow
