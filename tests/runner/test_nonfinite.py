@@ -19,7 +19,7 @@ from ardm.checkpoint.pull import pull
 from ardm.errors import NotFound
 from ardm.events import records
 from ardm.events.events import Outcome
-from ardm.pretrained import load
+from ardm.loading import load
 from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice
 from ardm.training.group import Alone
