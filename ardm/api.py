@@ -200,10 +200,10 @@ def submit(
     Raises:
         InputError: the store or the job server cannot be used; nothing was created.
     """
-    from ardm.cluster import servers, submission
-    from ardm.cluster.servers import job_server
+    from ardm.cluster import submission
+    from ardm.cluster.job_server import has_gpus, job_server
 
-    if cluster and servers.has_gpus(Path(cluster)):
+    if cluster and has_gpus(Path(cluster)):
         # Its GPUs come only when they are asked for, so `auto` would not see them.
         scaling = job.scaling.model_copy(update={"accelerator": "gpu"})
         job = job.model_copy(update={"scaling": scaling})

@@ -13,7 +13,7 @@ from ardm.store.run_directory import Run as RunDirectory
 from ardm.store.store import Store
 
 if TYPE_CHECKING:
-    from ardm.cluster.stopping import Stopped
+    from ardm.cluster.submission import Stopped
     from ardm.pretrained import Pretrained
 
 
@@ -108,7 +108,7 @@ class Run:
         Raises:
             NotFound: no such run.
         """
-        from ardm.cluster.stopping import stop
+        from ardm.cluster.submission import stop
 
         return stop(self.directory, patience)
 

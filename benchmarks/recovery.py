@@ -21,7 +21,7 @@ from typing import Any
 
 from ardm.analysis.status import status
 from ardm.chaos.nodes import WORKER, Nodes, nodes, wait_until
-from ardm.cluster import local, raylet
+from ardm.cluster import ports, raylet
 from ardm.events import event_log
 from ardm.job.spec import load
 from ardm.runner import control
@@ -53,7 +53,7 @@ def main() -> None:
     kills, drains = {}, {}
     with nodes({"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(folder / "jax")}) as ray:
         ray.add()
-        wait_until(lambda: local.answers(ray.jobs), 60, "Ray's job server")
+        wait_until(lambda: ports.answers(ray.jobs), 60, "Ray's job server")
         for kind in KINDS:
             with training(ray, job, folder, kind) as run:
                 kills[kind] = list(told(f"{kind}, killed", killed(ray, run)))[1:]
