@@ -84,7 +84,7 @@ def trained(job: str, store: str, name: str, minutes: float) -> int:
     from ardm.store.store import Store
 
     run = Run(Store(store), name)
-    if run.store.exists(run.job):
+    if run.store.exists(run.job_file):
         steps = int(read_spec(run).training.steps)
     else:
         steps = max(round(pace(job, store, name) * minutes * 60.0), 1)

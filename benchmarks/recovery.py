@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,17 +114,15 @@ def training(ray: Nodes, job: Path, folder: Path, kind: str) -> Iterator[Run]:
 def killed(ray: Nodes, run: Run) -> Iterator[dict[str, float]]:
     """Kill the worker, again and again; the stages of each recovery, in seconds."""
     for attempt in range(1, KILLS + 1):
-        wait_until(lambda n=attempt: event(run, n, "saved"), PATIENCE, "a checkpoint")
+        wait_until(partial(event, run, attempt, "saved"), PATIENCE, "a checkpoint")
         time.sleep(SETTLE)
         (victim,) = ray.processes(WORKER)
         begin = time.time()
         victim.kill()
-        wait_until(
-            lambda pid=victim.pid: any(p.pid != pid for p in ray.processes(WORKER)), PATIENCE,
-            "another worker", every=0.02,
-        )  # fmt: skip
+        another = partial(has_another, ray, victim.pid)
+        wait_until(another, PATIENCE, "another worker", every=0.02)
         detected = time.time()
-        first = wait_until(lambda n=attempt + 1: event(run, n, "first_step"), PATIENCE, "a step")
+        first = wait_until(partial(event, run, attempt + 1, "first_step"), PATIENCE, "a step")
         claim: dict[str, Any] = run.store.read_record(run.claim(attempt + 1)) or {}
         restored = event(run, attempt + 1, "restored") or {}
         claimed = event(run, attempt + 1, "claimed") or {}
@@ -138,17 +137,22 @@ def killed(ray: Nodes, run: Run) -> Iterator[dict[str, float]]:
         }
 
 
+def has_another(ray: Nodes, pid: int) -> bool:
+    """Whether there is a worker with another process id."""
+    return any(process.pid != pid for process in ray.processes(WORKER))
+
+
 def drained(ray: Nodes, run: Run) -> Iterator[dict[str, float]]:
     """Drain the worker's node when there is another one, again and again."""
     for _ in range(DRAINS):
         attempt = max(run.attempts())
-        wait_until(lambda n=attempt: event(run, n, "saved"), PATIENCE, "a checkpoint")
+        wait_until(partial(event, run, attempt, "saved"), PATIENCE, "a checkpoint")
         time.sleep(AFTER)
         (node,) = [node for node in ray.nodes if ray.processes(WORKER, node)]
         ray.add()
         begin = time.time()
         raylet.drain(node, "benchmark", NOTICE)
-        wait_until(lambda n=attempt + 1: event(run, n, "first_step"), PATIENCE, "a step")
+        wait_until(partial(event, run, attempt + 1, "first_step"), PATIENCE, "a step")
         ray.kill(node)
         found = {"steps lost": float(status(run, {})["attempts"][attempt - 1]["steps_lost"])}
         # Without word of the drain a worker saves at its usual times, and none is a last save.
