@@ -225,8 +225,8 @@ def _work(config: dict[str, Any]) -> None:
         write_every_process()
     else:
         group = Alone()
-    about = {"submission": config["submission"], "nodes": NODES}
-    context = Context(group, DRAIN, about, RESIZE, raylet.gone)
+    metadata = {"submission": config["submission"], "nodes": NODES}
+    context = Context(group, DRAIN, metadata, RESIZE, raylet.gone)
     ended = run_attempt(run, registry.read_spec(run), context)
     if ended.outcome.ends_the_job:
         return
