@@ -84,17 +84,21 @@ class Run:
     def events(self, attempt: int | None = None) -> list[Event]:
         """What happened, in order.
 
+        >>> from ardm.events import kinds
+        >>> [event.step for event in run.events() if isinstance(event, kinds.Ended)]
+        [100]
+
         Args:
             attempt: its number; default: all attempts.
 
         Returns:
-            Events, each with at least `event` (its kind), `time` (seconds since 1970) and
-            `attempt`.
+            Events of the classes in `ardm.events.kinds`, each with at least `event` (the name of
+            its kind), `time` (seconds since 1970) and `attempt`.
         """
         registry.read_spec(self.directory)
         numbers = self.directory.attempts() if attempt is None else [attempt]
         return [
-            {"attempt": number} | event
+            event.model_copy(update={"attempt": number})
             for number in numbers
             for event in event_log.read(self.directory, number)
         ]

@@ -17,8 +17,8 @@ import ardm
 from ardm.cluster import access, interpreter, local, ports, shell_variables
 from ardm.cluster.job_server import JobServer, clear_path, connected, own_ray
 from ardm.errors import InputError, JobFailed
-from ardm.events.events import Event
 from ardm.runner import control
+from ardm.runner.context import Ended
 from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -205,12 +205,12 @@ class Stopped:
 
     Attributes:
         attempt: that was asked; None if none was running.
-        ended: the event that ended it; None if it did not end in time.
+        ended: how it ended; None if it did not end in time.
         submission: that was stopped.
     """
 
     attempt: int | None
-    ended: Event | None
+    ended: Ended | None
     submission: str | None
 
 
@@ -230,11 +230,11 @@ def stop(run: Run, patience: float) -> Stopped:
     before = made.after or 0 if made and runs else 0
     # An attempt from before the submission has no part in it, even if it never said that it ended.
     number = control.request_stop(run) if max(run.attempts(), default=0) > before else None
-    event = control.wait_for_end(run, number, patience) if number else None
+    ended = control.wait_for_end(run, number, patience) if number else None
     if made and runs:
         end(made)
         if number is None and max(run.attempts(), default=0) > before:
             # It began meanwhile; the driver asks it to stop.
             number = max(run.attempts(), default=0)
-            event = control.wait_for_end(run, number, patience)
-    return Stopped(number, event, made.submission_id if made and runs else None)
+            ended = control.wait_for_end(run, number, patience)
+    return Stopped(number, ended, made.submission_id if made and runs else None)

@@ -223,9 +223,9 @@ def _work(config: dict[str, Any]) -> None:
     else:
         group = Alone()
     mine = this_worker()
-    about = {"submission": config["submission"], "nodes": mine.nodes}
+    metadata = {"submission": config["submission"], "nodes": mine.nodes}
     context = Context(
-        group, mine.drain, about, mine.resize, raylet.gone, head_start=mine.head_start
+        group, mine.drain, metadata, mine.resize, raylet.gone, head_start=mine.head_start
     )
     ended = run_attempt(run, registry.read_spec(run), context)
     if ended.outcome.ends_the_job:

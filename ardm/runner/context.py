@@ -135,7 +135,7 @@ class Context:
     Attributes:
         group: the workers.
         notice: that the machine goes away; looked at once per step.
-        about: put into the claim, beside what every claim holds.
+        metadata: put into the claim, beside what every claim holds.
         resize: that the group is to go on with another number of workers.
         gone: whether any of some machines, which a claim names as `nodes`, is no longer there.
         on_step: called by rank 0 after every step.
@@ -145,7 +145,7 @@ class Context:
 
     group: "Group"
     notice: Warned
-    about: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     resize: Notice = field(default_factory=Notice)
     gone: Callable[[Collection[str]], bool] = lambda nodes: False
     on_step: Callable[[StepRecord], None] | None = None

@@ -70,8 +70,8 @@ class Ardm:
 
         def ended() -> bool:
             number = max(run.attempts(), default=0)
-            event = control.ended(run, number) if number > beyond else None
-            return event is not None and event["outcome"].ends_the_job
+            end = control.ended(run, number) if number > beyond else None
+            return end is not None and end.outcome.ends_the_job
 
         wait_until(ended, patience, every=0.5)
         return self.status(name)
