@@ -12,6 +12,7 @@ import optax
 
 from ardm.checkpoint import checkpoints
 from ardm.checkpoint.digest import digest
+from ardm.data.image_folder import measure
 from ardm.events import event_log
 from ardm.events.events import Event
 from ardm.events.kinds import E
@@ -36,7 +37,7 @@ NOW = datetime(2026, 11, 24, 9, 15, tzinfo=UTC)
 
 
 def tiny_spec(*overrides: str) -> JobSpec:
-    return parse(JOB, "tiny.yaml", overrides)
+    return parse(JOB, "tiny.yaml", overrides, measure)
 
 
 def opened(store_uri: str, name: str = "tiny-1", spec: JobSpec | None = None) -> Run:
