@@ -53,6 +53,25 @@ class NothingToDo(Exception):
 
 
 @dataclass(frozen=True)
+class Rhythm:
+    """Seconds between two times that an attempt does something, again and again.
+
+    Attributes:
+        beat: two writes of the progress without an urgent event.
+        breath: any two writes of it: a cloud store takes one write per second to an object.
+        listen: two looks for a stop request and for a newer claim.
+        retry: a write of the progress that failed, and the next try.
+        listing: two listings of all claims; in between only the next claim is looked for.
+    """
+
+    beat: float
+    breath: float
+    listen: float
+    retry: float = 4.0
+    listing: float = 600.0
+
+
+@dataclass(frozen=True)
 class Timings:
     """Seconds that an attempt gives to what may fail, hang or be cut short.
 
@@ -67,6 +86,8 @@ class Timings:
         notice_save: of these, what the save may take.
         last_words: how an attempt ended is sent to the store.
         worker_failed: a worker other than rank 0 leaves word of its failure.
+        local: the rhythm of the heartbeat where the store is a directory.
+        remote: the same where it is a bucket, in which a write costs ten times as much as a read.
     """
 
     claim: float = 60.0
@@ -78,6 +99,8 @@ class Timings:
     notice_save: float = 19.0
     last_words: float = 20.0
     worker_failed: float = 10.0
+    local: Rhythm = Rhythm(beat=1.0, breath=1.0, listen=1.0)
+    remote: Rhythm = Rhythm(beat=20.0, breath=2.0, listen=4.0)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,9 @@ class Coordinator:
         summary = Summarizer(self._run, number, dict(claim))
         self._events = EventLog(self._run, number, listener=summary.add)
         self._events.add(kinds.Claimed(**claim))
-        self._heartbeat = Heartbeat(self._run, number, self._events, self._progress, summary)
+        self._heartbeat = Heartbeat(
+            self._run, number, self._events, self._progress, summary, timings=self._context.timings
+        )
         self._interrupts = Interrupts(
             self._context, self._events, self._heartbeat, self._superseded, lambda: self._step
         )

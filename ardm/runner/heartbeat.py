@@ -25,21 +25,6 @@ from ardm.store.run_directory import Run
 
 log = logging.getLogger(__name__)
 
-BEAT_LOCAL, BEAT_REMOTE = 1.0, 20.0
-"""Seconds between two writes of the progress without an urgent event."""
-
-BREATH_LOCAL, BREATH_REMOTE = 1.0, 2.0
-"""Seconds between any two: a cloud store takes one write per second to an object."""
-
-AGAIN = 4.0
-"""Seconds until a write that failed is tried again."""
-
-LISTEN_LOCAL, LISTEN_REMOTE = 1.0, 4.0
-"""Seconds between two looks for a stop request and a newer claim."""
-
-LISTING = 600.0
-"""Seconds between two listings of all claims; in between only the next one is looked for."""
-
 
 class Heartbeat:
     """Heartbeat of one attempt.
@@ -51,6 +36,7 @@ class Heartbeat:
         progress: called at every beat for what `ardm status` and `ardm watch` show.
         summary: of the attempt; written whenever events become a segment.
         clock: monotonic seconds.
+        timings: how often it beats, and how long it may take at the end.
     """
 
     def __init__(
@@ -61,9 +47,12 @@ class Heartbeat:
         progress: Callable[[], dict[str, Any]],
         summary: Summarizer | None = None,
         clock: Callable[[], float] = time.monotonic,
+        timings: Timings | None = None,
     ) -> None:
         self._run, self._number, self._events, self._progress = run, number, events, progress
         self._summary, self._clock = summary, clock
+        self._timings = timings or Timings()
+        self._rhythm = self._timings.local if run.store.is_local else self._timings.remote
         self.uploads = Uploads(run, number, clock)
         self._ended = threading.Event()
         self._last = Deadline(0.0)
@@ -84,7 +73,7 @@ class Heartbeat:
         Args:
             deadline: by default `Timings.last_words` from now.
         """
-        self._last = deadline or Deadline(Timings().last_words)
+        self._last = deadline or Deadline(self._timings.last_words)
         self._ended.set()
         self._events.news.set()
         self.uploads.end(self._last)
@@ -121,7 +110,7 @@ class Heartbeat:
     def do_what_is_due(self) -> None:
         """Listen and write, each if it is time for it."""
         now = self._clock()
-        if now >= self._listened + self._by_store(LISTEN_LOCAL, LISTEN_REMOTE):
+        if now >= self._listened + self._rhythm.listen:
             self._listened = now
             self._try(self._hear_stop, self._hear_newer)
         if now >= self._next_write():
@@ -131,17 +120,14 @@ class Heartbeat:
 
     def _pause(self) -> float:
         """Seconds until something is due."""
-        listen = self._listened + self._by_store(LISTEN_LOCAL, LISTEN_REMOTE)
+        listen = self._listened + self._rhythm.listen
         return min(listen, self._next_write()) - self._clock()
 
     def _next_write(self) -> float:
-        beat = self._by_store(BEAT_LOCAL, BEAT_REMOTE)
+        beat = self._rhythm.beat
         if self._events.news.is_set():
-            return self._written + self._by_store(BREATH_LOCAL, BREATH_REMOTE)
-        return self._written + (min(beat, AGAIN) if self._failed else beat)
-
-    def _by_store(self, local: float, remote: float) -> float:
-        return local if self._run.store.is_local else remote
+            return self._written + self._rhythm.breath
+        return self._written + (min(beat, self._rhythm.retry) if self._failed else beat)
 
     def _last_words(self) -> bool:
         """Leave word of the end, then bring the events to where they stay."""
@@ -163,7 +149,7 @@ class Heartbeat:
         progress = self._progress() | {
             "time": round(self._events.clock(), 3),
             "beat": self._beat_number,
-            "beat_s": self._by_store(BEAT_LOCAL, BEAT_REMOTE),
+            "beat_s": self._rhythm.beat,
             **self._events.for_progress(),
         }
         self._run.store.write(
@@ -184,7 +170,7 @@ class Heartbeat:
 
     def _hear_newer(self) -> None:
         """Look for the next claim; now and then for all: one in between may have been removed."""
-        if self._clock() >= self._listed + LISTING:
+        if self._clock() >= self._listed + self._rhythm.listing:
             self.superseded_by = claims.newer(self._run, self._number) or self.superseded_by
             self._listed = self._clock()
         elif self.superseded_by is None and self._run.store.exists(

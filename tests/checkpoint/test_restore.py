@@ -9,10 +9,18 @@ from ardm.checkpoint import checkpoints, restore, serialization
 from ardm.checkpoint.digest import digest
 from ardm.errors import Unreadable
 from ardm.events import kinds
-from ardm.runner.context import Notice, Timings
+from ardm.runner.context import Notice
 from ardm.store import overrides, registry
 from ardm.store.run_directory import Run
-from tests.runner.setting import events, like, newest_digest, save, small_state, tiny_spec
+from tests.runner.setting import (
+    events,
+    like,
+    newest_digest,
+    quick_timings,
+    save,
+    small_state,
+    tiny_spec,
+)
 from tests.runner.test_attempt import at, go
 
 # Orbax (0.12.8) leaves an event loop behind where a restore fails.
@@ -59,7 +67,7 @@ def test_a_run_whose_checkpoints_cannot_be_read_stops_with_the_reason(local_run,
     go(local_run, at(9, lambda: setattr(notice, "reason", "spot")), notice)
     found = checkpoints.committed(local_run)
     links = [make_unreadable(checkpoint) for checkpoint in found]
-    ended = go(local_run, timings=Timings(start=0.5))
+    ended = go(local_run, timings=quick_timings(start=0.5))
     assert (ended.outcome, ended.step) == ("storage_fault", 0)
     assert f"none of {len(found)} checkpoints" in ended.reason
     assert "Too many levels of symbolic links" in ended.reason

@@ -17,6 +17,7 @@ from ardm.events import event_log
 from ardm.events.events import Event
 from ardm.events.kinds import E
 from ardm.job.spec import JobSpec, parse
+from ardm.runner.context import Rhythm, Timings
 from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -45,6 +46,12 @@ def opened(store_uri: str, name: str = "tiny-1", spec: JobSpec | None = None) ->
     run = Run(Store(store_uri), name)
     registry.open_run(run, spec or tiny_spec(), NOW)
     return run
+
+
+def quick_timings(beat: float = 0.1, **seconds: Any) -> Timings:
+    """Timings of an attempt that writes its progress often, and listens often."""
+    rhythm = Rhythm(beat, breath=1.0, listen=1.0)
+    return Timings(local=rhythm, remote=rhythm, **seconds)
 
 
 def small_state(step: int) -> TrainState:

@@ -11,13 +11,21 @@ import pytest
 from ardm.chaos.emulator import free_port
 from ardm.checkpoint import checkpoints
 from ardm.events import kinds
-from ardm.runner import control, heartbeat
+from ardm.runner import control
 from ardm.runner.attempt import run_attempt
-from ardm.runner.context import Context, Notice, Timings
+from ardm.runner.context import Context, Notice
 from ardm.store import claims
 from ardm.training.group import Alone
 from tests.data.published import random_images, serve, write_idx
-from tests.runner.setting import Acting, events, files_of, newest_digest, opened, tiny_spec
+from tests.runner.setting import (
+    Acting,
+    events,
+    files_of,
+    newest_digest,
+    opened,
+    quick_timings,
+    tiny_spec,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -25,16 +33,10 @@ pytestmark = pytest.mark.slow
 STEPS = 24
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(heartbeat, "BEAT_LOCAL", 0.1)
-    monkeypatch.setattr(heartbeat, "BEAT_REMOTE", 0.2)
-
-
 def go(run, act=None, notice=None, spec=None, resize=None, timings=None, **about):
     group = Acting(act) if act else Alone()
     context = Context(
-        group, notice or Notice(), about, resize or Notice(), timings=timings or Timings()
+        group, notice or Notice(), about, resize or Notice(), timings=timings or quick_timings()
     )
     return run_attempt(run, spec or tiny_spec(), context)
 
@@ -174,7 +176,7 @@ def test_data_whose_server_is_down_are_waited_for(tmp_path, caplog):
     same = tiny_spec("data.source=files", f"data.path={images}")
     here = opened(str(tmp_path / "runs"), "here", same)
     run = opened(str(tmp_path / "runs"), "there", spec)
-    ended = go(run, spec=spec, timings=Timings(data=0.0))
+    ended = go(run, spec=spec, timings=quick_timings(data=0.0))
     assert (ended.outcome, ended.step) == ("storage_fault", 0)
     assert address in ended.reason
     assert not ended.outcome.ends_the_job
@@ -260,6 +262,6 @@ def test_training_goes_on_while_the_store_is_broken(local_run, finished):
 def test_a_store_that_stays_broken_is_no_programming_error(local_run):
     folder = Path(local_run.store.path(local_run.checkpoints_dir))
     folder.write_text("in the way")
-    ended = go(local_run, timings=Timings(last_save=0.5))
+    ended = go(local_run, timings=quick_timings(last_save=0.5))
     assert (ended.outcome, ended.step) == ("save_failed", STEPS)
     assert "could not be saved" in ended.reason

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from ardm.events import kinds
-from ardm.runner import heartbeat
 from ardm.runner.attempt import run_attempt
-from ardm.runner.context import Context, Notice, Timings, to_error
+from ardm.runner.context import Context, Notice, to_error
 from ardm.store.run_directory import Run
-from tests.runner.setting import Acting, events, newest_digest, opened, tiny_spec
+from tests.runner.setting import Acting, events, newest_digest, opened, quick_timings, tiny_spec
 
 STEPS = 24
 SIZE = 3 * 2**20
@@ -43,8 +42,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def run(disk: Path, monkeypatch) -> Run:
-    monkeypatch.setattr(heartbeat, "BEAT_LOCAL", 0.1)
+def run(disk: Path) -> Run:
     return opened(str(disk / "runs"))
 
 
@@ -75,7 +73,7 @@ def test_training_says_that_the_disk_is_full_and_saves_again_when_there_is_room(
         time.sleep(0.1)
 
     group = Acting(act)
-    ended = run_attempt(run, tiny_spec(), Context(group, Notice()))
+    ended = run_attempt(run, tiny_spec(), Context(group, Notice(), timings=quick_timings()))
     assert (ended.outcome, ended.step) == ("completed", STEPS), ended
     failed = events(run, 1, kinds.SaveFailed)
     assert any(full(e.reason) for e in failed), failed
@@ -93,7 +91,7 @@ def test_a_disk_that_stays_full_ends_the_job_with_code_3_and_keeps_what_was_save
             fill(disk)
         steps.append(step)
 
-    timings = Timings(last_save=3.0, last_words=1.0)
+    timings = quick_timings(last_save=3.0, last_words=1.0)
     ended = run_attempt(run, tiny_spec(), Context(Acting(act), Notice(), timings=timings))
     assert (ended.outcome, ended.step) == ("save_failed", STEPS)
     assert ended.outcome.ends_the_job

@@ -24,9 +24,8 @@ from ardm.checkpoint import checkpointer, checkpoints, restore
 from ardm.checkpoint.digest import digest
 from ardm.cli.main import app
 from ardm.events import kinds
-from ardm.runner import heartbeat
 from ardm.runner.attempt import run_attempt
-from ardm.runner.context import Context, Notice, Timings
+from ardm.runner.context import Context, Notice
 from ardm.store import registry
 from ardm.store import store as store_module
 from ardm.store.run_directory import Run
@@ -39,6 +38,7 @@ from tests.runner.setting import (
     like,
     newest_digest,
     opened,
+    quick_timings,
     save,
     small_state,
     tiny_spec,
@@ -58,7 +58,6 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(heartbeat, "BEAT_REMOTE", 0.5)
     monkeypatch.setattr(checkpointer, "SILENCE", 3.0)
 
 
@@ -122,7 +121,7 @@ def at_ease(step: int) -> None:
 
 
 def go(run, act=at_ease, *changes, timings=None):
-    context = Context(Acting(act), Notice(), timings=timings or Timings())
+    context = Context(Acting(act), Notice(), timings=timings or quick_timings(0.5))
     return run_attempt(run, tiny_spec(*changes), context)
 
 
@@ -225,7 +224,7 @@ def test_a_store_that_stays_down_at_the_claim_is_an_outcome(stormy, proxy, monke
     monkeypatch.setattr(store_module, "SMALL", 1.0)
     proxy.inject(Fault("silence"))
     begin = time.monotonic()
-    ended = go(stormy, timings=Timings(claim=3.0))
+    ended = go(stormy, timings=quick_timings(0.5, claim=3.0))
     assert (ended.outcome, ended.step) == ("storage_fault", 0)
     assert time.monotonic() - begin < 10
     proxy.heal()
