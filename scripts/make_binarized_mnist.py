@@ -11,7 +11,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from ardm.data import bundled, files, idx
+from ardm.data import bundled, files, formats
 from ardm.data.bundled import pack
 from ardm.data.config import DataConfig
 from ardm.data.dataset import Dataset
@@ -39,7 +39,7 @@ def check(path: Path) -> None:
     if not found:
         raise InputError(f"expected {' and '.join(IDX_SHA256)} in {path}, found neither")
     for published, name in found.items():
-        content = idx.unpack(folder.read(name), name)
+        content = formats.unpack(folder.read(name), name)
         received = hashlib.sha256(content).hexdigest()
         if received != IDX_SHA256[published]:
             raise InputError(
