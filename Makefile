@@ -20,7 +20,7 @@ SETS := $(foreach item,$(SET),--set $(item))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report plan chaos soak bench bench-recovery bench-history check test test-fast \
-        lint fix cluster-up cluster-down gcs-emulator down clean lock
+        lint fix cluster-up cluster-down gcs-emulator down clean lock try-bounds
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -128,6 +128,9 @@ lock: setup ## resolve the lock files anew
 	$(UV) pip compile pyproject.toml --extra cuda --python-version 3.12 \
 	  --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header -q \
 	  -c requirements.lock -o requirements-cuda.lock
+
+try-bounds: setup ## install without the locks, at the oldest and the newest versions allowed, and use both
+	@$(BIN)/python scripts/try_bounds.py
 
 clean: ## remove the environment and all caches, but no run
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

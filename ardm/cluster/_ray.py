@@ -30,10 +30,10 @@ NAMES = {
     "init_grpc_channel": "ray._private.grpc_utils",
     "node_manager_pb2": "ray.core.generated",
     "node_manager_pb2_grpc": "ray.core.generated",
-    # A local Ray that listens on loopback alone: `loopback.py`.
+    # A local Ray that listens on loopback alone: `access.py`.
     "ray_constants": "ray._private",
     "services": "ray._private",
-    # Which token this process shows: `token.py`.
+    # Which token this process shows: `access.py`.
     "AuthenticationTokenLoader": "ray._raylet",
     "Config": "ray._raylet",
     # Draining a node, and why nodes died: `raylet.py`, `ardm.chaos.nodes`.

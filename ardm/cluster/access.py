@@ -13,7 +13,7 @@ ADDRESS = "127.0.0.1"
 
 ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_START_HOOK": "ardm.cluster.loopback.configure",
+    "RAY_START_HOOK": f"{__name__}.configure",
 }
 """Variables of `ray start` and of all that it starts."""
 

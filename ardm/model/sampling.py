@@ -114,7 +114,7 @@ def sample(
         starts: start times of the network calls, such as `ardm.model.policy.uniform` gives:
             ascending, every stage begins with one.
         objective: what the model was trained for.
-        order: sigma of all images, such as `ardm.model.orders.fixed` gives, at every stage;
+        order: sigma of all images, such as `ardm.model.draws.fixed` gives, at every stage;
             default: each image at each stage in a random order of its own.
         batch: images generated together, at most.
         temperature: divides the logits; below 1 gives likelier images.

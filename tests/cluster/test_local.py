@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from pkgutil import resolve_name
 
 import psutil
 import pytest
@@ -71,6 +72,11 @@ def test_our_ray_gets_no_secret_of_the_shell_and_no_other_token(home: Path) -> N
     assert not {"AWS_SECRET_ACCESS_KEY", "RAY_ADDRESS"} & got.keys()
     assert not {"another", "/another"} & set(got.values())
     assert access.token_file().read_text() not in got.values()
+
+
+def test_the_function_that_ray_start_calls_is_there() -> None:
+    package, _, function = access.ENVIRONMENT["RAY_START_HOOK"].rpartition(".")
+    assert resolve_name(f"{package}:{function}") is access.configure
 
 
 SERVER = """
