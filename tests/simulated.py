@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from fsspec import AbstractFileSystem
 from hypothesis import strategies as st
 
-from ardm.store import store as store_module
+from ardm import filesystem
 from ardm.store.store import Store
 
 FINE, DIES, FAILS, IS_LOST = range(4)
@@ -197,7 +197,5 @@ def store_on(bucket: Bucket, monkeypatch: Any) -> Store:
     """A store in a bucket in memory, which reads several objects one after the other."""
     made = Store("/simulated")
     made.fs, made.root = bucket, "bucket"
-    monkeypatch.setattr(
-        store_module.Store, "_on_threads", lambda _, ask, names: [ask(name) for name in names]
-    )
+    monkeypatch.setattr(filesystem, "_on_threads", lambda ask, names: [ask(name) for name in names])
     return made

@@ -19,7 +19,7 @@ import ardm
 ROOT = Path(ardm.__file__).parent
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
-BASE = {"config", "errors", "outages", "strict_json"}
+BASE = {"config", "errors", "filesystem", "outages", "strict_json"}
 FACE = {"api", "generated", "loading", "opening", "pretrained", "runs"}
 """Files beside the packages that make up the public interface."""
 

@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
 from ardm.errors import InputError
 
 T = TypeVar("T")
@@ -150,16 +152,14 @@ def _binary() -> Path:
     return next(path for path in found if path.is_file() and os.access(path, os.X_OK))
 
 
+@retry(
+    retry=retry_if_exception_type(OSError),
+    wait=wait_fixed(0.1),
+    stop=stop_after_delay(20),
+    reraise=True,
+)
 def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+    urllib.request.urlopen(url, timeout=2).close()
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ray.job_submission import JobStatus, JobSubmissionClient
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 import ardm
 from ardm.cluster import access, interpreter, local, ports, shell_variables
@@ -188,15 +189,16 @@ def _environment(submission: str, *, here: bool) -> Iterator[dict[str, str]]:
 
 def _hand_over(client: JobSubmissionClient, **job: Any) -> None:
     """Submit, waiting for a head that has just started and has no agent for jobs yet."""
-    deadline = time.monotonic() + START_PATIENCE
-    while True:
-        try:
-            client.submit_job(**job)
-            return
-        except RuntimeError as error:
-            if "No available agent" not in str(error) or time.monotonic() > deadline:
-                raise JobFailed(f"the job server refuses the job: {error}") from error
-            time.sleep(0.5)
+    again = Retrying(
+        retry=retry_if_exception(lambda error: "No available agent" in str(error)),
+        wait=wait_fixed(0.5),
+        stop=stop_after_delay(START_PATIENCE),
+        reraise=True,
+    )
+    try:
+        again(client.submit_job, **job)
+    except RuntimeError as error:
+        raise JobFailed(f"the job server refuses the job: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,8 @@ import os
 import uuid
 from pathlib import Path
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
 from ardm.errors import DataUnreachable, InputError, StoreUnusable
+from ardm.filesystem import LARGE, Directory
 from ardm.outages import may_pass
 
 
@@ -29,8 +27,8 @@ def fetch(url: str) -> bytes | None:
         DataUnreachable: it does not answer now.
     """
     try:
-        filesystem, path = fsspec.core.url_to_fs(url)
-        content: bytes = filesystem.cat_file(path)
+        place, name = _place(url)
+        content: bytes = place.call(place.fs.cat_file, place.path(name), seconds=LARGE)
     except FileNotFoundError:
         return None
     except Exception as error:  # every fsspec backend has exceptions of its own
@@ -53,11 +51,11 @@ def publish(url: str, content: bytes) -> bytes:
         DataUnreachable: it does not answer now.
     """
     try:
-        filesystem, path = fsspec.core.url_to_fs(url)
-        if isinstance(filesystem, LocalFileSystem):
-            _create_local(Path(path), content)
+        place, name = _place(url)
+        if place.is_local:
+            _create_local(Path(place.path(name)), content)
         else:
-            filesystem.pipe_file(path, content, mode="create")
+            place.call(place.fs.pipe_file, place.path(name), content, mode="create", seconds=LARGE)
     except FileExistsError:
         pass
     except Exception as error:  # every fsspec backend has exceptions of its own
@@ -71,6 +69,12 @@ def publish(url: str, content: bytes) -> bytes:
             "run again"
         )
     return published
+
+
+def _place(url: str) -> tuple[Directory, str]:
+    """The directory of a file, and its name there."""
+    directory, name = os.path.split(url)
+    return Directory(directory), name
 
 
 def _create_local(path: Path, content: bytes) -> None:

@@ -1,15 +1,12 @@
 """A folder of files that is only read: on a local disk or behind any fsspec URL."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
 
 from ardm.data.provenance import Unused
 from ardm.data.walk import HIDDEN, Listing, is_hidden, walk
 from ardm.errors import DataUnreachable, InputError
+from ardm.filesystem import LARGE, Directory
 from ardm.outages import may_pass
 
 BATCH = 256
@@ -35,16 +32,9 @@ class Folder:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         with self._readable():
-            if "://" not in url:  # fsspec would take `::` in a path for a chain of addresses
-                self._fs, root = LocalFileSystem(), os.path.abspath(url)  # noqa: PTH100
-            else:
-                # An own instance: fsspec shares instances, and with them old listings.
-                self._fs, root = fsspec.core.url_to_fs(
-                    url, skip_instance_cache=True, use_listings_cache=False
-                )
-        self._root = root.rstrip("/")
+            self._directory = Directory(url)
         # Stores answer many requests at the same time; a disk does not, and takes no memory so.
-        self._together = 1 if isinstance(self._fs, LocalFileSystem) else BATCH
+        self._together = 1 if self._directory.is_local else BATCH
 
     def listing(self, advice: str = "check the path") -> Listing:
         """List all files below the folder, and what else lies there.
@@ -58,12 +48,14 @@ class Folder:
             FolderUnreachable: there is no such folder, or it cannot be read.
             DataUnreachable: its store or its disk fails, which may pass.
         """
+        place = self._directory
         with self._readable():
-            if not self._fs.isdir(self._root):
+            if not place.fs.isdir(place.root):  # adlfs (2026.8) takes no time limit here
                 raise FolderUnreachable(f"{self.url}: expected a folder, found none; {advice}")
-            if isinstance(self._fs, LocalFileSystem):
-                return walk(self._root)
-            names = sorted(self._relative(path) for path in self._fs.find(self._root))
+            if place.is_local:
+                return walk(place.root)
+            paths = place.call(place.fs.find, place.root, seconds=LARGE)
+            names = sorted(path.removeprefix(place.root).lstrip("/") for path in paths)
         # Some tools make an empty object for each folder, whose name ends with a slash.
         names = [name for name in names if name and not name.endswith("/")]
         hidden = {top: Unused(top, HIDDEN) for top in map(_hidden_part, names) if top}
@@ -77,7 +69,8 @@ class Folder:
             InputError: it cannot be read; DataUnreachable where that may pass.
         """
         with self._readable(InputError):
-            content: bytes = self._fs.cat_file(f"{self._root}/{name}")
+            place = self._directory
+            content: bytes = place.call(place.fs.cat_file, place.path(name), seconds=LARGE)
         return content
 
     def read_all(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -86,17 +79,16 @@ class Folder:
         Raises:
             InputError: one cannot be read; DataUnreachable where that may pass.
         """
+        place = self._directory
         for start in range(0, len(names), self._together):
             some = names[start : start + self._together]
+            paths = [place.path(name) for name in some]
             with self._readable(InputError):
                 # Not fs.cat: it takes a name such as a[1].png for a pattern.
-                contents = self._fs.cat_ranges(
-                    [f"{self._root}/{name}" for name in some], None, None, on_error="raise"
+                contents = place.call(
+                    place.fs.cat_ranges, paths, None, None, on_error="raise", seconds=LARGE
                 )
             yield from zip(some, contents, strict=True)
-
-    def _relative(self, path: str) -> str:
-        return path.removeprefix(self._root).lstrip("/")
 
     @contextmanager
     def _readable(self, kind: type[InputError] = FolderUnreachable) -> Iterator[None]:

@@ -33,7 +33,7 @@ def load(run: Run, spec: JobSpec, patience: float) -> tuple[Dataset, Model]:
     return data, build(spec.model, data.shape, data.classes)
 
 
-def _may_pass(error: Exception) -> bool:
+def _may_pass(error: BaseException) -> bool:
     passes = isinstance(error, DataUnreachable)
     if passes:
         log.warning("the data cannot be read now, and are tried again (%s)", error)

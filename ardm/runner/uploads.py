@@ -13,10 +13,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from ardm.filesystem import LARGE
 from ardm.store.home import temporary_prefix
 from ardm.store.retry import BACK_OFF, LONGEST_BACK_OFF, Deadline
 from ardm.store.run_directory import Run
-from ardm.store.store import LARGE
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from ardm.errors import ArdmError, InputError
+from ardm.filesystem import emulator
 from ardm.outages import of_the_store
 from ardm.store import addresses
 
@@ -31,8 +32,7 @@ def as_error(
         )
     if store is None:
         return InputError(f"a file or an address cannot be used ({reason})")
-    host = os.environ.get("STORAGE_EMULATOR_HOST")
-    emulated = f", STORAGE_EMULATOR_HOST ({host})" if host and store.startswith("g") else ""
+    emulated = emulator(", ") if store.startswith("g") else ""
     return unreachable(
         f"store {store}: expected a store that answers, received {reason}. Check its address"
         f"{emulated}, its permissions and your credentials, or name another store with --store "

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
+from tenacity import Retrying, retry_if_exception, wait_exponential
+
 T = TypeVar("T")
 
 BACK_OFF, LONGEST_BACK_OFF = 1.0, 4.0
@@ -67,7 +69,7 @@ class Deadline:
 def retry(
     work: Callable[[], T],
     deadline: Deadline,
-    retryable: Callable[[Exception], bool],
+    retryable: Callable[[BaseException], bool],
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
     """Do something that may fail for a while.
@@ -84,16 +86,14 @@ def retry(
     Raises:
         Exception: the last error, once the deadline has passed; any other error at once.
     """
-    pause = BACK_OFF
-    while True:
-        try:
-            return work()
-        except Exception as error:  # which ones may pass is the caller's to say
-            left = deadline.left()
-            if not retryable(error) or left <= 0:
-                raise
-            sleep(min(pause, left))
-            pause = min(pause * 2, LONGEST_BACK_OFF)
+    back_off = wait_exponential(multiplier=BACK_OFF, max=LONGEST_BACK_OFF)
+    return Retrying(
+        retry=retry_if_exception(retryable),
+        wait=lambda tries: min(back_off(tries), deadline.left()),
+        stop=lambda _: deadline.left() <= 0,  # a notice may have brought it nearer
+        sleep=sleep,
+        reraise=True,
+    )(work)
 
 
 def in_background(work: Callable[[], T], name: str) -> Future[T]:

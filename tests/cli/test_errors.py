@@ -10,8 +10,8 @@ from ardm.chaos.storage_faults import Fault
 from ardm.events import kinds
 from ardm.events.event_log import EventLog
 from ardm.events.events import Outcome
+from ardm.filesystem import AT_THE_DOOR
 from ardm.store import claims, registry
-from ardm.store.store import AT_THE_DOOR
 from tests.cli.conftest import Here
 from tests.cluster.conftest import TINY, Ardm
 from tests.runner.setting import opened, save

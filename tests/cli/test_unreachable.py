@@ -11,9 +11,10 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from ardm import filesystem
 from ardm.chaos import emulator as gcs_emulator
 from ardm.cli.main import MODULES, app
-from ardm.store import claims, store
+from ardm.store import claims
 from tests.cluster.conftest import TINY
 from tests.runner.setting import opened
 
@@ -61,8 +62,8 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> str:
     """A bucket of a server that is not there."""
     for name, value in gcs_emulator.settings("http://127.0.0.1:9").items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(store, "SMALL", 0.3)
-    monkeypatch.setattr(store, "AT_THE_DOOR", 0.3)
+    monkeypatch.setattr(filesystem, "SMALL", 0.3)
+    monkeypatch.setattr(filesystem, "AT_THE_DOOR", 0.3)
     return "gs://any/runs"
 
 

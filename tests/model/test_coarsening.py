@@ -34,7 +34,7 @@ def test_every_stage_adds_its_digit_and_the_last_one_completes_the_value(ladder)
     for stage in range(ladder.stages):
         np.testing.assert_array_equal(ladder.previous(x, stage), value)
         value = ladder.child(value, ladder.digit(x, stage), stage)
-        np.testing.assert_array_equal(ladder.next(x, stage), value)
+        np.testing.assert_array_equal(ladder.previous(x, stage + 1), value)
     np.testing.assert_array_equal(value, x)
 
 

@@ -62,7 +62,6 @@ def test_a_store_there_does_all_that_a_store_does(store, tmp_path):
     store.remove_tree("q")
     store.remove_tree("q")
     assert store.names() == ["p"]
-    store.read_through("p")
 
 
 def test_of_several_claims_at_once_each_gets_its_own_number(store):

@@ -16,7 +16,7 @@ import pytest
 from orbax.checkpoint._src.path import gcs_utils
 from typer.testing import CliRunner
 
-from ardm import outages
+from ardm import filesystem, outages
 from ardm.chaos import emulator as gcs_emulator
 from ardm.chaos import storage_faults
 from ardm.chaos.storage_faults import Fault
@@ -27,7 +27,6 @@ from ardm.events import kinds
 from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice
 from ardm.store import registry
-from ardm.store import store as store_module
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 from tests.runner.setting import (
@@ -221,7 +220,7 @@ def test_an_outage_before_the_claim_is_waited_out(stormy, proxy, finished):
 
 
 def test_a_store_that_stays_down_at_the_claim_is_an_outcome(stormy, proxy, monkeypatch):
-    monkeypatch.setattr(store_module, "SMALL", 1.0)
+    monkeypatch.setattr(filesystem, "SMALL", 1.0)
     proxy.inject(Fault("silence"))
     begin = time.monotonic()
     ended = go(stormy, timings=quick_timings(0.5, claim=3.0))
@@ -236,7 +235,7 @@ def test_a_store_that_does_not_answer_is_never_taken_for_a_damaged_checkpoint(
 ):
     """Else a good checkpoint would be moved aside, and the steps since the one before be lost."""
     place = save(stormy, 1, 4)
-    monkeypatch.setattr(store_module, "LARGE", 1.0)
+    monkeypatch.setattr(filesystem, "LARGE", 1.0)
     passed = []
 
     def newest():
