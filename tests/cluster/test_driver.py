@@ -14,6 +14,7 @@ from ardm.events.event_log import EventLog
 from ardm.store import claims
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
+from tests.clock import Clock
 from tests.cluster.conftest import wait_until
 
 pytestmark = pytest.mark.slow
@@ -23,16 +24,13 @@ class Controllers:
     """Controllers that live so many seconds each and die; the one after the last one does not."""
 
     def __init__(self, *lives: float) -> None:
-        self.lives, self.now, self.begun = list(lives), 0.0, 0
+        self.lives, self.clock, self.begun = list(lives), Clock(), 0
 
     def fit(self) -> None:
         self.begun += 1
         if self.lives:
-            self.now += self.lives.pop(0)
+            self.clock.sleep(self.lives.pop(0))
             raise ActorDiedError()
-
-    def clock(self) -> float:
-        return self.now
 
 
 @pytest.mark.parametrize("lives", [[], [1.0], [100.0] * 10, [1.0, 1.0, 100.0, 1.0, 1.0]])

@@ -6,14 +6,7 @@ import pytest
 
 from ardm.events import event_log
 from ardm.events.event_log import EventLog
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        self.now += 1.0
-        return self.now
+from tests.clock import Clock
 
 
 def kinds(run, attempt=1):
@@ -21,7 +14,7 @@ def kinds(run, attempt=1):
 
 
 def test_each_flush_writes_a_segment_of_its_own(run):
-    book = EventLog(run, 1, clock=Clock())
+    book = EventLog(run, 1, clock=Clock(100.0, tick=1.0))
     book.flush()
     assert run.store.names(run.events(1)) == []
     book.add("claimed", host="a")

@@ -6,22 +6,8 @@ from ardm.events.event_log import EventLog
 from ardm.job.config import CheckpointConfig
 from ardm.store import claims
 from ardm.store.retry import Deadline
+from tests.clock import Clock
 from tests.runner.setting import events, small_state
-
-
-class Clock:
-    """Monotonic seconds that pass only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 class Scene:

@@ -14,7 +14,7 @@ from ardm.runner.uploads import Uploads
 from ardm.store.retry import Deadline
 from ardm.store.store import Store
 from tests import counting
-from tests.runner.scene import Clock
+from tests.clock import Clock
 from tests.runner.setting import opened
 
 
