@@ -4,9 +4,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import yaml
 
 from ardm.cluster import interpreter, local
@@ -14,14 +15,19 @@ from ardm.cluster.submission import JobServer, named
 from ardm.errors import InputError, JobFailed
 
 TUNNEL_PATIENCE = 90.0
+"""Seconds that a tunnel may take to lead to an answer."""
+
+END_PATIENCE = 10.0
+"""Seconds that its processes may take to end."""
 
 
 @contextmanager
-def tunnel(cluster: Path) -> Iterator[str]:
+def tunnel(cluster: Path, clock: Callable[[], float] = time.monotonic) -> Iterator[str]:
     """Forward a local port to the cluster's job server while the block runs.
 
     Args:
         cluster: the cluster launcher's file.
+        clock: monotonic seconds.
 
     Yields:
         The address of the job server on this machine.
@@ -38,9 +44,9 @@ def tunnel(cluster: Path) -> Iterator[str]:
             command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
         )
         try:
-            deadline = time.monotonic() + TUNNEL_PATIENCE
+            deadline = clock() + TUNNEL_PATIENCE
             while not local.answers(address):
-                if process.poll() is not None or time.monotonic() > deadline:
+                if process.poll() is not None or clock() > deadline:
                     said.seek(0)
                     tail = "\n".join(said.read().splitlines()[-10:])
                     raise JobFailed(
@@ -50,8 +56,22 @@ def tunnel(cluster: Path) -> Iterator[str]:
                 time.sleep(0.5)
             yield address
         finally:
-            process.terminate()
-            process.wait(10)
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End `ray dashboard` and its ssh, which would stay and keep the port and the connection."""
+    family: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(process.pid)
+        family = [root, *root.children(recursive=True)]
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.terminate()
+    for member in psutil.wait_procs(family, END_PATIENCE)[1]:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait()
 
 
 def has_gpus(cluster: Path) -> bool:
