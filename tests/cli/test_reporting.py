@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from ardm.cli.options import DEFAULT_STORE
 from tests.cli.conftest import Here
 from tests.runner.invented import add_attempt, ended, first_step, new_run, restored, saved, started
 
@@ -74,10 +73,3 @@ def test_a_run_that_has_not_begun_is_no_failure(tmp_path: Path) -> None:
     assert "step 0 of 100" in said
     assert "no attempt has begun" in said
     assert ardm.json("report", "invented")["goodput"]["wall_s"] == 0
-
-
-def test_a_store_without_runs_is_told_by_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert "runs" in Here(DEFAULT_STORE)("report", code=4).stderr
