@@ -86,10 +86,13 @@ def attempt_here(
     return run_attempt(run, spec, Context(Alone(), notice, {"by": "ardm train"}, on_step=on_step))
 
 
-def get_ready(run: Run) -> None:
+def get_ready(run: Run) -> prepare.Preparation | None:
     """Do ahead of time what an attempt on a run begins with, before there is one; do not wait.
 
     For a process that may become the run's only worker, and has nothing to do until then.
+
+    Returns:
+        What was begun; None if this process has begun an attempt.
     """
     share_cache(run.store)
-    prepare.begin_ahead(run, registry.read_spec(run))
+    return prepare.AHEAD.begin(run, registry.read_spec(run))

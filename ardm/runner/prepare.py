@@ -93,14 +93,32 @@ class Preparation:
         return ready
 
 
-_ahead: list[Preparation] = []
-_at_work = threading.Event()
+class Ahead:
+    """What a process prepares before it has an attempt; from then on it prepares nothing more."""
+
+    def __init__(self) -> None:
+        self._begun: list[Preparation] = []
+        self._at_work = threading.Event()
+
+    def begin(self, run: Run, spec: JobSpec) -> Preparation | None:
+        """Prepare for a run whose only worker this process may become; None once it is at work."""
+        if self._at_work.is_set():
+            return None
+        self._begun.append(Preparation(run, spec, Alone(), Timings().data))
+        return self._begun[-1]
+
+    def take(self, run: Run, spec: JobSpec, group: Group) -> Preparation | None:
+        """Set to work, with what was prepared if it serves; whatever else was is dropped."""
+        self._at_work.set()
+        while self._begun:
+            begun = self._begun.pop()
+            if group.size == 1 and begun.serves(run, spec):
+                return begun
+        return None
 
 
-def begin_ahead(run: Run, spec: JobSpec) -> None:
-    """Prepare for a run whose only worker this process may become."""
-    if not _at_work.is_set():
-        _ahead.append(Preparation(run, spec, Alone(), Timings().data))
+AHEAD = Ahead()
+"""Of this process."""
 
 
 def begin(run: Run, spec: JobSpec, group: Group, patience: float) -> Preparation:
@@ -112,9 +130,4 @@ def begin(run: Run, spec: JobSpec, group: Group, patience: float) -> Preparation
         group: the workers.
         patience: seconds that data are waited for whose store or disk does not answer.
     """
-    _at_work.set()
-    while _ahead:
-        begun = _ahead.pop()
-        if group.size == 1 and begun.serves(run, spec):
-            return begun
-    return Preparation(run, spec, group, patience)
+    return AHEAD.take(run, spec, group) or Preparation(run, spec, group, patience)

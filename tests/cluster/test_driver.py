@@ -36,14 +36,14 @@ class Controllers:
 @pytest.mark.parametrize("lives", [[], [1.0], [100.0] * 10, [1.0, 1.0, 100.0, 1.0, 1.0]])
 def test_another_controller_goes_on(lives: list[float]) -> None:
     controllers = Controllers(*lives)
-    driver._fit(controllers.fit, controllers.clock)
+    driver.fit_again(controllers.fit, controllers.clock)
     assert controllers.begun == len(lives) + 1
 
 
 def test_controllers_that_die_at_once_end_the_job() -> None:
     controllers = Controllers(100.0, 1.0, 2.0, 3.0)
     with pytest.raises(JobFailed, match="3 controllers of Ray Train died within 60 s each"):
-        driver._fit(controllers.fit, controllers.clock)
+        driver.fit_again(controllers.fit, controllers.clock)
     assert controllers.begun == 4
 
 
@@ -52,7 +52,7 @@ import sys, time
 from ardm.cluster import driver
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
-driver._save_at_signals(Run(Store(sys.argv[1]), "mine"))
+driver.save_at_signals(Run(Store(sys.argv[1]), "mine"))
 print("ready", flush=True)
 while True:
     time.sleep(0.1)  # a signal just before a long sleep would be heard after it

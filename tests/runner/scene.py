@@ -13,10 +13,12 @@ from tests.runner.setting import events, small_state
 class Scene:
     """A saver of a run's newest attempt, its ledger and its clock."""
 
-    def __init__(self, run, restored: int = 0, **config) -> None:
-        self.run, self.clock = run, Clock()
+    def __init__(
+        self, run, restored: int = 0, clock: Clock | None = None, log=EventLog, **config
+    ) -> None:
+        self.run, self.clock = run, clock or Clock()
         self.number = claims.claim(run, {})
-        self.ledger = EventLog(run, self.number)
+        self.ledger = log(run, self.number)
         self.config = CheckpointConfig(**{"interval": 10.0, "keep_last": 2} | config)
         self.saver = Checkpointer(
             run, self.number, self.config, self.ledger, restored, self.clock, self.clock.sleep

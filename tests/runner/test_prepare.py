@@ -1,5 +1,4 @@
 import shutil
-import threading
 
 import numpy as np
 import pytest
@@ -17,8 +16,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def idle(monkeypatch):
     """This process as one that has no attempt yet."""
-    monkeypatch.setattr(prepare, "_ahead", [])
-    monkeypatch.setattr(prepare, "_at_work", threading.Event())
+    monkeypatch.setattr(prepare, "AHEAD", prepare.Ahead())
 
 
 def draw(folder):
@@ -53,8 +51,7 @@ def test_a_run_trains_on_the_images_and_with_the_changes_that_its_job_names(tmp_
 def test_what_was_begun_ahead_of_time_is_taken_over_once(tmp_path):
     spec = tiny_spec()
     run = opened(str(tmp_path), spec=spec)
-    attempt.get_ready(run)
-    (ahead,) = prepare._ahead
+    ahead = attempt.get_ready(run)
     again = opened(str(tmp_path), spec=spec)
     assert prepare.begin(again, spec, Alone(), 0.0) is ahead
     assert prepare.begin(again, spec, Alone(), 0.0) is not ahead
@@ -62,15 +59,13 @@ def test_what_was_begun_ahead_of_time_is_taken_over_once(tmp_path):
 
 
 @pytest.mark.usefixtures("idle")
-def test_what_was_begun_for_something_else_or_has_failed_is_not_taken(tmp_path):
+def test_what_was_begun_for_something_else_or_has_failed_is_not_taken(tmp_path, monkeypatch):
     spec, other = tiny_spec(), tiny_spec("training.learning_rate=2e-3")
     run = opened(str(tmp_path), spec=spec)
 
     def begun_for(run, spec):
-        prepare._at_work.clear()
-        prepare.begin_ahead(run, spec)
-        (ahead,) = prepare._ahead
-        return ahead
+        monkeypatch.setattr(prepare, "AHEAD", prepare.Ahead())
+        return prepare.AHEAD.begin(run, spec)
 
     ahead = begun_for(run, spec)
     assert prepare.begin(run, other, Alone(), 0.0) is not ahead
@@ -91,5 +86,4 @@ def test_at_work_nothing_is_begun_ahead_of_time(tmp_path):
     spec = tiny_spec()
     run = opened(str(tmp_path), spec=spec)
     prepare.begin(run, spec, Alone(), 0.0)
-    attempt.get_ready(run)
-    assert not prepare._ahead
+    assert attempt.get_ready(run) is None
