@@ -200,7 +200,7 @@ def emulator(joint: str) -> str:
 
 
 def _on_threads(ask: Callable[[str], T], names: Sequence[str]) -> list[T]:
-    if len(names) < 2:
+    if min(len(names), AT_ONCE_LOCAL) < 2:
         return [ask(name) for name in names]
     with ThreadPoolExecutor(AT_ONCE_LOCAL, thread_name_prefix="ardm-files") as threads:
         return list(threads.map(ask, names))

@@ -78,7 +78,7 @@ def simulate(cases: Sequence[Case], runs: int, seed: int) -> list[Simulated]:
         seed: of the random numbers.
     """
     rng = np.random.default_rng(seed)
-    groups = _Groups(cases, runs)
+    groups = Groups(cases, runs)
     for _ in range(MOST_EVENTS):
         if not groups.working.any():
             break
@@ -86,7 +86,7 @@ def simulate(cases: Sequence[Case], runs: int, seed: int) -> list[Simulated]:
     return [_summary(case, groups, i) for i, case in enumerate(cases)]
 
 
-class _Groups:
+class Groups:
     """The state of all simulated runs, as arrays of shape (cases, runs)."""
 
     def __init__(self, cases: Sequence[Case], runs: int) -> None:
@@ -194,7 +194,7 @@ def expected_goodput(case: Case) -> float | None:
     return ((1 - f) * saved + f * begun) / (repaired + f * (rest + case.save_s))
 
 
-def _summary(case: Case, groups: _Groups, i: int) -> Simulated:
+def _summary(case: Case, groups: Groups, i: int) -> Simulated:
     work, clock = groups.done[i] * case.step_s, groups.clock[i]
     fraction = work.sum() / clock.sum()
     # Of a ratio of sums, to first order.

@@ -121,14 +121,14 @@ def _damage(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
     stage.watch.give_up(newest)
     fs, where = stage.run.store.fs, stage.run.checkpoint(newest.attempt, newest.step)
     sizes = fs.find(stage.run.store.path(where), detail=True)
-    path, at = _byte({name: about["size"] for name, about in sizes.items()}, planned.pick)
-    _spoil(fs, path, planned.details["how"], at)
+    path, at = pick_byte({name: about["size"] for name, about in sizes.items()}, planned.pick)
+    spoil(fs, path, planned.details["how"], at)
     pick(workers, planned).kill()
     told = f"step {newest.step}: {planned.details['how']} {path.rpartition(f'{where}/')[2]}"
     return f"{told}, and a worker killed", {"extra_steps": newest.step - before.step}
 
 
-def _byte(sizes: dict[str, int], pick: float) -> tuple[str, int]:
+def pick_byte(sizes: dict[str, int], pick: float) -> tuple[str, int]:
     """The file that holds some byte of a checkpoint, and where in it; every byte is as likely."""
     left = int(pick * sum(sizes.values()))
     for path in sorted(sizes):
@@ -138,7 +138,7 @@ def _byte(sizes: dict[str, int], pick: float) -> tuple[str, int]:
     raise NoVictim("an empty checkpoint")
 
 
-def _spoil(fs: Any, path: str, how: str, at: int) -> None:
+def spoil(fs: Any, path: str, how: str, at: int) -> None:
     """Cut a file off at a byte, flip a bit of it, or remove the file."""
     if how == "remove":
         fs.rm(path)

@@ -78,7 +78,7 @@ class Nodes:
         port, dashboard, agent = ports.free_ports(0, 0, 0)
         self.jobs = f"http://127.0.0.1:{dashboard}"
         """The address of the job server."""
-        self.head = self._start(
+        self.head = self.start(
             "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=true",
             f"--dashboard-host={access.ADDRESS}", f"--dashboard-port={dashboard}",
             agent=agent,
@@ -102,7 +102,7 @@ class Nodes:
     def add(self) -> raylet.Raylet:
         """Start a node with one CPU."""
         (agent,) = ports.free_ports(0)
-        node = self._start(f"--address={self.address}", "--num-cpus=1", agent=agent)
+        node = self.start(f"--address={self.address}", "--num-cpus=1", agent=agent)
         self.nodes.append(node)
         return node
 
@@ -151,7 +151,16 @@ class Nodes:
         roots = [process.pid for process in self._processes if process.poll() is None]
         _kill([member for root in roots for member in family(root)])
 
-    def _start(self, *options: str, agent: int) -> raylet.Raylet:
+    def start(self, *options: str, agent: int) -> raylet.Raylet:
+        """Start a node by `ray start`, and wait until it has joined.
+
+        Args:
+            options: of `ray start`; `--head` among them for the head.
+            agent: the port at which the node takes jobs.
+
+        Raises:
+            JobFailed: it does not start, or does not join.
+        """
         number = len(self._processes)
         log = self._folder / f"{number}.log"
         # A folder of its own for each node, short enough for the path of a Unix socket.

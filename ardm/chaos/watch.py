@@ -29,7 +29,8 @@ class Watch:
         self._run = run
         self._pattern = f"{run.store.root}/{run.checkpoints_dir}/*/*/commit_success.txt"
         self._given_up: set[Place] = set()
-        self._newest: Place | None = None
+        self.newest: Place | None = None
+        """At the last look; None while there is none, and once it was given up."""
         self.went_back: list[str] = []
         """One line for each time that the newest good checkpoint was removed."""
         self._over = threading.Event()
@@ -52,7 +53,7 @@ class Watch:
     def give_up(self, place: Place) -> None:
         """From now on a checkpoint counts no more; it is about to be damaged."""
         self._given_up.add(place)
-        self._newest = None
+        self.newest = None
 
     def progress(self) -> dict[str, Any]:
         """What the newest attempt last told of itself; empty before it has."""
@@ -61,7 +62,7 @@ class Watch:
 
     def _look(self) -> None:
         while not self._over.wait(BEAT):
-            before = self._newest
+            before = self.newest
             try:
                 newest = next(iter(self.good()), None)
             except Exception as error:
@@ -75,4 +76,4 @@ class Watch:
                     f"the newest checkpoint, of step {before.step} (attempt {before.attempt}), was "
                     f"removed at {time.strftime('%H:%M:%S')}; {left} was left"
                 )
-            self._newest = newest
+            self.newest = newest

@@ -115,9 +115,20 @@ def verify(folder: Path) -> dict[str, Any]:
         Damaged: its bytes are wrong; with the reason.
         OSError: its bytes cannot be read, which says nothing about them.
     """
+    return load_any(folder)[1]
+
+
+def load_any(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Read a checkpoint whose shapes are not known, and verify its digest.
+
+    Returns:
+        The arrays in plain containers, and the metadata.
+
+    Raises:
+        Exception: as `load` does, except that no shape can be wrong.
+    """
     found, shapes = _describe(folder)
-    _restore(folder, shapes, found["digest"])
-    return found
+    return _restore(folder, shapes, found["digest"]), found
 
 
 def parse_metadata(data: bytes) -> dict[str, Any]:

@@ -71,12 +71,16 @@ def logs(
     run: RunName = None,
     store: StoreUri = DEFAULT_STORE,
     job: JobName = None,
-    attempt: Annotated[int | None, typer.Option(help="Default: all of them.")] = None,
+    attempt: Annotated[int | None, typer.Option(min=1, help="Default: all of them.")] = None,
 ) -> None:
     """Print the logs that the attempts of a run left in the store."""
     found = find_run(store, run, job)
     registry.read_spec(found)
-    for number in [attempt] if attempt else found.attempts():
+    numbers = found.attempts()
+    if attempt is not None and attempt not in numbers:
+        known = ", ".join(map(str, numbers)) or "none"
+        raise NotFound(f"run {found.name} has no attempt {attempt}; it has: {known}")
+    for number in numbers if attempt is None else [attempt]:
         text = found.store.read(found.file("logs", f"{number:06d}.log")) or b""
         out.print(f"attempt {number}", style="bold")
         out.print(text.decode(errors="replace"), markup=False, end="")

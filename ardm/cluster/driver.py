@@ -62,8 +62,8 @@ def _drive(run: Run, submission: str) -> None:
     spec = registry.read_spec(run)
     ray.init(logging_level=logging.WARNING)
     gpu = _use_gpu(spec)
-    _save_at_signals(run)
-    _fit(lambda: workers.fit(run, spec, submission, gpu=gpu))
+    save_at_signals(run)
+    fit_again(lambda: workers.fit(run, spec, submission, gpu=gpu))
     number = max(control.attempts_of(run, submission), default=0)
     ended = control.ended(run, number)
     if ended is None:
@@ -76,7 +76,7 @@ def _drive(run: Run, submission: str) -> None:
     print(f"ardm: {run.name} completed {ended.step} steps")
 
 
-def _fit(fit: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+def fit_again(fit: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
     """Train, with another controller of Ray Train whenever one dies; nobody else starts it again.
 
     Args:
@@ -108,7 +108,7 @@ def _use_gpu(spec: JobSpec) -> bool:
     return spec.scaling.accelerator == "gpu"
 
 
-def _save_at_signals(run: Run) -> None:
+def save_at_signals(run: Run) -> None:
     """Let the workers save before this process ends, however many signals ask it to end.
 
     `ray job stop` sends SIGTERM, and the cluster kills the workers of a driver that has ended. A

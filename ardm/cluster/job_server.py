@@ -7,10 +7,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import yaml
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
@@ -19,7 +20,10 @@ from ardm.cluster import access, interpreter, local, ports
 from ardm.errors import InputError, JobFailed
 
 TUNNEL_PATIENCE = 90.0
-"""Seconds that a cluster may take to be reached."""
+"""Seconds that a tunnel may take to lead to an answer."""
+
+END_PATIENCE = 10.0
+"""Seconds that the processes of a tunnel may take to end."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,12 @@ def job_server(
 
 
 @contextmanager
-def tunnel(cluster: Path) -> Iterator[str]:
+def tunnel(cluster: Path, clock: Callable[[], float] = time.monotonic) -> Iterator[str]:
     """Forward a local port to the cluster's job server while the block runs.
 
     Args:
         cluster: the cluster launcher's file.
+        clock: monotonic seconds.
 
     Yields:
         The address of the job server on this machine.
@@ -99,9 +104,9 @@ def tunnel(cluster: Path) -> Iterator[str]:
             command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
         )
         try:
-            deadline = time.monotonic() + TUNNEL_PATIENCE
+            deadline = clock() + TUNNEL_PATIENCE
             while not ports.answers(address):
-                if process.poll() is not None or time.monotonic() > deadline:
+                if process.poll() is not None or clock() > deadline:
                     said.seek(0)
                     tail = "\n".join(said.read().splitlines()[-10:])
                     raise JobFailed(
@@ -111,8 +116,22 @@ def tunnel(cluster: Path) -> Iterator[str]:
                 time.sleep(0.5)
             yield address
         finally:
-            process.terminate()
-            process.wait(10)
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End `ray dashboard` and its ssh, which would stay and keep the port and the connection."""
+    family: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(process.pid)
+        family = [root, *root.children(recursive=True)]
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.terminate()
+    for member in psutil.wait_procs(family, END_PATIENCE)[1]:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait()
 
 
 def has_gpus(cluster: Path) -> bool:

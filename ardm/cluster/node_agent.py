@@ -98,14 +98,14 @@ def read(key: str, etag: str, hold: int = HOLD) -> Value:
         with opener.open(request, timeout=hold + MARGIN) as reply:
             return Value(reply.read().decode().strip(), reply.headers.get("ETag", etag))
     except urllib.error.URLError as error:
-        if _is_definite(error.reason):
+        if is_definite(error.reason):
             raise Absent(str(error.reason)) from error
         raise
     except (http.client.HTTPException, UnicodeDecodeError) as error:
         raise OSError(f"{type(error).__name__}: {error}") from error
 
 
-def _is_definite(reason: object) -> bool:
+def is_definite(reason: object) -> bool:
     """Whether there is no such name or nobody listens; a resolver that fails says neither."""
     if isinstance(reason, socket.gaierror):
         return reason.errno in (socket.EAI_NONAME, socket.EAI_NODATA)

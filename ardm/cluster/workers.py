@@ -66,7 +66,7 @@ def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
     """
     for name, seconds in _SETTINGS.items():
         os.environ.setdefault(name, seconds)
-    _free_placement_groups()
+    free_placement_groups()
     resources = {"CPU": 1.0} | ({"GPU": 1.0} if gpu else {})
     scaling = spec.scaling
     fixed = scaling.fewest == scaling.most
@@ -94,7 +94,7 @@ def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
     trainer.fit()
 
 
-def _free_placement_groups() -> None:
+def free_placement_groups() -> None:
     """Give back what the workers of a controller that died still hold.
 
     Ray (2.60) keeps a placement group until the job of a dead actor ends. The id of a group ends

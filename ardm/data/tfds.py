@@ -49,7 +49,7 @@ def read(name: str, cache: str | None, make_builder: MakeBuilder | None = None) 
         DataUnreachable: the download failed.
         StoreUnusable: `cache` cannot be read or written.
     """
-    make_builder = make_builder or _builder_of(name)
+    make_builder = make_builder or builder_of(name)
     origins = {} if name == "binarized_mnist" else origins_by_position(name)
     if cache is None:
         return replace(prepare(name, make_builder), report=Report(origins))
@@ -92,7 +92,9 @@ def prepare(name: str, make_builder: MakeBuilder) -> Dataset:
     return Dataset.of(name, KNOWN[name][1], splits)
 
 
-def _builder_of(name: str) -> MakeBuilder:
+def builder_of(name: str) -> MakeBuilder:
+    """What makes the TFDS builder of a data set, with its files in a directory."""
+
     def make(directory: str) -> Any:
         # Imported on use: takes a second, and only the process that prepares the data needs it.
         from ardm.data import tfds_builders

@@ -132,21 +132,28 @@ class ReportHook:
         total_steps: of the job.
         events: of the attempt.
         heartbeat: takes the scalars for TensorBoard.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, total_steps: int, events: EventLog, heartbeat: Heartbeat) -> None:
-        self._events, self._heartbeat = events, heartbeat
+    def __init__(
+        self,
+        total_steps: int,
+        events: EventLog,
+        heartbeat: Heartbeat,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._events, self._heartbeat, self._clock = events, heartbeat, clock
         self.curve = Curve()
         """Of the run so far."""
-        self.pace = Pace(total_steps)
+        self.pace = Pace(total_steps, clock)
         self._skipped = 0
         self._compiled = compile_time().seconds
-        self._began = time.monotonic()
+        self._began = clock()
         self._has_trained = False
 
     def begin(self) -> None:
         """Nothing but compiling is left to be done before the first step."""
-        self._began = time.monotonic()
+        self._began = self._clock()
 
     def after_step(self, done: Done) -> None:
         """Take in a finished step."""
@@ -168,7 +175,7 @@ class ReportHook:
     def _first(self, done: Done) -> None:
         """Record the first step, and how much of its time went into compiling."""
         self._has_trained = True
-        seconds = time.monotonic() - self._began
+        seconds = self._clock() - self._began
         compiled = round(compile_time().seconds - self._compiled, 3)
         self._events.add(
             kinds.FirstStep(step=done.step, seconds=round(seconds, 3), compile_s=compiled)

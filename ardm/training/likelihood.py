@@ -20,7 +20,7 @@ from ardm.training.state import seed_key
 _TIMED = 5
 """Network calls that are timed to estimate the time of all calls."""
 
-_EXACT = 2**31 - 2
+EXACT = 2**31 - 2
 """Folded into the seed's key, so that these orders are those of no training step."""
 
 
@@ -91,12 +91,17 @@ class Likelihood:
         starts: Integer[np.ndarray, " budget"],
     ) -> None:
         self._objective = model.objective
-        self._key = jax.random.fold_in(seed_key(seed), _EXACT)
+        self._key = jax.random.fold_in(seed_key(seed), EXACT)
         self._images, self._starts = images, starts
         self._batch = min(len(images), chunk_size())
         self._batches = -(-len(images) // self._batch)
         devices = jax.local_devices()[: self._batches]
         self._lanes = [(device, model.bind(jax.device_put(params, device))) for device in devices]
+
+    @property
+    def devices(self) -> int:
+        """How many devices share the images."""
+        return len(self._lanes)
 
     @property
     def count(self) -> int:

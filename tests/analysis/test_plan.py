@@ -103,7 +103,7 @@ def test_an_interruption_finds_what_a_plain_walk_finds(
     done, saved_steps, finish, near = walk(case, x)
     if near:
         return  # on the edge between two steps, rounding decides
-    groups = simulation._Groups([case], 1)
+    groups = simulation.Groups([case], 1)
     groups.event(np.array([x]), np.array([1.0]))
     if x >= finish:
         assert (groups.done[0, 0], groups.clock[0, 0]) == (n, pytest.approx(finish))

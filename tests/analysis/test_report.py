@@ -1,13 +1,10 @@
-"""The report of an invented past, and the command that prints it."""
+"""The report of an invented past."""
 
-import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from ardm.analysis.report import report
-from ardm.cli.main import app
 from ardm.errors import NotFound
 from ardm.events import kinds
 from ardm.store.run_directory import Run
@@ -100,13 +97,3 @@ def test_an_attempt_that_fell_silent_is_not_accounted_for_until_now(tmp_path: Pa
 def test_an_unknown_run_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         report(Run(Store(str(tmp_path)), "nobody"))
-
-
-def test_the_command_prints_a_table_and_json(run: Run) -> None:
-    store = ["--store", run.store.uri]
-    shown = CliRunner().invoke(app, ["report", run.name, *store, "--on-demand-price", "2"])
-    assert shown.exit_code == 0
-    for text in ("goodput 71.9%", "recomputed", "2, 1 of them with notice", "[0, 10]", "on demand"):
-        assert text in shown.stdout
-    told = CliRunner().invoke(app, ["report", run.name, *store, "--json"])
-    assert json.loads(told.stdout)["goodput"]["fraction"] == 0.7191

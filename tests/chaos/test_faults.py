@@ -4,20 +4,20 @@ from collections import Counter
 
 import pytest
 
-from ardm.chaos.faults import _byte, _spoil
+from ardm.chaos.faults import pick_byte, spoil
 from ardm.chaos.stage import NoVictim
 from ardm.store.store import Store
 
 
 def test_every_byte_is_as_likely_to_be_hit():
     sizes = {"b": 3, "a": 2, "empty": 0}
-    picks = [_byte(sizes, (i + 0.5) / 500) for i in range(500)]
+    picks = [pick_byte(sizes, (i + 0.5) / 500) for i in range(500)]
     assert Counter(picks) == {(name, at): 100 for name in "ab" for at in range(sizes[name])}
 
 
 def test_an_empty_checkpoint_is_no_victim():
     with pytest.raises(NoVictim):
-        _byte({}, 0.5)
+        pick_byte({}, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -27,5 +27,5 @@ def test_an_empty_checkpoint_is_no_victim():
 def test_damage_is_what_it_is_called(store_uri, how, left):
     store = Store(store_uri)
     store.write("file", bytes(100))
-    _spoil(store.fs, store.path("file"), how, 70)
+    spoil(store.fs, store.path("file"), how, 70)
     assert store.read("file") == left

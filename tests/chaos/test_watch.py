@@ -20,7 +20,7 @@ def commit(run: Run, place: Place) -> None:
 
 def seen(watch: Watch, newest: Place | None) -> None:
     deadline = time.monotonic() + 20
-    while watch._newest != newest:
+    while watch.newest != newest:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

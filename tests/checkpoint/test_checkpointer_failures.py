@@ -18,6 +18,7 @@ from ardm.events.event_log import EventLog
 from ardm.job.config import CheckpointConfig
 from ardm.store import claims
 from ardm.store.retry import BACK_OFF, Deadline
+from tests.clock import Clock
 from tests.runner.scene import Scene
 from tests.runner.setting import small_state
 
@@ -78,15 +79,15 @@ def test_the_last_save_is_tried_until_patience_is_over(local_run, folder):
 
 
 def test_the_last_save_succeeds_when_the_store_is_mended_in_time(local_run, folder):
-    scene = Scene(local_run)
+
+    class Mending(Clock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if len(self.slept) == 3:
+                mend_store(folder)
+
+    scene = Scene(local_run, clock=Mending())
     break_store(folder)
-
-    def sleep(seconds: float) -> None:
-        scene.clock.sleep(seconds)
-        if len(scene.clock.slept) == 3:
-            mend_store(folder)
-
-    scene.saver._sleep = sleep
     scene.saver.finish(9, small_state(9), scene.deadline(60.0))
     assert scene.steps() == [9]
     assert len(scene.events(kinds.SaveFailed)) == 3

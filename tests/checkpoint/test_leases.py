@@ -4,7 +4,8 @@ from ardm.checkpoint import checkpoints, leases, preservation
 from ardm.checkpoint.leases import EXPIRY, Leases
 from ardm.checkpoint.pull import pull
 from ardm.store.store import Store
-from tests.runner.scene import Clock, Scene
+from tests.clock import Clock
+from tests.runner.scene import Scene
 from tests.runner.setting import save
 
 

@@ -3,9 +3,10 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import orbax.checkpoint as ocp
 import pytest
 
-from ardm.checkpoint import checkpoints, restore, serialization
+from ardm.checkpoint import checkpoints, restore
 from ardm.checkpoint.digest import digest
 from ardm.errors import Unreadable
 from ardm.events import kinds
@@ -89,14 +90,10 @@ def test_all_checkpoints_unreadable_is_an_error_of_its_own(local_run):
 def test_too_little_memory_is_no_damage(local_run, monkeypatch):
     save(local_run, 1, 2)
 
-    class Checkpointer:
-        def __enter__(self):
-            raise MemoryError
+    def restore(*_, **__):
+        raise MemoryError
 
-        def __exit__(self, *_):
-            return None
-
-    monkeypatch.setattr(serialization, "_checkpointer", Checkpointer)
+    monkeypatch.setattr(ocp.Checkpointer, "restore", restore)
     with pytest.raises(MemoryError, match="needs more memory"):
         newest(local_run)
     assert [c.step for c in checkpoints.committed(local_run)] == [2]

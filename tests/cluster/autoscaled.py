@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ray._private.ray_constants import PROCESS_TYPE_RAYLET
-from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeProvider
+from ray._private.ray_constants import PROCESS_TYPE_RAYLET  # private: what Ray calls a raylet
+from ray.autoscaler._private.fake_multi_node.node_provider import (  # private: the only one here
+    FakeMultiNodeProvider,
+)
 
 from ardm.chaos.nodes import Nodes
 from ardm.cluster import access, raylet
@@ -47,7 +49,7 @@ class Autoscaled(Nodes):
             if node.address == self.address and node.node_id != self.head.node_id
         ]
 
-    def _start(self, *options: str, agent: int) -> raylet.Raylet:
+    def start(self, *options: str, agent: int) -> raylet.Raylet:
         (port,) = (word.partition("=")[2] for word in options if word.startswith("--port="))
         config = self._folder / "autoscaling.json"
         config.write_text(json.dumps(_config(port)))
@@ -55,7 +57,7 @@ class Autoscaled(Nodes):
             "RAY_CLOUD_INSTANCE_ID": HEAD,
             "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD,
         }
-        return super()._start(*options, f"--autoscaling-config={config}", agent=agent)
+        return super().start(*options, f"--autoscaling-config={config}", agent=agent)
 
 
 def _config(port: str) -> dict[str, Any]:

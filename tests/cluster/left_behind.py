@@ -27,7 +27,7 @@ if __name__ == "__main__":
         ray.get(controller.take.remote())
     except RayActorError:
         print(free_cpus())
-    workers._free_placement_groups()
+    workers.free_placement_groups()
     while not free_cpus():
         time.sleep(0.1)
     print(free_cpus())

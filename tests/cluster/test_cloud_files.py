@@ -20,7 +20,10 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def cluster() -> dict[str, Any]:
     """The file as Ray uses it: with Ray's defaults for what it leaves out."""
-    from ray.autoscaler._private.util import prepare_config, validate_config
+    from ray.autoscaler._private.util import (  # private: what `ray up` does to a file first
+        prepare_config,
+        validate_config,
+    )
 
     config = prepare_config(yaml.safe_load((ROOT / "cluster.yaml").read_text()))
     validate_config(config)
@@ -94,7 +97,9 @@ def test_workers_are_spot_machines_with_one_gpu(cluster, workers):
 
 
 def test_workers_have_an_account_of_their_own_that_starts_no_machines(cluster, workers):
-    from ray.autoscaler._private.gcp.config import DEFAULT_SERVICE_ACCOUNT_ID
+    from ray.autoscaler._private.gcp.config import (  # private: known to Ray alone
+        DEFAULT_SERVICE_ACCOUNT_ID,
+    )
 
     project, text = cluster["provider"]["project_id"], (ROOT / "cluster.yaml").read_text()
     for worker in workers:

@@ -16,6 +16,7 @@ from ardm.events.events import Outcome
 from ardm.store import claims
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
+from tests.clock import Clock
 from tests.cluster.conftest import wait_until
 
 pytestmark = pytest.mark.slow
@@ -25,29 +26,26 @@ class Controllers:
     """Controllers that live so many seconds each and die; the one after the last one does not."""
 
     def __init__(self, *lives: float) -> None:
-        self.lives, self.now, self.begun = list(lives), 0.0, 0
+        self.lives, self.clock, self.begun = list(lives), Clock(), 0
 
     def fit(self) -> None:
         self.begun += 1
         if self.lives:
-            self.now += self.lives.pop(0)
+            self.clock.sleep(self.lives.pop(0))
             raise ActorDiedError()
-
-    def clock(self) -> float:
-        return self.now
 
 
 @pytest.mark.parametrize("lives", [[], [1.0], [100.0] * 10, [1.0, 1.0, 100.0, 1.0, 1.0]])
 def test_another_controller_goes_on(lives: list[float]) -> None:
     controllers = Controllers(*lives)
-    driver._fit(controllers.fit, controllers.clock)
+    driver.fit_again(controllers.fit, controllers.clock)
     assert controllers.begun == len(lives) + 1
 
 
 def test_controllers_that_die_at_once_end_the_job() -> None:
     controllers = Controllers(100.0, 1.0, 2.0, 3.0)
     with pytest.raises(JobFailed, match="3 controllers of Ray Train died within 60 s each"):
-        driver._fit(controllers.fit, controllers.clock)
+        driver.fit_again(controllers.fit, controllers.clock)
     assert controllers.begun == 4
 
 
@@ -56,7 +54,7 @@ import sys, time
 from ardm.cluster import driver
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
-driver._save_at_signals(Run(Store(sys.argv[1]), "mine"))
+driver.save_at_signals(Run(Store(sys.argv[1]), "mine"))
 print("ready", flush=True)
 while True:
     time.sleep(0.1)  # a signal just before a long sleep would be heard after it

@@ -103,7 +103,7 @@ def test_nobody_there_is_an_absence(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_only_a_definite_answer_is_an_absence(reason: OSError, absent: bool) -> None:
-    assert node_agent._is_definite(reason) is absent
+    assert node_agent.is_definite(reason) is absent
 
 
 def test_silent_server_is_given_up_long_before_a_machine_ends(

@@ -3,7 +3,7 @@
 import pytest
 import ray
 
-from ardm.cluster import _ray
+from ardm.cluster import _ray  # private: what is tested here
 
 WHAT_TO_DO = (
     f"Ray {ray.__version__} is not as Ray {_ray.READ_IN} was read. See what took the place of it, "

@@ -80,7 +80,8 @@ def test_cifar10_too_and_its_cache(files, served, tmp_path):
 
             @property
             def _cifar_info(self):
-                return super()._cifar_info._replace(url=f"{url}/cifar.tar.gz")
+                info = super()._cifar_info  # private: where TFDS has the address
+                return info._replace(url=f"{url}/cifar.tar.gz")
 
         return Small(data_dir=directory, file_format="array_record")
 
@@ -94,7 +95,7 @@ def test_cifar10_too_and_its_cache(files, served, tmp_path):
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
 def test_the_real_files_are_those_that_tfds_knows(name, tmp_path):
-    builder = tfds._builder_of(name)(str(tmp_path))
+    builder = tfds.builder_of(name)(str(tmp_path))
     sizes = {info.filename: int(info.size) for info in builder.url_infos.values()}
     expected = {
         "mnist": ("train-images-idx3-ubyte.gz", 9_912_422),

@@ -6,14 +6,7 @@ import pytest
 
 from ardm.events import event_log, kinds
 from ardm.events.event_log import EventLog
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        self.now += 1.0
-        return self.now
+from tests.clock import Clock
 
 
 def names(run, attempt=1):
@@ -26,7 +19,7 @@ def happened(name):
 
 
 def test_each_flush_writes_a_segment_of_its_own(run):
-    events = EventLog(run, 1, clock=Clock())
+    events = EventLog(run, 1, clock=Clock(100.0, tick=1.0))
     events.flush()
     assert run.store.names(run.events(1)) == []
     events.add(kinds.Claimed(host="a"))

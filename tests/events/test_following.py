@@ -1,7 +1,7 @@
 """Looking on: whether an attempt lives is told from what changes, not from two clocks."""
 
 from ardm.events.history import Pulse
-from tests.runner.scene import Clock
+from tests.clock import Clock
 
 
 def beat(number, attempt=1, **more):

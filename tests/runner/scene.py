@@ -7,31 +7,19 @@ from ardm.events.kinds import E
 from ardm.job.config import CheckpointConfig
 from ardm.store import claims
 from ardm.store.retry import Deadline
+from tests.clock import Clock
 from tests.runner.setting import events, small_state
-
-
-class Clock:
-    """Monotonic seconds that pass only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 class Scene:
     """A saver of a run's newest attempt, its events and its clock."""
 
-    def __init__(self, run, restored: int = 0, **config) -> None:
-        self.run, self.clock = run, Clock()
+    def __init__(
+        self, run, restored: int = 0, clock: Clock | None = None, log=EventLog, **config
+    ) -> None:
+        self.run, self.clock = run, clock or Clock()
         self.number = claims.claim(run, {})
-        self.event_log = EventLog(run, self.number)
+        self.event_log = log(run, self.number)
         self.config = CheckpointConfig(**{"interval": 10.0, "keep_last": 2} | config)
         self.saver = Checkpointer(
             run, self.number, self.config, self.event_log, restored, self.clock, self.clock.sleep

@@ -12,7 +12,7 @@ WHAT_TO_DO = (
 
 def test_the_private_names_are_where_they_were_read() -> None:
     try:
-        from ardm.runner import _jax
+        from ardm.runner import _jax  # private: what is tested here
     except ImportError as error:
         raise AssertionError(f"{error}. {WHAT_TO_DO}") from error
     cache, group = _jax.compilation_cache, _jax.distributed.global_state
@@ -21,7 +21,7 @@ def test_the_private_names_are_where_they_were_read() -> None:
         (cache, "reset_cache"),
         (cache, "get_file_cache"),
         (group, "process_id"),
-        (_jax.xla_bridge._jax, "make_gloo_tcp_collectives"),
+        (_jax.xla_bridge._jax, "make_gloo_tcp_collectives"),  # private: the same
     ):
         assert hasattr(owner, name), f"{owner} has no {name}. {WHAT_TO_DO}"
     assert {"get", "put"} <= {name for name, _ in inspect.getmembers(_jax.CacheInterface)}

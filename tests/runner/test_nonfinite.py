@@ -172,8 +172,7 @@ def saved_by_an_earlier_version(local_run):
 def read(place):
     """The arrays of a checkpoint as they are, and its metadata."""
     folder = Path(place.run.store.path(place.name))
-    metadata, shapes = serialization._describe(folder)
-    state = serialization._restore(folder, shapes, metadata["digest"])
+    state, metadata = serialization.load_any(folder)
     return jax.tree.map(np.array, state), metadata
 
 

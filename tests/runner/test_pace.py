@@ -1,14 +1,7 @@
 import pytest
 
 from ardm.runner.pace import WINDOW, Pace
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 def paced(seconds, start=1, total=100):

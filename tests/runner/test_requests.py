@@ -18,8 +18,8 @@ from ardm.store import claims
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 from tests import counting
+from tests.clock import Clock
 from tests.counting import class_a, class_b
-from tests.runner.scene import Clock
 from tests.runner.setting import opened, small_state
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import gcsfs
 import pytest
-from orbax.checkpoint._src.path import gcs_utils
+from orbax.checkpoint._src.path import gcs_utils  # private: keeps clients
 from typer.testing import CliRunner
 
 from ardm import filesystem, outages

@@ -3,6 +3,7 @@
 import json
 import logging
 import struct
+import tempfile
 import threading
 
 import pytest
@@ -15,7 +16,7 @@ from ardm.runner.uploads import Uploads
 from ardm.store.retry import Deadline
 from ardm.store.store import Store
 from tests import counting
-from tests.runner.scene import Clock
+from tests.clock import Clock
 from tests.runner.setting import opened
 
 
@@ -34,8 +35,11 @@ def records(data: bytes) -> int:
     return count
 
 
-def test_a_long_training_leaves_tensorboard_files_of_bounded_size(run, monkeypatch):
+def test_a_long_training_leaves_tensorboard_files_of_bounded_size(run, tmp_path, monkeypatch):
     monkeypatch.setattr(uploads, "PART", 2000)
+    local = tmp_path / "local"
+    local.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(local))
     clock = Clock()
     files = Uploads(run, 1, clock)
     for minute in range(6):
@@ -43,8 +47,8 @@ def test_a_long_training_leaves_tensorboard_files_of_bounded_size(run, monkeypat
             files.scalar("train/nelbo_bpd", 0.5, 50 * minute + step)
         clock.now += 60.0
         files.do_what_is_due()
-    local = files._parts_folder
-    assert len(list(local.glob("*"))) <= 2, "what is complete and uploaded is removed here"
+    (folder,) = local.glob("*/tensorboard/*")
+    assert len(list(folder.iterdir())) <= 2, "what is complete and uploaded is removed here"
     files.end(Deadline(20.0))
     files.close()
     names = files_of(run)

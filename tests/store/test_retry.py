@@ -5,21 +5,7 @@ import threading
 import pytest
 
 from ardm.store.retry import Abandoned, Deadline, attend, in_background, retry
-
-
-class Clock:
-    """Seconds that pass when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
+from tests.clock import Clock
 
 
 def failing(times: int, error: Exception):

@@ -22,7 +22,7 @@ SEQUENTIAL = policy.uniform(16, 16)
 @pytest.fixture(scope="module")
 def log_p():
     """Of every order and image."""
-    key = jax.random.fold_in(seed_key(1), likelihood._EXACT)
+    key = jax.random.fold_in(seed_key(1), likelihood.EXACT)
     chosen = [draws.fixed("random", jax.random.fold_in(key, i), (4, 4, 1)) for i in range(3)]
     assert not np.array_equal(chosen[0], chosen[1])
     predict = MODEL.bind(PARAMS)
@@ -106,7 +106,7 @@ def test_several_devices_share_the_images_and_give_the_same(found, monkeypatch):
     assert len(jax.local_devices()) > 1
     monkeypatch.setattr(likelihood, "chunk_size", lambda: 2)
     shared = Likelihood(MODEL, PARAMS, 1, IMAGES, SEQUENTIAL)
-    assert len(shared._lanes) == 2
+    assert shared.devices == 2
     assert shared.calls == 3 * 16
     again = shared.compute(3)
     for one, other in zip(again.orders, found.orders, strict=True):
