@@ -121,12 +121,12 @@ def test_changes_are_those_of_the_seed_and_the_step_and_leave_the_images_alone()
     np.testing.assert_array_equal(images, before)
 
 
-def grey(count: int) -> np.ndarray:
+def gray(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 5, 4, 1), dtype=np.uint8)
 
 
 def test_gray_values_are_binarized_anew_each_time_they_are_dealt():
-    images = grey(12)
+    images = gray(12)
     batches = Batches(images, 12, 3, binarized=True)
     first, second = batches[0], batches[1]
     assert set(np.unique(first)) == {0, 1}
@@ -142,14 +142,14 @@ def test_gray_values_are_binarized_anew_each_time_they_are_dealt():
 
 
 def test_the_mean_of_many_draws_is_the_gray_value():
-    images = grey(1)
+    images = gray(1)
     batches = Batches(images, 1, 3, binarized=True)
     mean = np.mean([batches[step] for step in range(2000)], axis=0)
     np.testing.assert_allclose(mean, images / 255, atol=0.06)
 
 
 def test_flips_and_binarization_draw_from_different_numbers():
-    images = grey(64)
+    images = gray(64)
     flipped = Batches(images, 64, 3, AugmentConfig(flip=True), binarized=True)[0]
     plain = Batches(images, 64, 3, binarized=True)[0]
     assert flipped.shape == plain.shape

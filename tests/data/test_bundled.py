@@ -25,7 +25,7 @@ def test_shapes_and_values(dataset):
         assert np.unique(images).tolist() == [0, 1]
 
 
-def test_mean_is_that_of_the_grey_values(dataset):
+def test_mean_is_that_of_the_gray_values(dataset):
     """0.1307 is MNIST's published mean; one standard error of 47 million draws is below 0.00005."""
     training_file = np.concatenate([dataset.train, dataset.valid])
     assert training_file.mean() == pytest.approx(0.1307, abs=0.0001)

@@ -10,12 +10,12 @@ from ardm.data.dataset import SPLITS, Dataset, load
 from ardm.errors import InputError
 from tests.data.published import IDX_NAMES, random_images, write_cifar, write_idx
 
-GREY, COLOUR = (28, 28, 1), (32, 32, 3)
-TRAIN, TEST = random_images(12, GREY, 1), random_images(5, GREY, 2)
+GRAY, COLOR = (28, 28, 1), (32, 32, 3)
+TRAIN, TEST = random_images(12, GRAY, 1), random_images(5, GRAY, 2)
 
 
-def section(dataset, path, **more) -> DataConfig:
-    return DataConfig(dataset=dataset, source="files", path=str(path), **more)
+def section(dataset, path, **keys) -> DataConfig:
+    return DataConfig(dataset=dataset, source="files", path=str(path), **keys)
 
 
 def read(dataset, path) -> Dataset:
@@ -30,7 +30,7 @@ def whole(dataset: Dataset) -> np.ndarray:
 def test_idx_files_are_read_in_their_order(tmp_path, name):
     write_idx(tmp_path, TRAIN, TEST)
     dataset = read(name, tmp_path)
-    assert (dataset.name, dataset.shape, dataset.classes) == (name, GREY, 256)
+    assert (dataset.name, dataset.shape, dataset.classes) == (name, GRAY, 256)
     np.testing.assert_array_equal(dataset.train, TRAIN[:10])
     np.testing.assert_array_equal(dataset.valid, TRAIN[10:])
     np.testing.assert_array_equal(dataset.test, TEST)
@@ -78,13 +78,13 @@ def test_dynamic_binarization_keeps_gray_values_to_train_on(tmp_path):
 
 
 def test_cifar_batches_are_read_in_their_order(tmp_path):
-    train, test = random_images(20, COLOUR, 1), random_images(3, COLOUR, 2)
+    train, test = random_images(20, COLOR, 1), random_images(3, COLOR, 2)
     folder = tmp_path / "cifar-10-batches-bin"
     folder.mkdir()
     write_cifar(folder, train, test)
     (folder / "batches.meta.txt").write_text("airplane\n")
     dataset = read("cifar10", tmp_path)
-    assert (dataset.shape, dataset.classes) == (COLOUR, 256)
+    assert (dataset.shape, dataset.classes) == (COLOR, 256)
     np.testing.assert_array_equal(dataset.train, train[:18])
     np.testing.assert_array_equal(dataset.valid, train[18:])
     np.testing.assert_array_equal(dataset.test, test)
@@ -98,7 +98,7 @@ def save_splits(folder, images) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("mnist", GREY), ("cifar10", COLOUR), ("images", (6, 10, 3))]
+    ("name", "shape"), [("mnist", GRAY), ("cifar10", COLOR), ("images", (6, 10, 3))]
 )
 def test_any_data_set_comes_from_images_too(tmp_path, name, shape):
     images = random_images(9, shape)
@@ -108,8 +108,8 @@ def test_any_data_set_comes_from_images_too(tmp_path, name, shape):
     np.testing.assert_array_equal(whole(dataset), images)
 
 
-def test_images_and_idx_files_of_equal_grey_values_are_equally_binarized(tmp_path):
-    images = random_images(18, GREY)
+def test_images_and_idx_files_of_equal_gray_values_are_equally_binarized(tmp_path):
+    images = random_images(18, GRAY)
     (tmp_path / "idx").mkdir()
     write_idx(tmp_path / "idx", images[:12], images[12:])
     splits = {"train": images[:10], "valid": images[10:12], "test": images[12:]}
