@@ -179,8 +179,8 @@ class Devices:
             parts: tuples of host arrays; their number is a multiple of the number of devices.
 
         Returns:
-            The results in the order of the parts, on the first device. They may still be being
-            computed.
+            The results in the order of the parts, on the first device. The method does not wait for
+            them.
         """
         per_device = len(parts) // self.count
 

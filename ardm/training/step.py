@@ -95,8 +95,8 @@ class Step:
             flag: a number that all workers receive; 0 means nothing.
 
         Returns:
-            The state after the step and the metrics, which may both still be being computed. If
-            the step is not finite, only the counter `step` of the state changes.
+            The state after the step, and the metrics. The method does not wait for them. If the
+            step is not finite, only the counter `step` of the state changes.
         """
         return self._take(self.group, state, images, flag)
 

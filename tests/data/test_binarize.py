@@ -39,7 +39,7 @@ def test_splits_continue_one_stream_in_blocks_of_any_size(block, monkeypatch):
 
 
 def test_draws_are_those_of_every_numpy():
-    """Golden: the bundled file can be made anew only as long as this holds."""
+    """Golden: with other draws the bundled file could not be made again."""
     gray = {split: np.full((4, 32, 32, 1), 100, np.uint8) for split in SPLITS}
     drawn = np.packbits(binarize_splits(gray)["train"])
     expected = "36d6c31328b49d8e41f77c2baaa28be04d8f03dae58a8ba1d417c6092498f9e7"

@@ -48,7 +48,7 @@ def test_no_image_of_one_split_is_in_another(dataset):
 
 
 def test_digest(dataset):
-    """Golden: changes only with the recipe, and then results are no longer comparable."""
+    """Golden: with another digest results are no longer comparable."""
     assert dataset.sha256 == "f99a0556af75014a700b9f478d3814aa207c24f448dcb26ba2db28da3578f811"
 
 

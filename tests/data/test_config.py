@@ -77,7 +77,7 @@ def test_the_shape_of_free_images_is_noted_in_the_section(wide_images):
     section = DataConfig(dataset="images", source="files", path=str(wide_images))
     assert describe(section) == ((4, 6, 3), 256)
     (wide_images / "1.png").unlink()
-    # As a frozen job file is read elsewhere: without the images.
+    # A machine that reads the frozen job file may not have the images.
     again = DataConfig.model_validate_json(section.model_dump_json())
     assert again == section
     assert describe(again) == ((4, 6, 3), 256)

@@ -52,7 +52,7 @@ def test_the_usual_names_and_places_of_idx_files(tmp_path, place, dotted, packed
 
 
 def test_binarized_mnist_is_drawn_as_the_bundled_one(tmp_path):
-    """Where all is black or white nothing is left to chance; the recipe has its own tests."""
+    """With black and white pixels only, the draw is certain; other tests cover the recipe."""
     data = bundled.read()
     write_idx(tmp_path, data.train[:12] * 255, data.test[:5] * 255)
     dataset = read("binarized_mnist", tmp_path)
@@ -68,7 +68,7 @@ def test_dynamic_binarization_keeps_gray_values_to_train_on(tmp_path):
     dynamic = load(section("binarized_mnist", tmp_path, binarize="dynamic"))
     np.testing.assert_array_equal(dynamic.train, TRAIN[:10])
     for split in SPLITS:
-        # What is evaluated is drawn once for all.
+        # Images for evaluation are binarized once.
         np.testing.assert_array_equal(dynamic.images(split), static.images(split))
     assert dynamic.classes == static.classes == 2
     assert dynamic.sha256 != static.sha256

@@ -20,7 +20,7 @@ def drawn(classes=2, channels=1, n=2, completions=3):
 
 
 def tile(sheet, row, column):
-    """An image of the grid at its own size; the third column and those after it stand apart."""
+    """Cut an image out of the grid at its own size. A wider gap precedes the third column."""
     top, left = 29 + row * 120, 8 + column * 120 + (16 if column > 1 else 0)
     whole = sheet[top : top + 112, left : left + 112]
     small = whole[::4, ::4]

@@ -20,7 +20,7 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def tile(sheet: np.ndarray, rows: int, row: int, column: int) -> np.ndarray:
-    """Image (row, column) of a grid of 14x14 images, at its own size again."""
+    """Cut image (row, column) out of a grid of 14x14 images, at its own size."""
     zoom = sheet.shape[0] // (15 * rows + 1)
     small = sheet[::zoom, ::zoom]
     top, left = 1 + 15 * row, 1 + 15 * column
