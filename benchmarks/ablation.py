@@ -1,10 +1,11 @@
-"""What each choice of a job is worth: variants of it at equal wall time, compared in pairs.
+"""Effect of the settings of a job: variants of it, trained for equal times and compared in pairs.
 
     .venv/bin/python benchmarks/ablation.py [jobs/binmnist.yaml] [--minutes 12]
 
-Each variant trains for as many steps as it makes in the same time, which a short run measures
-first, so that its learning rate comes to its end. `ardm compare` then evaluates all of them on the
-same validation images, orders and generation steps. Interrupted and started again, it goes on.
+A short run measures the speed of each variant, from which follows the number of steps that it makes
+in the given time. So the learning rate of every variant reaches its end. `ardm compare` then
+evaluates all variants on the same validation images, orders and generation steps. If the benchmark
+is interrupted, run it again: it continues.
 """
 
 import argparse
@@ -36,10 +37,10 @@ VARIANTS: dict[str, list[str]] = {
     "rate-8e-3": ["training.learning_rate=8.0e-3"],
     "end-at-a-tenth": ["training.final_learning_rate=5.0e-4"],
 }
-"""Changes to the job, of which each is tried alone; `base` comes first."""
+"""Changes of each variant to the job; `base` comes first."""
 
 PACE_STEPS, WARM = 120, 20
-"""Steps of the short run, and those at its beginning that are not timed."""
+"""Steps of the short run, and the number of steps at its beginning that are not timed."""
 
 UNMEASURED = [
     "evaluation.every=100000000",
@@ -47,19 +48,21 @@ UNMEASURED = [
     "evaluation.samples=0",
     "evaluation.final_images=1",
 ]
-"""Nothing but training takes time."""
+"""Changes to every job, so that nothing but training takes time."""
 
 ARDM = str(Path(sys.executable).with_name("ardm"))
 
 
 def main() -> None:
-    """Train the variants that are not there yet, and print the table."""
+    """Train the variants that are not trained yet, and print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("job", nargs="?", default="jobs/binmnist.yaml")
     parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--store", default="runs-ablation")
-    parser.add_argument("--only", default=",".join(VARIANTS), help="names, base among them")
-    parser.add_argument("--images", type=int, default=10_000, help="of the validation split")
+    parser.add_argument(
+        "--only", default=",".join(VARIANTS), help="names of variants, including base"
+    )
+    parser.add_argument("--images", type=int, default=10_000, help="number of validation images")
     parser.add_argument("--passes", type=int, default=2)
     args = parser.parse_args()
     chosen = args.only.split(",")
@@ -78,7 +81,7 @@ def main() -> None:
 
 
 def trained(job: str, store: str, name: str, minutes: float) -> int:
-    """Train a variant unless that has been done; the number of its steps."""
+    """Train a variant unless it is trained already; return the number of its steps."""
     from ardm.store.registry import read_spec
     from ardm.store.run_directory import Run
     from ardm.store.store import Store
@@ -105,26 +108,31 @@ def pace(job: str, store: str, name: str) -> float:
     return (last.step - first.step) / (last.time - first.time)
 
 
-def train(job: str, store: str, name: str, steps: int, *more: str) -> None:
-    """Train in a process of its own; a completed run is left as it is."""
-    changes = [*UNMEASURED, *VARIANTS[name.removesuffix("-pace")], f"training.steps={steps}", *more]
+def train(job: str, store: str, name: str, steps: int, *settings: str) -> None:
+    """Train in a separate process; a completed run is not changed."""
+    changes = [
+        *UNMEASURED,
+        *VARIANTS[name.removesuffix("-pace")],
+        f"training.steps={steps}",
+        *settings,
+    ]
     sets = [part for change in changes for part in ("--set", change)]
     command = [ARDM, "train", job, "--store", store, "--run", name, "--no-progress", *sets]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
 
-def show(compared: dict, steps: dict[str, int]) -> None:
+def show(comparison: dict, steps: dict[str, int]) -> None:
     """Print a row for each variant, with its difference from the first one."""
-    against = {row["b"]: row for row in compared["rows"] if row["a"] == "base"}
-    print(f"{compared['images']} {compared['split']} images, {compared['passes']} passes")
+    against = {row["b"]: row for row in comparison["rows"] if row["a"] == "base"}
+    print(f"{comparison['images']} {comparison['split']} images, {comparison['passes']} passes")
     print("| variant | changes | steps | bits/dim | nats more than base |")
     print("|---|---|---|---|---|")
-    for run in compared["runs"]:
+    for run in comparison["runs"]:
         name, row = run["run"], against.get(run["run"])
-        more = "" if row is None else f"{-row['difference_nats']:+.2f} ± {row['se_nats']:.2f}"
+        difference = "" if row is None else f"{-row['difference_nats']:+.2f} ± {row['se_nats']:.2f}"
         changes = ", ".join(f"`{change}`" for change in VARIANTS[name])
         figures = f"{run['nelbo_bpd']:.4f} ± {run['se_bpd']:.4f}"
-        print(f"| {name} | {changes} | {steps[name]} | {figures} | {more} |")
+        print(f"| {name} | {changes} | {steps[name]} | {figures} | {difference} |")
 
 
 if __name__ == "__main__":

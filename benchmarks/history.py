@@ -1,10 +1,10 @@
-"""Seconds that a long past costs: `status`, `stop` and the start of another attempt.
+"""Times of `status`, `stop` and a restart for runs with a long history.
 
     .venv/bin/python benchmarks/history.py [--answer 0.04]
 
-Two runs lie in a bucket of a GCS server on this machine, behind a proxy that answers every request
-after so many seconds: one of 1,000 attempts, and one of a single attempt of 30 days that saves
-every 30 s. Each reading is done by a store that has asked for nothing before.
+Two runs are in a bucket of an emulated GCS server on this machine: one with 1,000 attempts, and one
+with a single attempt of 30 days that saves every 30 s. A proxy delays every answer of the server.
+Each measurement uses a new store object, which has read nothing before.
 """
 
 import argparse
@@ -27,25 +27,25 @@ NO_RAY = {"address": None, "submission_id": None, "status": None}
 
 
 def main() -> None:
-    """Print the median, the shortest and the longest of each reading."""
+    """Print the median, the shortest and the longest time of each operation."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--answer", type=float, default=0.04, help="seconds per answer")
+    parser.add_argument("--answer", type=float, default=0.04, help="delay of an answer in seconds")
     args = parser.parse_args()
     from ardm.chaos import emulator, long_past
 
     with emulator.serve(emulator.free_port()) as address:
         os.environ |= emulator.settings(address)
         emulator.make_bucket(address, "history")
-        pasts = {
+        histories = {
             "1,000 attempts": lambda run: long_past.many_attempts(run, 1000),
             "one attempt of 30 days": lambda run: long_past.one_attempt(run, 30.0, step_s=10.0),
         }
-        for number, write in enumerate(pasts.values()):
+        for number, write in enumerate(histories.values()):
             write(_new_run(f"run-{number}"))
         with _slow(address, args.answer) as slow:
             os.environ["STORAGE_EMULATOR_HOST"] = slow
-            for number, past in enumerate(pasts):
-                print(f"{past}, {args.answer * 1000:.0f} ms per answer")
+            for number, name in enumerate(histories):
+                print(f"{name}, {args.answer * 1000:.0f} ms per answer")
                 _measure(f"run-{number}")
 
 
@@ -73,33 +73,35 @@ def _measure(name: str) -> None:
         control.failure(past.records, number)
         control.crash_loop(run, past.records, number, 3, lambda nodes: False)
 
-    readings: dict[str, Callable[[Run], object]] = {
+    operations: dict[str, Callable[[Run], object]] = {
         "status": lambda run: status(run, NO_RAY),
         "stop": control.request_stop,
         "history read of a restart": restart,
     }
-    for what, reading in readings.items():
-        took = []
+    for label, operation in operations.items():
+        times = []
         for _ in range(ROUNDS):
             run = Run(Store("gs://history/runs"), name)
             begin = time.perf_counter()
-            reading(run)
-            took.append(time.perf_counter() - begin)
-        print(f"  {what:26s} {statistics.median(took):.2f} s ({min(took):.2f} - {max(took):.2f})")
+            operation(run)
+            times.append(time.perf_counter() - begin)
+        print(
+            f"  {label:26s} {statistics.median(times):.2f} s ({min(times):.2f} - {max(times):.2f})"
+        )
 
 
 @contextmanager
 def _slow(address: str, seconds: float) -> Iterator[str]:
-    """A proxy in a process of its own; gives its address."""
+    """Run the delaying proxy in a separate process; yields its address."""
     from ardm.chaos.storage_faults import Fault, order
 
     command = [sys.executable, "-m", "ardm.chaos.storage_faults", address]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        order(told["control"], Fault("slow", delay=seconds))
-        yield told["address"]
+        addresses = json.loads(process.stdout.readline())
+        order(addresses["control"], Fault("slow", delay=seconds))
+        yield addresses["address"]
     finally:
         process.terminate()
         process.wait(10)

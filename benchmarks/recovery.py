@@ -1,9 +1,10 @@
-"""What a kill and a notice cost, beside Ray Train with its defaults.
+"""Time that a kill or a preemption notice costs, with ardm and with the defaults of Ray Train.
 
     .venv/bin/python benchmarks/recovery.py [jobs/smoke.yaml]
 
-One cluster of this machine, one worker, the same training; first with Ray Train as it comes, then
-as ardm sets it up. Compare the two columns, machines are noisy.
+Both columns are measured on one cluster on this machine, with one worker and the same training:
+first with Ray Train's defaults, then with ardm's settings. Machines are noisy, so compare the two
+columns rather than absolute times.
 """
 
 import json
@@ -33,16 +34,18 @@ from ardm.store.store import Store
 KINDS = ("defaults", "ardm")
 
 KILLS, SETTLE, PATIENCE = 4, 60.0, 300.0
-"""Workers killed of each kind; the seconds that each trains before, so that its spare is ready. The
-first recovery fills the compilation cache and is left out."""
+"""Number of workers killed under each kind; seconds that each trains before, so that its spare
+process is ready; and seconds to wait for anything. The first recovery fills the compilation cache
+and is left out."""
 
 DRAINS, AFTER, NOTICE = 3, 15.0, 25.0
-"""Nodes drained under each kind; seconds from a save to the drain, so that the node's end does not
-fall together with the next save; and the seconds until they are gone."""
+"""Number of nodes drained under each kind; seconds from a save to the drain, so that the end of the
+node does not coincide with the next save; and seconds from the drain to the end of the node."""
 
 OF_A_KILL = ("detect", "start", "claim", "restore", "first step", "of it compile", "all")
-"""detect: until Ray has a process for the new worker; start: until that process turns to the run
-(Python, imports, joining the group); claim, restore and the first step as in the event log."""
+"""Stages of a recovery. detect: until Ray has started a process for the new worker; start: until
+that process begins the attempt (Python, imports, joining the group); claim, restore and first step:
+as in the event log."""
 
 OF_A_DRAIN = ("until saved", "steps lost")
 
@@ -57,8 +60,8 @@ def main() -> None:
         wait_until(lambda: ports.answers(ray.jobs), 60, "Ray's job server")
         for kind in KINDS:
             with training(ray, job, folder, kind) as run:
-                kills[kind] = list(told(f"{kind}, killed", killed(ray, run)))[1:]
-                drains[kind] = list(told(f"{kind}, drained", drained(ray, run)))
+                kills[kind] = list(reported(f"{kind}, killed", killed(ray, run)))[1:]
+                drains[kind] = list(reported(f"{kind}, drained", drained(ray, run)))
     shutil.rmtree(folder)
     print(f"{os.cpu_count()} CPUs; median (least - most), seconds{'':14s}defaults{'':20s}ardm")
     print(f"SIGKILL of a worker to the next step, {KILLS - 1} each")
@@ -68,22 +71,24 @@ def main() -> None:
     print(json.dumps({"kills": kills, "drains": drains}))
 
 
-def told(what: str, found: Iterator[dict[str, float]]) -> Iterator[dict[str, float]]:
-    """The same, each told as it comes: it takes a quarter of an hour."""
-    for one in found:
-        print(f"{what}: " + ", ".join(f"{k} {v:.1f}" for k, v in one.items()), file=sys.stderr)
-        yield one
+def reported(label: str, results: Iterator[dict[str, float]]) -> Iterator[dict[str, float]]:
+    """Yield the results, and print each at once: all of them take a quarter of an hour."""
+    for result in results:
+        print(f"{label}: " + ", ".join(f"{k} {v:.1f}" for k, v in result.items()), file=sys.stderr)
+        yield result
 
 
-def show(rows: tuple[str, ...], found: dict[str, list[dict[str, float]]]) -> None:
+def show(rows: tuple[str, ...], results: dict[str, list[dict[str, float]]]) -> None:
     """Print a table with a column for each kind."""
     for row in rows:
-        cells = [spread([one[row] for one in found[kind] if row in one]) for kind in KINDS]
+        cells = [
+            spread([result[row] for result in results[kind] if row in result]) for kind in KINDS
+        ]
         print(f"  {row:26s}" + "".join(f"{cell:>24s}" for cell in cells))
 
 
 def spread(seconds: list[float]) -> str:
-    """Median, least and most."""
+    """Format the median, the shortest and the longest time."""
     if not seconds:
         return "never"
     return f"{statistics.median(seconds):.1f} ({min(seconds):.1f} - {max(seconds):.1f})"
@@ -91,7 +96,7 @@ def spread(seconds: list[float]) -> str:
 
 @contextmanager
 def training(ray: Nodes, job: Path, folder: Path, kind: str) -> Iterator[Run]:
-    """A run without end."""
+    """Start a run that trains until the context ends, and stop it then."""
     run = Run(Store(str(folder / "runs")), kind)
     spec = load(
         job, ["training.steps=10000000", "evaluation.every=10000000", "evaluation.first=null"]
@@ -112,7 +117,7 @@ def training(ray: Nodes, job: Path, folder: Path, kind: str) -> Iterator[Run]:
 
 
 def killed(ray: Nodes, run: Run) -> Iterator[dict[str, float]]:
-    """Kill the worker, again and again; the stages of each recovery, in seconds."""
+    """Kill the worker several times; yields the seconds of each stage of the recovery."""
     for attempt in range(1, KILLS + 1):
         wait_until(partial(event, run, attempt, kinds.Saved), PATIENCE, "a checkpoint")
         time.sleep(SETTLE)
@@ -145,7 +150,7 @@ def has_another(ray: Nodes, pid: int) -> bool:
 
 
 def drained(ray: Nodes, run: Run) -> Iterator[dict[str, float]]:
-    """Drain the worker's node when there is another one, again and again."""
+    """Add a node and drain that of the worker, several times; yields what each drain cost."""
     for _ in range(DRAINS):
         attempt = max(run.attempts())
         wait_until(partial(event, run, attempt, kinds.Saved), PATIENCE, "a checkpoint")
@@ -156,21 +161,21 @@ def drained(ray: Nodes, run: Run) -> Iterator[dict[str, float]]:
         raylet.drain(node, "benchmark", NOTICE)
         wait_until(partial(event, run, attempt + 1, kinds.FirstStep), PATIENCE, "a step")
         ray.kill(node)
-        found = {"steps lost": float(status(run, {})["attempts"][attempt - 1]["steps_lost"])}
-        # Without word of the drain a worker saves at its usual times, and none is a last save.
+        result = {"steps lost": float(status(run, {})["attempts"][attempt - 1]["steps_lost"])}
+        # A worker that is not notified of the drain saves only at its usual times.
         saved = event(run, attempt, kinds.Saved)
         if saved and event(run, attempt, kinds.FinalSave):
-            found["until saved"] = saved.time - begin
-        yield found
+            result["until saved"] = saved.time - begin
+        yield result
 
 
 def event(run: Run, attempt: int, kind: type[kinds.E]) -> kinds.E | None:
-    """The last event of a kind of an attempt, once it is in the store."""
+    """The last event of a kind in an attempt; None until it is in the store."""
     return kinds.last(event_log.read(run, attempt), kind)
 
 
 def with_defaults(store: str, name: str, submission: str) -> None:
-    """A driver that trains as ours does, on Ray Train as it comes."""
+    """A driver that trains like ardm's, with the defaults of Ray Train."""
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer

@@ -1,9 +1,10 @@
-"""Throughput of a training that saves every 30 s, against one that does not.
+"""Throughput of training that saves every 30 s, relative to training that does not save.
 
     .venv/bin/python benchmarks/saves.py [jobs/binmnist.yaml]
 
-One process trains in blocks of 30 s: without a save, with one beside the training as ardm does it,
-and with one that the training waits for. Each block is compared with the one without of its round.
+One process trains in blocks of 30 s: without a save, with a save in the background as ardm does it,
+and with a save that training waits for. Each block is compared with the block of its round that has
+no save.
 """
 
 import os
@@ -15,13 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROUNDS, BLOCK = 8, 30.0
-"""Rounds of the three kinds of blocks, and seconds of a block without a save."""
+"""Number of rounds, each with one block of each kind; and seconds of a block without a save."""
 
 KINDS = ("none", "beside", "waited for")
 
 
 def main() -> None:
-    """Print each round, and the medians and spreads."""
+    """Print the times of each round, and the medians and ranges of the throughput."""
     from ardm.checkpoint.checkpointer import Checkpointer
     from ardm.events.event_log import EventLog
     from ardm.job.spec import load
@@ -50,7 +51,7 @@ def main() -> None:
         steps = train(work, place(init(work.model, work.config, spec.seed)), lambda: 0)
 
         def block(kind: str, length: int) -> float:
-            """Seconds of so many steps, a save at the first of them."""
+            """Train `length` steps with a save after the first; returns the seconds."""
             begin = time.perf_counter()
             for left in reversed(range(length)):
                 done = next(steps)
@@ -64,16 +65,16 @@ def main() -> None:
 
         block("none", 3)
         length = round(BLOCK / (block("none", 20) / 20))
-        kept: dict[str, list[float]] = {kind: [] for kind in KINDS[1:]}
+        throughput: dict[str, list[float]] = {kind: [] for kind in KINDS[1:]}
         for number in range(ROUNDS):
-            took = {kind: block(kind, length) for kind in KINDS}
-            print(f"round {number}: " + ", ".join(f"{k} {s:.2f} s" for k, s in took.items()))
-            for kind, shares in kept.items():
-                shares.append(100.0 * took["none"] / took[kind])
+            times = {kind: block(kind, length) for kind in KINDS}
+            print(f"round {number}: " + ", ".join(f"{k} {s:.2f} s" for k, s in times.items()))
+            for kind, percents in throughput.items():
+                percents.append(100.0 * times["none"] / times[kind])
     print(f"{os.cpu_count()} CPUs, {length} steps a block; throughput against no saves, percent")
-    for kind, shares in kept.items():
-        median = statistics.median(shares)
-        print(f"  a save {kind:11s} {median:.1f} ({min(shares):.1f} - {max(shares):.1f})")
+    for kind, percents in throughput.items():
+        median = statistics.median(percents)
+        print(f"  a save {kind:11s} {median:.1f} ({min(percents):.1f} - {max(percents):.1f})")
 
 
 if __name__ == "__main__":

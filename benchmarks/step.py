@@ -1,8 +1,8 @@
-"""Seconds per image of a training step, with and without freed memory kept, in pairs.
+"""Time of a training step per image, with and without keeping freed memory, in pairs.
 
     .venv/bin/python benchmarks/step.py [jobs/binmnist.yaml]
 
-Each figure is from a process of its own; compare the ratios, machines are noisy.
+Each time is from a separate process. Machines are noisy, so compare the ratios.
 """
 
 import statistics
@@ -14,7 +14,7 @@ PAIRS, STEPS = 3, 15
 
 
 def measure(job: str, keep: bool) -> float:
-    """Median milliseconds per image of a step, in this process."""
+    """Measure in this process the median time of a step, in milliseconds per image."""
     import jax
     import numpy as np
 

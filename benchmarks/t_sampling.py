@@ -1,11 +1,12 @@
-"""How large the gradient is at each generation step, and what a density of t makes of it.
+"""Size of the gradient at each generation step, and its second moment by the density of t.
 
     .venv/bin/python benchmarks/t_sampling.py RUN [--store runs] [--images 4] [--strata 98]
 
-For a trained model, the squared norm of the gradient of single training images is measured all over
-the generation steps. From these follow the second moment of the gradient under uniform t, under the
-density of `training.t_sampling: importance`, and under the best density there is, which is
-proportional to the root of the squared norm. The machine does not matter: nothing is timed.
+For a trained model, the squared norm of the gradient of single training images is measured at
+generation steps of all sizes. From these follow the second moments of the gradient under uniform t,
+under the density of `training.t_sampling: importance`, and under the optimal density, which is
+proportional to the square root of the mean squared norm. Nothing is timed, so the machine does not
+matter.
 """
 
 import argparse
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 def main() -> None:
     """Print the squared norm over t, and the second moments."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("run", help="a run, or a pulled directory")
+    parser.add_argument("run", help="name of a run, or a pulled directory")
     parser.add_argument("--store", default="runs")
-    parser.add_argument("--images", type=int, default=4, help="per stratum of t")
+    parser.add_argument("--images", type=int, default=4, help="images per stratum of t")
     parser.add_argument("--strata", type=int, default=98)
     args = parser.parse_args()
     import ardm
@@ -43,17 +44,17 @@ def main() -> None:
         print(f"  t {low:4d} - {high:4d}  {by_stratum[part].mean():10.4g}")
     uniform = squares.mean()
     # Under density q the second moment is the mean over t of E|g_t|^2 / (T q), times T.
-    ours = (weight[t] * squares).mean()
+    importance = (weight[t] * squares).mean()
     best = np.sqrt(by_stratum).mean() ** 2
     print("second moment of the gradient, of that under uniform t")
-    print(f"  importance       {ours / uniform:.3f}")
+    print(f"  importance       {importance / uniform:.3f}")
     print(f"  the best density {best / uniform:.3f}")
 
 
 def _measure(
     pretrained: "Pretrained", images: np.ndarray, each: int, strata: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Generation steps, ascending, and the squared norm of the gradient at each."""
+    """Generation steps in ascending order, and the squared norm of a gradient at each."""
     import jax
     import jax.numpy as jnp
 
@@ -75,13 +76,13 @@ def _measure(
         grads = jax.tree.leaves(jax.grad(loss)(params))
         return sum((jnp.sum(grad * grad) for grad in grads), jnp.float32(0.0))
 
-    found = []
+    squares = []
     for number, step in enumerate(t.reshape(-1)):
         keys = jax.random.split(jax.random.key(number), 1)
         draw = Draw(orders(keys, objective.shape), jnp.asarray([step]), keys)
         image = jnp.asarray(images[random.integers(len(images))][None])
-        found.append(float(square(pretrained.params, image, draw)))
-    return t.reshape(-1), np.array(found)
+        squares.append(float(square(pretrained.params, image, draw)))
+    return t.reshape(-1), np.array(squares)
 
 
 if __name__ == "__main__":

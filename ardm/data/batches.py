@@ -1,4 +1,4 @@
-"""Shuffled and augmented batches by number: there is no iterator whose state must be saved."""
+"""Shuffled and augmented batches, computed from the step: no iterator state must be saved."""
 
 import numpy as np
 
@@ -7,50 +7,50 @@ from ardm.data.config import AugmentConfig
 from ardm.data.dataset import Images
 
 NOTHING = AugmentConfig()
+"""No augmentation."""
 
 
 def augment(images: Images, config: AugmentConfig, seed: int, step: int, start: int) -> Images:
-    """Change the images of a batch, or of a part of one.
+    """Augment the images of a batch, or of a part of one.
 
     The image at index i of the batch is changed by the i-th raw output of a generator that is
-    seeded with `seed` and `step`: the stream that numpy promises not to change (NEP 19).
+    seeded with `seed` and `step`. NumPy guarantees that this stream never changes (NEP 19).
 
     Args:
-        images: uint8 `[n, H, W, C]`, those at `start, start + 1, ...` in the batch; H equals W
-            where there are quarter turns.
-        config: what is done; first the flip, then the turn (anticlockwise).
-        seed: of the run.
+        images: uint8 `[n, H, W, C]`, the images at `start, start + 1, ...` in the batch. H must
+            equal W if there are quarter turns.
+        config: the augmentations. The flip comes first, then the turn (counterclockwise).
+        seed: seed of the run.
         step: training step, from 0.
-        start: index in the whole batch of the first of the images.
+        start: index of the first image in the whole batch.
 
     Returns:
-        uint8 `[n, H, W, C]`, an array of its own.
+        uint8 `[n, H, W, C]`, a new array.
     """
     bits = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(step,)))
     draws = bits.advance(start).random_raw(len(images))
-    changed = images.copy()
+    augmented = images.copy()
     if config.flip:
         flipped = draws >> np.uint64(63) == 1
-        changed[flipped] = changed[flipped, :, ::-1]
+        augmented[flipped] = augmented[flipped, :, ::-1]
     if config.quarter_turns:
         turns = draws >> np.uint64(61) & np.uint64(3)
         for number in (1, 2, 3):
             chosen = turns == number
-            changed[chosen] = np.rot90(changed[chosen], number, axes=(1, 2))
-    return changed
+            augmented[chosen] = np.rot90(augmented[chosen], number, axes=(1, 2))
+    return augmented
 
 
 class Batches:
     """An endless sequence of batches, each a function of the seed and its step alone.
 
-    The images are dealt from one endless sequence, which is a permutation of all images, then
-    another one, and so on: every epoch of N examples holds every image once, in an order of its
-    own. Step s takes the examples from `s * batch_size` on. Where the batch size does not divide
-    N, a batch begins in one epoch and ends in the next, so nothing is dropped, and that batch
-    alone may hold an image twice.
+    The images form an endless sequence of epochs. An epoch holds each of the N images once, in an
+    order of its own. Step s takes the examples from `s * batch_size` on. If the batch size does not
+    divide N, some batches begin in one epoch and end in the next, so no image is dropped; only
+    these batches can hold an image twice.
 
-    The permutations are Grain's index shuffle: computed by index, never stored, and seeded with
-    a hash of `seed` plus the epoch.
+    The permutations are those of Grain's index shuffle. They are computed index by index, never
+    stored, and seeded with a hash of `seed` plus the epoch.
     """
 
     def __init__(
@@ -62,17 +62,17 @@ class Batches:
         *,
         binarized: bool = False,
     ) -> None:
-        """Prepare to deal.
+        """Prepare the sequence of batches.
 
         Args:
-            images: uint8 `[N, H, W, C]`, N at least 1; not copied.
-            batch_size: examples per step, B.
-            seed: non-negative.
-            changes: random flips and turns of what is dealt, by default none.
-            binarized: whether the images are gray values, of which binary ones are dealt, drawn
-                anew each time.
+            images: uint8 `[N, H, W, C]`, N at least 1; the array is not copied.
+            batch_size: B, the number of examples per step.
+            seed: seed of the run, not negative.
+            changes: augmentation of the images, by default none.
+            binarized: whether the images are gray values that are binarized at random each time
+                they are used.
         """
-        # Imported on use: with what it brings (jax, orbax) it takes seconds.
+        # Imported on use: it imports jax and orbax, which takes seconds.
         import grain
 
         self.images = images
@@ -83,7 +83,7 @@ class Batches:
         self._order = grain.MapDataset.range(len(images)).seed(seed).shuffle().repeat()
 
     def __getitem__(self, step: int) -> Images:
-        """Deal a whole batch.
+        """The whole batch of a step.
 
         Args:
             step: training step, from 0.
@@ -94,12 +94,12 @@ class Batches:
         return self.slice(step, 0, self.batch_size)
 
     def slice(self, step: int, start: int, stop: int) -> Images:
-        """Deal a part of a batch, reading only those examples.
+        """A part of the batch of a step; the other examples are not computed.
 
         Args:
             step: training step, from 0.
-            start: index in the batch of the first example.
-            stop: index in the batch after the last example.
+            start: index of the first example in the batch.
+            stop: one past the index of the last example in the batch.
 
         Returns:
             uint8 `[stop - start, H, W, C]`, equal to `batches[step][start:stop]`.
@@ -113,9 +113,9 @@ class Batches:
                 f"received step {step}, start {start}, stop {stop}"
             )
         first = step * self.batch_size
-        dealt = self.images[[self._order[first + index] for index in range(start, stop)]]
+        images = self.images[[self._order[first + index] for index in range(start, stop)]]
         if self.changes != NOTHING:
-            dealt = augment(dealt, self.changes, self.seed, step, start)
+            images = augment(images, self.changes, self.seed, step, start)
         if self.binarized:
-            dealt = binarize_batch(dealt, self.seed, step, start)
-        return dealt
+            images = binarize_batch(images, self.seed, step, start)
+        return images

@@ -1,6 +1,6 @@
 """The data inside the package: MNIST, binarized once by the recipe in `README.md`.
 
-The file holds a line of JSON, then the pixels, all compressed with xz.
+The file holds a line of JSON and then the pixels, compressed with xz.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ from ardm.errors import InputError
 FILE = Path(__file__).with_name("binarized_mnist.xz")
 FILE_SHA256 = "f710e48529eaa79350a45ade0cd5510ca87fd192a65ba1afc4e70fdc3862bbdb"
 
-
 FORMAT = 1
+"""Version of the file format."""
 
 
 def read(path: Path = FILE) -> Dataset:
@@ -55,7 +55,7 @@ def pack(dataset: Dataset) -> bytes:
     """Write a data set as one file.
 
     Args:
-        dataset: to be written. With two classes a pixel takes one bit, else one byte.
+        dataset: the data set. With two classes a pixel takes one bit, otherwise one byte.
 
     Returns:
         The file's bytes.
@@ -71,22 +71,22 @@ def pack(dataset: Dataset) -> bytes:
     }
     pixels = [_to_bits(array) if dataset.classes == 2 else array for array in arrays]
     content = json.dumps(header).encode() + b"\n" + b"".join(array.tobytes() for array in pixels)
-    # Bytes of grey values hardly shrink: the best preset takes eight times as long for 7% less.
+    # For gray values the best preset saves only 7% more and takes eight times as long.
     return lzma.compress(content, preset=6 if dataset.classes == 2 else 0)
 
 
 def unpack(data: bytes, origin: str) -> Dataset:
-    """Read what `pack` wrote, and verify it.
+    """Read the bytes that `pack` returned, and verify the digest.
 
     Args:
         data: the file's bytes.
-        origin: where they came from, for the message if they are damaged.
+        origin: where the bytes came from, for the error message.
 
     Returns:
         The data set.
 
     Raises:
-        InputError: the file is damaged, or its arrays do not have the digest that it names.
+        InputError: the file is damaged, or its arrays do not have the digest in its header.
     """
     try:
         header_line, _, pixels = lzma.decompress(data).partition(b"\n")
@@ -107,7 +107,7 @@ def unpack(data: bytes, origin: str) -> Dataset:
 
 
 def _to_bits(images: np.ndarray) -> np.ndarray:
-    # Each row of pixels starts a new byte: a little larger before compression, smaller after it.
+    # Each row of pixels begins a new byte, which makes the compressed file smaller.
     count, height, width, channels = images.shape
     return np.packbits(images.reshape(count * height, width * channels), axis=-1)
 

@@ -1,7 +1,7 @@
-"""Files that many processes want and one makes: read them, or publish them exactly once.
+"""A shared cache of files: each is published once and read by many processes.
 
-Whoever publishes second gets the first one's file, so all processes use the same bytes; and a
-file is seen whole or not at all.
+If two processes publish the same file, the second one receives the file of the first, so all
+processes use the same bytes. A reader sees either the whole file or no file.
 """
 
 import os
@@ -20,11 +20,11 @@ def fetch(url: str) -> bytes | None:
         url: an fsspec URL or a local path.
 
     Returns:
-        Its bytes; None if nobody has published it yet.
+        Its bytes; None if no process has published it yet.
 
     Raises:
-        StoreUnusable: the place cannot be read.
-        DataUnreachable: it does not answer now.
+        StoreUnusable: the location cannot be read.
+        DataUnreachable: its storage does not answer at the moment.
     """
     try:
         place, name = _place(url)
@@ -37,18 +37,18 @@ def fetch(url: str) -> bytes | None:
 
 
 def publish(url: str, content: bytes) -> bytes:
-    """Publish a file unless somebody already has.
+    """Publish a file unless another process has already published it.
 
     Args:
-        url: an fsspec URL or a local path; missing local directories are made.
+        url: an fsspec URL or a local path; missing local directories are created.
         content: the file's bytes.
 
     Returns:
-        The bytes that are published there: `content`, or those of whoever was faster.
+        The published bytes: `content`, or those of another process that was faster.
 
     Raises:
-        StoreUnusable: the place cannot be written, or not read afterwards.
-        DataUnreachable: it does not answer now.
+        StoreUnusable: the location cannot be written, or cannot be read afterwards.
+        DataUnreachable: its storage does not answer at the moment.
     """
     try:
         place, name = _place(url)
@@ -78,8 +78,9 @@ def _place(url: str) -> tuple[Directory, str]:
 
 
 def _create_local(path: Path, content: bytes) -> None:
-    # Locally pipe_file(mode="create") of fsspec 2026.9 looks first and writes then: two processes
-    # can both win, and a third can read half a file. A hard link is atomic and exclusive.
+    # On local disks pipe_file(mode="create") of fsspec 2026.9 looks for the file and then writes
+    # it. So two processes can both succeed, and a third can read half a file. Creating a hard link
+    # is atomic and exclusive.
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
@@ -88,7 +89,7 @@ def _create_local(path: Path, content: bytes) -> None:
             os.link(part, path)
         except FileExistsError:
             raise
-        except OSError:  # a mounted drive without hard links; whoever comes first, the data are one
+        except OSError:  # a mounted drive without hard links; all processes write equal bytes
             if path.exists():
                 raise FileExistsError(path) from None
             part.replace(path)

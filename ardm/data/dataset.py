@@ -14,7 +14,7 @@ from ardm.errors import InputError
 
 SPLITS = ("train", "valid", "test")
 
-# `_N`: the splits have sizes of their own.
+# The underscore in `_N` tells jaxtyping that the sizes of the splits may differ.
 Images = UInt8[np.ndarray, "_N H W C"]
 
 
@@ -23,17 +23,17 @@ class Dataset:
     """Images with discrete values, in three splits.
 
     Attributes:
-        name: of the data set, as in the job file.
-        shape: of one image, `(H, W, C)`.
-        classes: K; every value is one of `0 .. K-1`.
-        train: uint8 `[N, H, W, C]`.
-        valid: likewise.
-        test: likewise.
-        sha256: hex digest of the three arrays (shapes and bytes). Equal digests are equal data,
-            whatever source they came from.
-        report: what they were read from.
-        dynamic: whether `train` holds gray values, 0 .. 255, from which binary images are drawn
-            anew each time that they are dealt.
+        name: name of the data set, as in the job file.
+        shape: shape `(H, W, C)` of one image.
+        classes: K, the number of classes; values are `0 .. K-1`.
+        train: training images, uint8 `[N, H, W, C]`.
+        valid: validation images, likewise.
+        test: test images, likewise.
+        sha256: hex digest of the three arrays (shapes and bytes). Equal digests mean equal data,
+            whatever their source.
+        report: where the images were read from, and which files were left out.
+        dynamic: whether `train` holds gray values 0 .. 255 that are binarized at random each time
+            they are used.
     """
 
     name: str
@@ -59,11 +59,11 @@ class Dataset:
         """Check the arrays of the three splits and compute their digest.
 
         Args:
-            name: of the data set.
-            classes: K.
+            name: name of the data set.
+            classes: K, the number of classes.
             splits: uint8 `[N, H, W, C]` under each of `train`, `valid`, `test`.
-            report: what they were read from.
-            dynamic: whether `train` holds gray values, to be binarized as they are dealt.
+            report: where the images were read from, and which files were left out.
+            dynamic: whether `train` holds gray values that are binarized each time they are used.
 
         Returns:
             The data set.
@@ -103,7 +103,7 @@ class Dataset:
 
     @property
     def title(self) -> str:
-        """Its name, and how it was binarized where that is not once for all."""
+        """The name, with a note if the training images are binarized dynamically."""
         return f"{self.name} (dynamic)" if self.dynamic else self.name
 
     def images(self, split: str) -> Images:
@@ -116,7 +116,7 @@ class Dataset:
         return images
 
     def describe(self) -> str:
-        """Say how many images each split has, and whose it is."""
+        """A line that names the size and the origin of each split."""
         parts = []
         for split in SPLITS:
             origin = self.report.origins.get(split, "published")
@@ -124,15 +124,19 @@ class Dataset:
         return f"data set {self.title}: {'; '.join(parts)}"
 
     def as_json(self) -> dict[str, Any]:
-        """Sizes, origins and what was left out or converted, as a JSON value."""
+        """Sizes and origins of the splits, and files left out or converted, as a JSON value."""
         sizes = {split: len(getattr(self, split)) for split in SPLITS}
         return {"dataset": self.title, "sizes": sizes, **self.report.as_json()}
 
 
 def spread(images: Images, count: int | None) -> Images:
-    """So many of these images, evenly spread over all of them; None, or too many: all of them.
+    """A subset of images, evenly spread over all of them.
 
-    The first ones of MNIST's test set are easier than the rest.
+    The first images would be a biased subset: those of MNIST's test set are easier than the rest.
+
+    Args:
+        images: the images.
+        count: number of images in the subset; None, or more than there are, selects all.
     """
     if count is None or count >= len(images):
         return images
@@ -140,7 +144,12 @@ def spread(images: Images, count: int | None) -> Images:
 
 
 def spread_indices(size: int, count: int | None) -> np.ndarray:
-    """So many indices, at most, evenly spread over those of `size` things; None: all of them."""
+    """Indices of `count` items that are evenly spread over `size` items.
+
+    Args:
+        size: number of items.
+        count: number of indices; None, or more than `size`, selects all.
+    """
     count = size if count is None else min(count, size)
     return np.arange(count) * size // max(count, 1)
 
@@ -149,19 +158,19 @@ def load(config: DataConfig, cache: str | None = None) -> Dataset:
     """Read the data set that a job file names.
 
     Args:
-        config: which data set, from which source.
-        cache: a directory as an fsspec URL (a local path, `gs://...`) through which prepared
-            downloads are shared. Without one a download is prepared anew on every call.
+        config: the `data` section.
+        cache: a directory, as an fsspec URL or a local path, in which processes share prepared
+            downloads. Without it every call downloads and prepares the data anew.
 
     Returns:
-        The data set, whole, in memory.
+        The data set, completely in memory.
 
     Raises:
         InputError: the data are missing or damaged.
-        DataUnreachable: what they are read from does not answer now.
+        DataUnreachable: their source does not answer at the moment.
         StoreUnusable: `cache` cannot be read or written.
     """
-    # Imported on use: TFDS takes a second to import, and most jobs never need it.
+    # Imported on use: importing TFDS takes a second, and most jobs do not need it.
     if config.source == "bundled":
         from ardm.data import bundled
 
@@ -175,7 +184,7 @@ def load(config: DataConfig, cache: str | None = None) -> Dataset:
     if config.binarize == "dynamic":
         from ardm.data.binarize import dynamic_splits
 
-        grey = tfds.read("mnist", cache)
-        splits = dynamic_splits({split: getattr(grey, split) for split in SPLITS})
-        return Dataset.of(config.dataset, 2, splits, grey.report, dynamic=True)
+        gray = tfds.read("mnist", cache)
+        splits = dynamic_splits({split: getattr(gray, split) for split in SPLITS})
+        return Dataset.of(config.dataset, 2, splits, gray.report, dynamic=True)
     return tfds.read(config.dataset, cache)

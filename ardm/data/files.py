@@ -1,14 +1,15 @@
-"""Data sets from files that the user has: IDX files, CIFAR-10's batches, or images.
+"""Data sets from the user's files: IDX files, CIFAR-10's batches, or images.
 
-What a folder may hold, in itself or in one folder below it:
+A folder, or one folder below it, may hold:
 
 - `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte` (or `.idx3-ubyte`; plain or `.gz`) for
   `binarized_mnist`, `mnist` and `fashion_mnist`;
 - `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin` for `cifar10`;
-- images of one size for any data set, and for `images` nothing else (`ardm.data.image_folder`).
+- images of one size for any data set; `images` is read from such folders only
+  (`ardm.data.image_folder`).
 
-`ardm.data.splits` says which images are in which split. `binarized_mnist` is drawn from the grey
-values by the recipe of the bundled file, and equals it where the grey values are MNIST's.
+`ardm.data.splits` decides which images are in which split. `binarized_mnist` is drawn from gray
+values by the recipe of the bundled file. If these are MNIST's, the result equals the bundled file.
 """
 
 from collections.abc import Sequence
@@ -39,26 +40,26 @@ def read(config: DataConfig) -> Dataset:
     """Read a data set from its folder.
 
     Args:
-        config: with `source: files`.
+        config: the `data` section, with `source: files`.
 
     Returns:
         The data set.
 
     Raises:
-        InputError: the files are missing, damaged, or of another shape.
+        InputError: files are missing or damaged, or images have the wrong shape.
     """
     folder = Folder(str(config.path))
     listing = folder.listing(advice=_advice(config.dataset))
     names = list(listing.files)
-    found = locate(folder, names, WANTED[config.dataset])
+    published = locate(folder, names, WANTED[config.dataset])
     shape, classes = describe(config)
-    if found:
-        grey = _published(config.dataset, folder, found, shape)
-        others = [Unused(name, BESIDE) for name in names if name not in found.values()]
+    if published:
+        images = _published(config.dataset, folder, published, shape)
+        others = [Unused(name, BESIDE) for name in names if name not in published.values()]
         origins = splits.origins_by_position(config.dataset)
         report = Report(origins, [*listing.unused, *others])
     elif image_folder.images_among(listing):
-        grey, report = image_folder.read(folder, listing, shape)
+        images, report = image_folder.read(folder, listing, shape)
     else:
         wanted = " and ".join(filter(None, (", ".join(WANTED[config.dataset]), "no image")))
         raise InputError(
@@ -67,47 +68,47 @@ def read(config: DataConfig) -> Dataset:
         )
     dynamic = config.binarize == "dynamic"
     if config.dataset == "binarized_mnist":
-        grey = dynamic_splits(grey) if dynamic else binarize_splits(grey)
-    return Dataset.of(config.dataset, classes, grey, report, dynamic=dynamic)
+        images = dynamic_splits(images) if dynamic else binarize_splits(images)
+    return Dataset.of(config.dataset, classes, images, report, dynamic=dynamic)
 
 
 def locate(folder: Folder, names: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:
-    """Find the files of a published data set, which lie together in one folder.
+    """Find the files of a published data set, which must be in one folder together.
 
     Args:
-        folder: for the messages.
-        names: of all files, relative to the root.
+        folder: the folder, for error messages.
+        names: names of all its files, relative to the folder.
         wanted: names of the files as they are published.
 
     Returns:
-        The name of each in the folder, under its published name; empty if none is there.
+        The relative name of each file under its published name; empty if there is none of them.
 
     Raises:
-        InputError: some of them are missing, or several folders have them.
+        InputError: only some of the files are there, or they are in several folders.
     """
-    places: dict[str, dict[str, str]] = {}
+    by_folder: dict[str, dict[str, str]] = {}
     for name in sorted(names):  # a plain file comes before its packed copy
-        place, _, file = name.rpartition("/")
+        parent, _, file = name.rpartition("/")
         published = file.removesuffix(".gz").replace(".idx3-", "-idx3-")
         if published in wanted:
-            places.setdefault(place, {}).setdefault(published, name)
-    if len(places) > 1:
+            by_folder.setdefault(parent, {}).setdefault(published, name)
+    if len(by_folder) > 1:
         raise InputError(
             f"{folder.url}: expected one folder with {wanted[0]}, found it or its companions in "
-            f"{', '.join(sorted(places))}; name one of these"
+            f"{', '.join(sorted(by_folder))}; name one of these"
         )
-    found = next(iter(places.values()), {})
-    missing = [name for name in wanted if name not in found]
-    if found and missing:
+    files = next(iter(by_folder.values()), {})
+    missing = [name for name in wanted if name not in files]
+    if files and missing:
         raise InputError(
-            f"{folder.url}: expected {', '.join(missing)} beside {next(iter(found.values()))}, "
+            f"{folder.url}: expected {', '.join(missing)} beside {next(iter(files.values()))}, "
             "found no such file; add it"
         )
-    return found
+    return files
 
 
 def _published(
-    dataset: str, folder: Folder, found: dict[str, str], shape: tuple[int, int, int]
+    dataset: str, folder: Folder, files: dict[str, str], shape: tuple[int, int, int]
 ) -> dict[str, Images]:
     parse, train = (
         (formats.parse_cifar, formats.TRAIN)
@@ -115,7 +116,7 @@ def _published(
         else (formats.parse_idx, (IDX_TRAIN,))
     )
     arrays = {}
-    for published, name in found.items():
+    for published, name in files.items():
         origin = f"{folder.url}/{name}"
         arrays[published] = images = parse(folder.read(name), origin)
         if images.shape[1:] != shape or len(images) < 2:
@@ -123,7 +124,7 @@ def _published(
                 f"{origin}: expected several images of {shape[0]}x{shape[1]}x{shape[2]} for "
                 f"{dataset}, received an array {images.shape}"
             )
-    (test,) = (arrays[name] for name in found if name not in train)
+    (test,) = (arrays[name] for name in files if name not in train)
     return splits.by_position(dataset, np.concatenate([arrays[name] for name in train]), test)
 
 

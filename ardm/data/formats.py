@@ -1,4 +1,4 @@
-"""Formats of published data: IDX files of MNIST and its relatives, CIFAR-10's batches."""
+"""Formats of published data: IDX files of MNIST and similar sets, and CIFAR-10's batches."""
 
 import gzip
 import math
@@ -10,17 +10,16 @@ from ardm.data.dataset import Images
 from ardm.errors import InputError
 
 MAGIC = b"\x00\x00\x08\x03"
-"""Unsigned bytes in three dimensions: images, rows, columns."""
+"""Magic number of an array of unsigned bytes with three dimensions: images, rows, columns."""
 HEADER = 16
-"""Bytes: the magic number, then the three sizes in 32 bits, big end first."""
-
+"""Size of the header in bytes: the magic number, then three big-endian 32-bit sizes."""
 
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 
 TEST = "test_batch.bin"
 
 RECORD = 1 + 3 * 32 * 32
-"""Bytes of one image: its label, then the red, the green and the blue plane."""
+"""Size of one image in bytes: its label, then the red, green and blue planes."""
 
 
 def parse_idx(data: bytes, origin: str) -> Images:
@@ -28,13 +27,13 @@ def parse_idx(data: bytes, origin: str) -> Images:
 
     Args:
         data: the file's bytes, plain or packed with gzip.
-        origin: where they came from, for the message if they are no such file.
+        origin: where the bytes came from, for the error message.
 
     Returns:
-        Grey values, uint8 `[N, H, W, 1]`.
+        Gray values, uint8 `[N, H, W, 1]`.
 
     Raises:
-        InputError: not an IDX file of images, or not all of one.
+        InputError: the bytes are not an IDX file of images, or the file is incomplete.
     """
     content = unpack(data, origin)
     if content[:4] != MAGIC or len(content) < HEADER:
@@ -53,7 +52,7 @@ def parse_idx(data: bytes, origin: str) -> Images:
 
 
 def unpack(data: bytes, origin: str) -> bytes:
-    """Unpack a file if gzip packed it, whatever its name says; see `parse`."""
+    """Decompress the bytes if they are gzip data; otherwise return them unchanged."""
     if data[:2] != b"\x1f\x8b":
         return data
     try:
@@ -63,17 +62,17 @@ def unpack(data: bytes, origin: str) -> bytes:
 
 
 def parse_cifar(data: bytes, origin: str) -> Images:
-    """Read the images of one batch; the labels are left out.
+    """Read the images of one CIFAR-10 batch; the labels are ignored.
 
     Args:
         data: the file's bytes.
-        origin: where they came from, for the message if they are no such file.
+        origin: where the bytes came from, for the error message.
 
     Returns:
         uint8 `[N, 32, 32, 3]`.
 
     Raises:
-        InputError: the file is not made of whole records.
+        InputError: the file does not consist of whole records.
     """
     if not data or len(data) % RECORD:
         raise InputError(

@@ -19,27 +19,27 @@ Shape = tuple[int, int, int]
 NO_IMAGE = "no image that Pillow reads, by its ending"
 
 MEASURED = 64
-"""Images that a folder's shape is taken from."""
+"""Number of images from which the shape of a folder's images is determined."""
 
 
 def measure(url: str) -> Shape:
-    """Find the shape that most images of a folder have, from `MEASURED` images all over it.
+    """Find the most common shape of `MEASURED` images that are evenly spread over a folder.
 
     Args:
-        url: of the folder, an fsspec URL or a local path.
+        url: the folder, an fsspec URL or a local path.
 
     Returns:
-        Height, width, and 3 channels if any of these images has colors, else 1.
+        Height, width and channels: 3 if any image of this size has colors, otherwise 1.
 
     Raises:
-        InputError: the folder has no image that can be used.
+        InputError: none of these images can be used.
     """
     folder = Folder(url)
     listing = folder.listing()
     names = list(images_among(listing))
-    some = [names[index] for index in spread_indices(len(names), MEASURED)]
+    sample = [names[index] for index in spread_indices(len(names), MEASURED)]
     shapes, refused = [], []
-    for name, data in folder.read_all(some):
+    for name, data in folder.read_all(sample):
         try:
             shapes.append(decode(data).pixels.shape)
         except Refused as error:
@@ -58,38 +58,39 @@ def measure(url: str) -> Shape:
 def read(folder: Folder, listing: Listing, shape: Shape) -> tuple[dict[str, Images], Report]:
     """Read all images of a folder into splits.
 
-    A file that is no image of that size is left out. Gray and colors are converted into each other.
+    Files that are not images of the given size are left out. Gray images are converted to RGB or
+    the reverse, if necessary.
 
     Args:
-        folder: where they lie.
-        listing: of the folder.
+        folder: the folder.
+        listing: the listing of the folder.
         shape: height, width and channels of the data set.
 
     Returns:
-        uint8 `[N, H, W, C]` under each of `train`, `valid`, `test`, in the order of the names; and
-        what was left out or converted.
+        uint8 `[N, H, W, C]` under each of `train`, `valid`, `test`, in the order of the file names;
+        and a report of the files that were left out or converted.
 
     Raises:
         InputError: a split would be empty, or most of the images cannot be used.
     """
     unused = [*listing.unused, *_no_images(listing)]
     images = images_among(listing)
-    deal = splits.by_name(images, folder.url, [one.name for one in unused])
+    deal = splits.by_name(images, folder.url, [file.name for file in unused])
     refused: list[Unused] = []
     changes: list[Sequence[str]] = []
-    held = [name for split in deal.names.values() for name in split]
-    decoded = _read(folder, held, shape, refused, changes)
+    chosen = [name for split in deal.names.values() for name in split]
+    decoded = _read(folder, chosen, shape, refused, changes)
     if len(refused) > len(decoded):
         raise InputError(
-            f"{folder.url}: expected most of {len(held)} images to be {_words(shape)}, "
+            f"{folder.url}: expected most of {len(chosen)} images to be {_words(shape)}, "
             f"received {len(refused)} that cannot be used: {'; '.join(by_reason(refused))}; "
             "convert or remove them, or check data.shape"
         )
-    if refused:  # they count for nothing, least of all as the tenth that is held out
+    if refused:  # split again without them, so that the held-out tenth consists of usable images
         unused += refused
-        gone = {one.name for one in refused}
-        usable = {name: same for name, same in images.items() if name not in gone}
-        deal = splits.by_name(usable, folder.url, [one.name for one in unused])
+        refused_names = {file.name for file in refused}
+        usable = {name: identity for name, identity in images.items() if name not in refused_names}
+        deal = splits.by_name(usable, folder.url, [file.name for file in unused])
     arrays = {split: _moved(decoded, names, shape) for split, names in deal.names.items()}
     report = Report(
         deal.origins, [*unused, *deal.left_out], count_changes(changes), _in_two(arrays)
@@ -98,9 +99,11 @@ def read(folder: Folder, listing: Listing, shape: Shape) -> tuple[dict[str, Imag
 
 
 def images_among(listing: Listing) -> dict[str, str]:
-    """The files that are images by their endings, with their identities."""
+    """The files whose endings are those of images, with their identities (see `Listing`)."""
     known = endings()
-    return {name: same for name, same in listing.files.items() if name.lower().endswith(known)}
+    return {
+        name: identity for name, identity in listing.files.items() if name.lower().endswith(known)
+    }
 
 
 def _no_images(listing: Listing) -> list[Unused]:
@@ -115,20 +118,20 @@ def _read(
     refused: list[Unused],
     changes: list[Sequence[str]],
 ) -> dict[str, np.ndarray]:
-    found = {}
+    decoded = {}
     for name, data in folder.read_all(names):
         try:
             picture = with_channels(decode(data, shape[:2]), shape[2])
         except Refused as error:
             refused.append(Unused(name, error.reason, error.detail))
         else:
-            found[name] = picture.pixels
+            decoded[name] = picture.pixels
             changes.append(picture.changes)
-    return found
+    return decoded
 
 
 def _moved(decoded: dict[str, np.ndarray], names: Sequence[str], shape: Shape) -> Images:
-    """Take these images out of `decoded`, so that none is in memory twice."""
+    """Move images from `decoded` into one array. Each is removed at once, to save memory."""
     array = np.empty((len(names), *shape), np.uint8)
     for index, name in enumerate(names):
         array[index] = decoded.pop(name)
@@ -136,7 +139,7 @@ def _moved(decoded: dict[str, np.ndarray], names: Sequence[str], shape: Shape) -
 
 
 def _in_two(arrays: Mapping[str, Images]) -> dict[str, int]:
-    """How many images of one split equal one of another: copies that no name shows."""
+    """Count the images of a split that have equal pixels in another split, by pair of splits."""
     seen = {
         split: {hashlib.sha256(image.data).digest() for image in arrays[split]} for split in SPLITS
     }

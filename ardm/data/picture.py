@@ -1,4 +1,4 @@
-"""Pictures from files: an image as a model sees it, and a mask that says what of it is given."""
+"""Pictures from files: images as a model sees them, and masks for in-painting."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,19 +16,19 @@ def read_image(
     classes: int,
     report: Callable[[str], None] = lambda text: None,
 ) -> UInt8[np.ndarray, "h w c"]:
-    """Read a picture as the values of a data set, as its training images are read.
+    """Read a picture in the same way as the training images of a data set.
 
     Args:
-        path: a file of any format that Pillow reads.
+        path: a file in any format that Pillow reads.
         shape: height, width and channels of the images of the data set.
-        classes: K; black is 0 and white K-1, and what is between goes to the nearest.
-        report: called with a sentence if the values are not those in the file.
+        classes: K. Black becomes 0, white becomes K-1, and other values the nearest class.
+        report: called with a sentence if the values differ from those in the file.
 
     Returns:
         Values 0 .. K-1.
 
     Raises:
-        InputError: no picture, or of another size.
+        InputError: the file is not a picture, or has another size.
     """
     try:
         picture = with_channels(decode(_content(path), shape[:2]), shape[2])
@@ -46,15 +46,15 @@ def read_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     """Read a mask.
 
     Args:
-        path: a picture, white where a pixel is given and black where it is to be generated.
+        path: a picture that is white where a pixel is given and black where it is generated.
         size: height and width of the images.
 
     Returns:
-        True where a pixel is given: where it is lighter than the middle gray.
+        True where a pixel is given, that is, where the picture is lighter than middle gray.
 
     Raises:
-        InputError: no picture, of another size, with transparent pixels, or one that gives or
-            hides nothing.
+        InputError: the file is not a picture, has another size or transparent pixels, or is white
+            or black everywhere.
     """
     try:
         picture: Picture = with_channels(decode(_content(path), size, transparency="refuse"), 1)
@@ -63,13 +63,13 @@ def read_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     shades = picture.pixels[..., 0]
     known: Bool[np.ndarray, "h w"] = shades >= 128
     if known.all() or not known.any():
-        shade, what = ("white", "hides") if known.all() else ("black", "gives")
+        shade, verb = ("white", "hides") if known.all() else ("black", "gives")
         lightest = (
             f" (the lightest value is {shades.max()} of 255)" if 0 < shades.max() < 128 else ""
         )
         raise InputError(
             f"mask {path}: expected white where a pixel is given and black where it is to be "
-            f"generated, received {shade} everywhere{lightest}, which {what} nothing"
+            f"generated, received {shade} everywhere{lightest}, which {verb} nothing"
         )
     return known
 

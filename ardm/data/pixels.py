@@ -1,4 +1,4 @@
-"""The one reader of picture files: for training images, and for pictures and masks to complete."""
+"""Decoding of picture files: training images, and pictures and masks for in-painting."""
 
 import io
 import warnings
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-# They name neither the file nor what is wrong with its pixels.
+# Pillow's warnings name neither the file nor what is wrong with its pixels.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Pixels = UInt8[np.ndarray, "h w c"]
@@ -18,17 +18,17 @@ Pixels = UInt8[np.ndarray, "h w c"]
 WRONG_SIZE = "wrong size"
 
 _UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
-"""Formats that Pillow opens and cannot decode by itself; EPS would start Ghostscript."""
+"""Formats that Pillow opens but cannot decode by itself; for EPS it would start Ghostscript."""
 _STILL = {"MPO", "PSD"}
-"""Formats whose first frame is the picture, and the others are its parts or previews."""
+"""Formats whose first frame is the picture; other frames are parts or previews of it."""
 
 
 class Refused(Exception):
     """A file whose pixels cannot be used.
 
     Attributes:
-        reason: the kind of fault, the same for all files that have it.
-        detail: what this file has; may be empty.
+        reason: the kind of fault; equal for all files with this fault.
+        detail: what is wrong with this file; may be empty.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -37,11 +37,11 @@ class Refused(Exception):
 
 
 class Picture(NamedTuple):
-    """A picture, upright, with 8 bits per channel.
+    """A decoded picture: upright, with 8 bits per channel.
 
     Attributes:
-        pixels: gray (one channel) or RGB (three).
-        changes: how the values differ from those in the file, a phrase each.
+        pixels: gray (one channel) or RGB (three channels).
+        changes: phrases that say how the values differ from those in the file.
     """
 
     pixels: Pixels
@@ -50,16 +50,16 @@ class Picture(NamedTuple):
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Names of the formats that are read: all that Pillow decodes by itself."""
+    """Names of the supported formats: those that Pillow decodes by itself."""
     Image.preinit()
     Image.init()
-    # In Pillow's order: it takes the first that claims a file.
+    # The order matters: Pillow takes the first format that accepts a file.
     return tuple(name for name in Image.ID if name not in _UNREAD)
 
 
 @cache
 def endings() -> tuple[str, ...]:
-    """Endings of file names, in lower case, that such formats have."""
+    """File name endings of the supported formats, in lower case."""
     known = set(formats())
     return tuple(sorted(e for e, name in Image.registered_extensions().items() if name in known))
 
@@ -71,20 +71,20 @@ def decode(
 ) -> Picture:
     """Decode a picture file.
 
-    The picture is turned upright by its EXIF orientation. 16-bit values keep their upper eight
-    bits; a palette becomes its colors; CMYK, YCbCr and HSV become RGB by their plain formulas.
-    Color profiles are ignored.
+    The picture is turned upright by its EXIF orientation. Of 16-bit values the upper eight bits are
+    kept. Palettes are replaced by their colors; CMYK, YCbCr and HSV are converted to RGB by their
+    standard formulas. Color profiles are ignored.
 
     Args:
-        data: content of the file.
-        size: expected height and width of the upright picture; None accepts any.
-        transparency: what transparent pixels become: white, by their degree, or a refusal.
+        data: the file's bytes.
+        size: expected height and width of the upright picture; None accepts every size.
+        transparency: `white` blends transparent pixels with white, `refuse` raises an error.
 
     Returns:
-        The picture, with the channels that it has.
+        The picture, gray or RGB as in the file.
 
     Raises:
-        Refused: no picture, a damaged or animated one, one of another size, or one whose values
+        Refused: the file is not a picture, is damaged or animated, has another size, or its values
             have no defined range.
     """
     if not data:
@@ -105,9 +105,9 @@ def decode(
 
 
 def with_channels(picture: Picture, channels: int) -> Picture:
-    """Bring a picture to one channel (by luminance, ITU-R 601) or three (equal ones)."""
-    pixels, has = picture.pixels, picture.pixels.shape[2]
-    if has == channels:
+    """Convert a picture to one channel (its luminance, ITU-R 601) or to three equal channels."""
+    pixels = picture.pixels
+    if pixels.shape[2] == channels:
         return picture
     if channels == 3:
         return Picture(np.repeat(pixels, 3, axis=2), (*picture.changes, "gray to RGB"))
@@ -134,8 +134,8 @@ def _decoded(image: Image.Image, size: tuple[int, int] | None, transparency: str
     if alpha is not None and (alpha < 255).any():
         if transparency == "refuse":
             raise Refused("transparent pixels")
-        seen = alpha[..., None].astype(np.uint32)
-        colors = ((colors * seen + 255 * (255 - seen) + 127) // 255).astype(np.uint8)
+        opacity = alpha[..., None].astype(np.uint32)
+        colors = ((colors * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
         changes.append("transparent pixels to white")
     return Picture(np.ascontiguousarray(colors), tuple(changes))
 
@@ -148,16 +148,22 @@ def _require_one_frame(image: Image.Image) -> None:
 
 
 def _require_size(
-    found: tuple[int, int], size: tuple[int, int] | None, *, turned: bool = False
+    received: tuple[int, int], size: tuple[int, int] | None, *, turned: bool = False
 ) -> None:
-    """Require a size, given as width and height; `turned` accepts the size of a lying picture."""
-    if size is None or found == size[::-1] or (turned and found == size):
+    """Raise an error unless the size is right.
+
+    Args:
+        received: width and height of the picture.
+        size: expected height and width; None accepts every size.
+        turned: whether to accept exchanged sides, since EXIF may still turn the picture.
+    """
+    if size is None or received == size[::-1] or (turned and received == size):
         return
-    raise Refused(WRONG_SIZE, f"{found[0]} wide and {found[1]} high")
+    raise Refused(WRONG_SIZE, f"{received[0]} wide and {received[1]} high")
 
 
 def _require_16_bits(image: Image.Image) -> None:
-    """Require values from 0 to 65535; Pillow 13 puts those of 12 bits below them."""
+    """Require a range from 0 to 65535 (Pillow 13 keeps 12-bit values as they are)."""
     bits = _tags(image).get(258, (16,))
     if bits != (16,) and image.mode.startswith("I;16"):
         raise Refused("bit depth", f"{bits[0]} bits, expected 1, 2, 4, 8 or 16")
@@ -168,33 +174,33 @@ def _require_16_bits(image: Image.Image) -> None:
 
 
 def _of_16_bits(image: Image.Image, *, white_is_zero: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    """Upper eight bits of each value [h, w], and the alpha channel if there is one."""
+    """The upper eight bits of each value [h, w], and the alpha channel if there is one."""
     values = np.asarray(image).astype(np.uint16)
     key = image.info.get("transparency")
     alpha = None if key is None else np.where(values == key, 0, 255).astype(np.uint8)
-    if white_is_zero:  # Pillow 13 turns such values of 8 bits, but not of 16
+    if white_is_zero:  # Pillow 13 inverts such values if they have 8 bits, but not if they have 16
         values = np.uint16(65535) - values
     return (values >> 8).astype(np.uint8), alpha
 
 
 def _of_8_bits(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """The colors [h, w, 1 or 3], and the alpha channel if there is one."""
-    clear = image.has_transparency_data
-    if image.mode in ("L", "RGB") and not clear:
+    has_alpha = image.has_transparency_data
+    if image.mode in ("L", "RGB") and not has_alpha:
         pixels = np.asarray(image)
         return pixels.reshape(*pixels.shape[:2], -1), None
     if image.mode in ("1", "L", "LA", "La"):
-        two = np.asarray(image.convert("LA"))
-        return two[..., :1], two[..., 1] if clear else None
+        gray_alpha = np.asarray(image.convert("LA"))
+        return gray_alpha[..., :1], gray_alpha[..., 1] if has_alpha else None
     if image.mode == "LAB":
         raise Refused("color space LAB")
-    if not clear and image.mode != "P":
+    if not has_alpha and image.mode != "P":
         return np.asarray(image.convert("RGB")), None
-    four = np.asarray(image.convert("RGBA"))
-    colors = four[..., :3]
-    # Pillow has no mode for a gray palette, and reads 16-bit gray with alpha as RGBA.
+    rgba = np.asarray(image.convert("RGBA"))
+    colors = rgba[..., :3]
+    # Pillow has no mode for a gray palette, and it reads 16-bit gray with alpha as RGBA.
     gray = image.mode != "RGB" and _is_gray(colors)
-    return colors[..., :1] if gray else colors, four[..., 3] if clear else None
+    return colors[..., :1] if gray else colors, rgba[..., 3] if has_alpha else None
 
 
 def _is_gray(pixels: np.ndarray) -> bool:
@@ -202,5 +208,5 @@ def _is_gray(pixels: np.ndarray) -> bool:
 
 
 def _tags(image: Image.Image) -> Mapping[int, Any]:
-    """The tags of a TIFF file; empty for the other formats."""
+    """The tags of a TIFF file; empty for other formats."""
     return getattr(image, "tag_v2", {})

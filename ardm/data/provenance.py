@@ -1,4 +1,4 @@
-"""What a data set was read from: its splits, the files left out, and what was converted."""
+"""The provenance of a data set: origins of its splits, files left out, conversions."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 NAMED = 10
-"""Files of one kind that a message or an event names; more are counted."""
+"""Number of files of one kind that a message or an event names; further ones are only counted."""
 
 
 class Unused(NamedTuple):
     """A file or folder that is left out."""
 
     name: str
-    """Relative to the folder; a folder ends with `/`."""
+    """Name relative to the root folder; the name of a folder ends with `/`."""
     reason: str
-    """The kind of reason, the same for all files that have it."""
+    """The kind of reason; equal for all files that are left out for it."""
     detail: str = ""
-    """What is peculiar to this file."""
+    """What is special about this file; may be empty."""
 
     def __str__(self) -> str:
-        # Names of files may hold what is not UTF-8, and what a terminal takes for a command.
+        # A file name may contain bytes that are not UTF-8, and control characters for a terminal.
         name = self.name.encode("utf-8", "backslashreplace").decode()
         name = "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
         return f"{name} ({self.detail})" if self.detail else name
@@ -31,10 +31,10 @@ class Report:
     """What a data set was read from.
 
     Attributes:
-        origins: whose each split is, and how it was chosen, in words.
+        origins: for each split a phrase that says who chose it, and how.
         left_out: files that are in no split.
-        changes: how many images were converted in each way.
-        repeated: for each pair of splits, how many images of the second equal one of the first.
+        changes: for each kind of conversion, the number of images.
+        repeated: for each pair of splits, the number of images that are in both.
     """
 
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Report:
     repeated: Mapping[str, int] = field(default_factory=dict)
 
     def warnings(self) -> list[str]:
-        """Say what was left out, converted, and is in two splits, a line each."""
+        """Lines that name what was left out, what was converted, and what is in two splits."""
         lines = [f"left out, {line}" for line in by_reason(self.left_out)]
         if self.changes:
             parts = (f"{count} x {change}" for change, count in sorted(self.changes.items()))
@@ -52,11 +52,11 @@ class Report:
         return lines
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as a JSON value; of the files with one reason it names `NAMED`."""
+        """The report as a JSON value; it names at most `NAMED` files for each reason."""
         groups = _grouped(self.left_out)
         left_out = [
-            {"reason": reason, "count": len(some), "names": [str(one) for one in some[:NAMED]]}
-            for reason, some in groups.items()
+            {"reason": reason, "count": len(files), "names": [str(file) for file in files[:NAMED]]}
+            for reason, files in groups.items()
         ]
         return {
             "origins": dict(self.origins),
@@ -67,22 +67,22 @@ class Report:
 
 
 def by_reason(unused: Iterable[Unused]) -> list[str]:
-    """A line for each reason: how many files have it, and which."""
+    """A line for each reason, with the number and the names of its files."""
     lines = []
-    for reason, some in _grouped(unused).items():
-        more = f" and {len(some) - NAMED} more" if len(some) > NAMED else ""
-        names = ", ".join(str(one) for one in some[:NAMED])
-        lines.append(f"{reason}: {len(some)} ({names}{more})")
+    for reason, files in _grouped(unused).items():
+        rest = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+        names = ", ".join(str(file) for file in files[:NAMED])
+        lines.append(f"{reason}: {len(files)} ({names}{rest})")
     return lines
 
 
 def count_changes(changes: Iterable[Sequence[str]]) -> dict[str, int]:
     """Count how many images were changed in each way."""
-    return dict(Counter(change for some in changes for change in some))
+    return dict(Counter(change for of_image in changes for change in of_image))
 
 
 def _grouped(unused: Iterable[Unused]) -> dict[str, list[Unused]]:
     groups: dict[str, list[Unused]] = {}
-    for one in sorted(unused, key=lambda one: (one.reason, one.name)):
-        groups.setdefault(one.reason, []).append(one)
+    for file in sorted(unused, key=lambda file: (file.reason, file.name)):
+        groups.setdefault(file.reason, []).append(file)
     return groups

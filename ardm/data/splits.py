@@ -1,4 +1,4 @@
-"""Which images are held out where the published data do not say: always the same ones."""
+"""Splits of data without published ones. The same images are held out every time."""
 
 import hashlib
 import os
@@ -11,8 +11,8 @@ from ardm.data.provenance import Unused
 from ardm.errors import InputError
 
 ONE_IN = {"binarized_mnist": 6, "mnist": 6, "fashion_mnist": 6, "cifar10": 10, "images": 10}
-"""The part of the training images that is `valid`: 10,000 of MNIST's 60,000, 5,000 of CIFAR-10's
-50,000."""
+"""One in how many training images is held out as `valid`: 10,000 of MNIST's 60,000, and 5,000 of
+CIFAR-10's 50,000."""
 
 OUTSIDE = "outside of the folders of splits"
 SAME_FILE = "another name of a file that is used"
@@ -23,7 +23,8 @@ _NAMES = {
     "test": {"test", "testing"},
 }
 _NEUTRAL = {"image", "images", "img", "imgs", "data", "dataset", "set", "split", "x", "a", "b"}
-"""Words that may stand beside the name of a split, as digits may: train_64x64, valImages2017."""
+"""Words that a folder name may contain beside the name of a split. Digits may also be there:
+train_64x64, valImages2017."""
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
@@ -31,9 +32,9 @@ def by_position(dataset: str, train: Images, test: Images) -> dict[str, Images]:
     """Hold out the last training images as `valid`, in their published order.
 
     Args:
-        dataset: name of the data set, which fixes the part held out.
-        train: uint8 `[N, H, W, C]`, of which the last `N // ONE_IN` (1 at least) become `valid`.
-        test: likewise; stays as it is.
+        dataset: name of the data set, which decides how many images are held out.
+        train: uint8 `[N, H, W, C]`; the last `N // ONE_IN` images, at least 1, become `valid`.
+        test: the published test images, likewise; they are not changed.
 
     Returns:
         The three splits.
@@ -43,19 +44,19 @@ def by_position(dataset: str, train: Images, test: Images) -> dict[str, Images]:
 
 
 def origins_by_position(dataset: str) -> dict[str, str]:
-    """Say whose the splits of `by_position` are."""
+    """For each split of `by_position`, a phrase that says where it comes from."""
     part = {6: "sixth", 10: "tenth"}[ONE_IN[dataset]]
     held_out = f"held out by ardm: the last {part} of the published training images"
     return {"train": "published, without the valid images", "valid": held_out, "test": "published"}
 
 
 class Deal(NamedTuple):
-    """Files dealt into splits.
+    """Files that are assigned to splits.
 
     Attributes:
-        names: of each split, in their order.
-        origins: whose each split is, in words.
-        left_out: files in no split.
+        names: for each split the names of its files, in ascending order.
+        origins: for each split a phrase that says who chose it, and how.
+        left_out: files that are in no split.
     """
 
     names: dict[str, list[str]]
@@ -64,39 +65,39 @@ class Deal(NamedTuple):
 
 
 def by_name(files: Mapping[str, str], origin: str, others: Iterable[str] = ()) -> Deal:
-    """Deal files into splits by their names alone.
+    """Assign files to splits by their names alone.
 
-    A folder `train`, `val` or `test` (or with another usual name, such as `validation` or
-    `test_images`) holds a split, at any level. What lies below a `val` or a `test` is never in
-    `train`. Where there is a `train` beside them, files in none of them are left out; else these
-    are the training images. `train` without `val` and `test` is a folder like any other.
+    A folder `train`, `val` or `test`, or one with another usual name such as `validation` or
+    `test_images`, holds a split, at any level. Files below `val` or `test` are never in `train`. If
+    there is a folder `train`, files outside of the folders of splits are left out; otherwise they
+    are the training images. If there is neither `val` nor `test`, `train` is an ordinary folder.
 
-    A split without a folder is held out of the training images: a tenth, of the files whose names,
-    hashed with SHA-256, come first (1 at least). So they are spread over folders of classes and
-    over numbered files alike.
+    A split without a folder is held out of the training images: the tenth of them, at least 1,
+    whose names have the lowest SHA-256 hashes. So it is spread evenly over the folders of classes
+    and over numbered files.
 
     Args:
-        files: the identity of each image under its name relative to the root, folders with `/`.
-            Of several names of one file the one in `test` counts, then `valid`, then `train`.
-        origin: the root, for the message.
-        others: names of files and folders (with `/` at the end) that are no images.
+        files: the identity of each image (see `Listing`) under its name relative to the root. If a
+            file has several names, one in `test` is used, else one in `valid`, else one in `train`.
+        origin: the root, for the error message.
+        others: names of files and folders that are not images; those of folders end with `/`.
 
     Returns:
-        The deal.
+        The files of each split.
 
     Raises:
         InputError: a split would be empty.
     """
     places = {name: _place(name) for name in files}
     held_out = any(place and place.split != "train" for place in places.values())
-    # What is no image speaks of splits only at the levels where images could.
+    # Folders without images count as splits only at the levels where images could have them.
     levels = {place.level for place in places.values() if place}
     levels = levels if held_out else {_common_folders(files)}
-    told = [place for place in map(_place, others) if place and place.level in levels]
+    other_places = [place for place in map(_place, others) if place and place.level in levels]
     groups: dict[str | None, list[str]] = {}
     folders: dict[str, list[str]] = {}
-    if held_out or any(place.split != "train" for place in told):
-        folders = _folders([*filter(None, places.values()), *told])
+    if held_out or any(place.split != "train" for place in other_places):
+        folders = _folders([*filter(None, places.values()), *other_places])
         for name, place in places.items():
             groups.setdefault(place and place.split, []).append(name)
     else:
@@ -114,23 +115,25 @@ def by_name(files: Mapping[str, str], origin: str, others: Iterable[str] = ()) -
         raise InputError(
             f"{origin}: expected images for each of train, valid and test, received {len(files)}, "
             f"which leaves none for {' and '.join(empty)}"
-            f"{_told_folders(folders, empty)}; add images"
+            f"{_unusable_folders(folders, empty)}; add images"
         )
     return Deal({split: sorted(held) for split, held in names.items()}, origins, left_out)
 
 
 def split_of(folder: str) -> str | None:
-    """The split that a folder holds by its name: `train`, `valid`, `test` or None."""
+    """The split that the name of a folder stands for: `train`, `valid`, `test` or None."""
     words = {word.lower() for word in _WORDS.findall(folder)} - _NEUTRAL
-    found = {split for split, names in _NAMES.items() if words & names}
-    return found.pop() if len(found) == 1 and len(words) == 1 else None
+    matches = {split for split, names in _NAMES.items() if words & names}
+    return matches.pop() if len(matches) == 1 and len(words) == 1 else None
 
 
 def _hold_out(
     groups: Mapping[str | None, list[str]], folders: Mapping[str, list[str]], whole: str
 ) -> tuple[dict[str, list[str]], dict[str, str]]:
     names = {"train": groups.get("train", [])}
-    origins = {split: f"the user's: {' and '.join(some)}" for split, some in folders.items()}
+    origins = {
+        split: f"the user's: {' and '.join(patterns)}" for split, patterns in folders.items()
+    }
     for split in ("test", "valid"):
         if split in folders:
             names[split] = groups.get(split, [])
@@ -142,23 +145,23 @@ def _hold_out(
 
 
 def _repeated(files: Mapping[str, str], groups: Mapping[str | None, list[str]]) -> list[Unused]:
-    """Take all names of a file but one out of the groups."""
+    """If a file has several names, remove all but one from the groups, and return the others."""
     first: dict[str, str] = {}
     repeated = []
     for split in ("test", "valid", "train"):
         held = groups.get(split, [])
-        # A name that is no link comes first.
+        # Names that are not links come first.
         for name in sorted(held, key=lambda name: (not files[name].endswith(f"/{name}"), name)):
             kept = first.setdefault(files[name], name)
             if kept != name:
                 repeated.append(Unused(name, SAME_FILE, f"as {kept}"))
-        gone = {one.name for one in repeated}
-        held[:] = [name for name in held if name not in gone]
+        removed = {file.name for file in repeated}
+        held[:] = [name for name in held if name not in removed]
     return repeated
 
 
 class _Place(NamedTuple):
-    """The folder that puts a file into a split."""
+    """The folder because of which a file belongs to a split."""
 
     split: str
     level: int
@@ -166,18 +169,18 @@ class _Place(NamedTuple):
 
 
 def _place(name: str) -> _Place | None:
-    """The first folder of a path that holds validation or test images; else that of `train`."""
-    found = [
+    """The first folder of a path that stands for `valid` or `test`, else the first for `train`."""
+    places = [
         _Place(split, level, folder)
         for level, folder in enumerate(name.split("/")[:-1])
         if (split := split_of(folder))
     ]
-    held_out = [place for place in found if place.split != "train"]
-    return next(iter(held_out or found), None)
+    held_out = [place for place in places if place.split != "train"]
+    return next(iter(held_out or places), None)
 
 
 def _common_folders(names: Iterable[str]) -> int:
-    """Number of folders that all names begin with, up to that of a split."""
+    """Number of leading folders that all names share, not counting the folder of a split."""
     folders = [name.split("/")[:-1] for name in names]
     count = 0
     for parts in zip(*folders, strict=False):
@@ -188,16 +191,16 @@ def _common_folders(names: Iterable[str]) -> int:
 
 
 def _folders(places: Iterable[_Place]) -> dict[str, list[str]]:
-    """The folders of each split, as a person would write them."""
-    found: dict[str, set[str]] = {}
+    """The folders of each split as patterns for messages, such as `*/train/`."""
+    patterns: dict[str, set[str]] = {}
     for place in places:
-        found.setdefault(place.split, set()).add("*/" * place.level + place.folder + "/")
-    return {split: sorted(some) for split, some in found.items()}
+        patterns.setdefault(place.split, set()).add("*/" * place.level + place.folder + "/")
+    return {split: sorted(of_split) for split, of_split in patterns.items()}
 
 
-def _told_folders(folders: Mapping[str, list[str]], empty: Sequence[str]) -> str:
-    some = [folder for split in empty for folder in folders.get(split, [])]
-    return f" (no image in {', '.join(some)} can be used)" if some else ""
+def _unusable_folders(folders: Mapping[str, list[str]], empty: Sequence[str]) -> str:
+    unusable = [folder for split in empty for folder in folders.get(split, [])]
+    return f" (no image in {', '.join(unusable)} can be used)" if unusable else ""
 
 
 def _tenth(names: Sequence[str]) -> tuple[list[str], list[str]]:

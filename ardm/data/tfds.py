@@ -1,4 +1,4 @@
-"""The published data sets, through TensorFlow Datasets: downloaded once, then shared in a cache."""
+"""Published data sets from TensorFlow Datasets: downloaded once, then shared in a cache."""
 
 import contextlib
 import os
@@ -18,34 +18,36 @@ from ardm.data.provenance import Report
 from ardm.data.splits import by_position, origins_by_position
 from ardm.errors import DataUnreachable, InputError
 
-# Classes of `ardm.data.tfds_builders`.
+# Names of classes in `ardm.data.tfds_builders`.
 BUILDERS = {
     "binarized_mnist": "BinarizedMnist",
     "mnist": "Mnist",
     "fashion_mnist": "FashionMnist",
     "cifar10": "Cifar10",
 }
-REACH_TIMEOUT = 10.0  # seconds
+REACH_TIMEOUT = 10.0
+"""Seconds within which the server of the files must answer."""
 
-# Makes a `tfds.core.DatasetBuilder` that works in the directory given.
 MakeBuilder = Callable[[str], Any]
+"""Makes a `tfds.core.DatasetBuilder` that works in the given directory."""
 
 
 def read(name: str, cache: str | None, make_builder: MakeBuilder | None = None) -> Dataset:
-    """Read a data set from the cache; if it is not there, download it and put it there.
+    """Read a data set from the cache; if it is not there, download it and add it to the cache.
 
     Args:
-        name: of the data set.
-        cache: a directory as an fsspec URL. Without one, what was downloaded is not kept.
-        make_builder: of its TFDS builder, by default the one in `ardm.data.tfds_builders`; used
-            only if the cache does not have the data set.
+        name: name of the data set.
+        cache: a directory as an fsspec URL. Without it the download is not kept.
+        make_builder: makes the TFDS builder, by default one of `ardm.data.tfds_builders`. It is
+            used only if the data set is not in the cache.
 
     Returns:
-        The data set. `binarized_mnist` comes in TFDS's order, which is fixed; the others in the
-        published one. Where no validation images are published, `ardm.data.splits` holds some out.
+        The data set. The images of `binarized_mnist` are in TFDS's order, which is fixed; those of
+        other data sets are in the published order. If no validation images are published,
+        `ardm.data.splits` holds some out.
 
     Raises:
-        InputError: what was downloaded or cached is damaged.
+        InputError: the downloaded or cached files are damaged.
         DataUnreachable: the download failed.
         StoreUnusable: `cache` cannot be read or written.
     """
@@ -64,19 +66,19 @@ def prepare(name: str, make_builder: MakeBuilder) -> Dataset:
     """Download a data set and convert it, in a temporary directory.
 
     Args:
-        name: of the data set.
-        make_builder: of its TFDS builder.
+        name: name of the data set.
+        make_builder: makes its TFDS builder.
 
     Returns:
         The data set.
 
     Raises:
-        InputError: what was downloaded is damaged.
+        InputError: the downloaded files are damaged.
         DataUnreachable: the download failed.
     """
-    # TFDS announces its downloads on stdout, which belongs to the answers of our commands.
+    # TFDS reports downloads on stdout, which is reserved for the output of ardm's commands.
     with (
-        # After a failed download its other downloads still write for a moment.
+        # After one download fails, TFDS's other downloads still write files for a moment.
         tempfile.TemporaryDirectory(
             prefix=f"ardm-{os.getpid()}-tfds-", ignore_cleanup_errors=True
         ) as directory,
@@ -96,7 +98,7 @@ def builder_of(name: str) -> MakeBuilder:
     """What makes the TFDS builder of a data set, with its files in a directory."""
 
     def make(directory: str) -> Any:
-        # Imported on use: takes a second, and only the process that prepares the data needs it.
+        # Imported on use: the import takes a second, and only preparing the data needs it.
         from ardm.data import tfds_builders
 
         builder = getattr(tfds_builders, BUILDERS[name])
@@ -115,13 +117,13 @@ def _download(name: str, builder: Any) -> None:
     from tensorflow_datasets.core.download.util import DownloadError
 
     try:
-        # TFDS 4.9 retries for more than three minutes before it gives up: look first.
+        # TFDS 4.9 retries for more than three minutes, so test the connection first.
         for url in list(builder.url_infos or {})[:1]:
             requests.get(url, stream=True, timeout=REACH_TIMEOUT).close()
         builder.download_and_prepare(file_format="array_record")
     except (OSError, DownloadError, NonMatchingChecksumError) as error:
-        changed = isinstance(error, NonMatchingChecksumError)
-        raise (InputError if changed else DataUnreachable)(
+        damaged = isinstance(error, NonMatchingChecksumError)
+        raise (InputError if damaged else DataUnreachable)(
             f"data set {name}, source tfds: expected to download its published files, received "
             f"{type(error).__name__}: {error}; check this machine's network and "
             f"disk, or use {_instead(name)}, which needs no network"

@@ -1,6 +1,6 @@
-"""TFDS's own builders, changed where they need TensorFlow, which this project does not have.
+"""TFDS's builders, changed so that they do not need TensorFlow.
 
-URLs, checksums and the published splits are theirs.
+URLs, checksums and published splits are those of TFDS.
 """
 
 import os
@@ -19,7 +19,6 @@ from tensorflow_datasets.datasets.binarized_mnist import (
 from tensorflow_datasets.image_classification import cifar, mnist
 
 from ardm.data import formats
-from ardm.data import formats as cifar_file
 from ardm.data.config import KNOWN
 from ardm.data.dataset import Images
 
@@ -31,26 +30,26 @@ Examples = Iterator[tuple[int, dict[str, Any]]]
 class BinarizedMnist(published.Builder, skip_registration=True):  # type: ignore[call-arg]
     """The binarized MNIST of Larochelle and Murray (2011), as published.
 
-    URLs, checksums, splits and features are TFDS's; only the reading of the files is ours. TFDS
-    4.9 reads them with `tf.io.gfile`, and encodes arrays (but not PIL images) with `tf.image`.
+    Only the reading of the files differs from TFDS's builder: TFDS 4.9 reads them with
+    `tf.io.gfile`, and encodes arrays (but not PIL images) with `tf.image`.
     """
 
     name = "binarized_mnist"
-    # Both would otherwise be looked for beside this file. (The builder's own `url_infos` wants
-    # importlib_resources, which TFDS 4.9.10 imports without depending on it.)
+    # Without these two, TFDS would look for its files beside this one. (The `url_infos` of TFDS's
+    # builder needs importlib_resources, which TFDS 4.9.10 imports without depending on it.)
     pkg_dir_path = published.Builder._get_pkg_dir_path()
     url_infos = load_url_infos(pkg_dir_path / "checksums.tsv")
 
     def _generate_examples(self, data_path: os.PathLike[str]) -> Examples:
-        """Yield the images of one file of text, an image of 784 numbers on each line."""
+        """Yield the images of a text file, each of which is a line of 784 numbers."""
         yield from _examples(np.loadtxt(data_path, dtype=np.uint8, ndmin=2).reshape(-1, 28, 28, 1))
 
 
 class Mnist(mnist.MNIST, skip_registration=True):  # type: ignore[call-arg]
     """MNIST as published, without the labels, in the published order.
 
-    With TFDS's own order, which is shuffled, the images held out for validation would be others
-    than those of the same files read with `source: files`.
+    TFDS's own order is shuffled. With it, other images would be held out for validation than with
+    `source: files`.
     """
 
     name = "mnist"
@@ -68,7 +67,7 @@ class Mnist(mnist.MNIST, skip_registration=True):  # type: ignore[call-arg]
 
 
 class FashionMnist(Mnist, skip_registration=True):  # type: ignore[call-arg]
-    """Fashion-MNIST, in the same way."""
+    """Fashion-MNIST as published, without the labels, in the published order."""
 
     name = "fashion_mnist"
     URL = mnist.FashionMNIST.URL
@@ -76,7 +75,7 @@ class FashionMnist(Mnist, skip_registration=True):  # type: ignore[call-arg]
 
 
 class Cifar10(cifar.Cifar10, skip_registration=True):  # type: ignore[call-arg]
-    """CIFAR-10, in the same way."""
+    """CIFAR-10 as published, without the labels, in the published order."""
 
     name = "cifar10"
     url_infos = load_url_infos(CHECKSUMS / "cifar10.txt")
@@ -86,7 +85,7 @@ class Cifar10(cifar.Cifar10, skip_registration=True):  # type: ignore[call-arg]
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
         archive = dl_manager.download(self._cifar_info.url)
-        splits = {"train": cifar_file.TRAIN, "test": (cifar_file.TEST,)}
+        splits = {"train": formats.TRAIN, "test": (formats.TEST,)}
         return {
             split: _examples(np.concatenate([self._batch(archive, file) for file in files]))
             for split, files in splits.items()
@@ -95,7 +94,7 @@ class Cifar10(cifar.Cifar10, skip_registration=True):  # type: ignore[call-arg]
     def _batch(self, archive: os.PathLike[str], file: str) -> Images:
         with tarfile.open(archive) as members:
             member = members.extractfile(self._cifar_info.prefix + file)
-            return cifar_file.parse_cifar(member.read() if member else b"", file)
+            return formats.parse_cifar(member.read() if member else b"", file)
 
 
 def _images_in_order(builder: Any, name: str) -> tfds.core.DatasetInfo:

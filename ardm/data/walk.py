@@ -1,4 +1,4 @@
-"""All files below a local folder, through symbolic links, which may lead in circles."""
+"""Listing of all files below a local folder. Symbolic links are followed; they may form circles."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from ardm.data.provenance import Unused
 
 _NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENAMETOOLONG}
-"""Errors by which a link leads nowhere; others are faults of the disk, which may pass."""
+"""Errors of a link that has no target. Other errors are faults of the disk, which may pass."""
 
 _GONE = (PermissionError, FileNotFoundError, NotADirectoryError)
 
@@ -22,9 +22,9 @@ class Listing(NamedTuple):
     """What lies below a folder.
 
     Attributes:
-        files: under the name relative to the folder, in the order of the names, the identity of
-            the file: names with the same one are the same file.
-        unused: what cannot be a file of a data set.
+        files: the identity of each file under its name relative to the folder, sorted by name.
+            Names with equal identities belong to the same file.
+        unused: entries that cannot be files of a data set.
     """
 
     files: dict[str, str]
@@ -32,15 +32,15 @@ class Listing(NamedTuple):
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name is one that systems leave behind."""
+    """Whether a name is hidden: operating systems and tools create such files by themselves."""
     return name.startswith((".", "__"))
 
 
 def walk(root: str) -> Listing:
     """List a local folder.
 
-    Links are followed. Below each entry of the root, every real folder is read once, so a circle of
-    links ends; real folders come before links to them. Links to a folder above are not followed.
+    Links are followed. Below each entry of the root every real folder is read once, so circles of
+    links end; real folders are read before links to them. Links to a folder above are not followed.
 
     Args:
         root: path of an existing folder.
@@ -57,7 +57,7 @@ def walk(root: str) -> Listing:
 
 class _Entry(NamedTuple):
     name: str
-    """Relative to the root."""
+    """Name relative to the root."""
     path: str
     real: str
     is_link: bool
@@ -65,7 +65,7 @@ class _Entry(NamedTuple):
 
 
 class _Branch:
-    """One entry of the root, and all that lies below it."""
+    """One entry of the root, and everything below it."""
 
     def __init__(self, root: str, listing: Listing) -> None:
         self._root, self._listing = root, listing
@@ -77,8 +77,7 @@ class _Branch:
         self._take([entry], folders, links)
         while folders or links:
             folder = folders.popleft() if folders else links.popleft()
-            inside = self._inside(folder)
-            self._take(inside, folders, links)
+            self._take(self._entries_of(folder), folders, links)
 
     def _take(
         self, entries: Iterable[_Entry], folders: deque[_Entry], links: deque[_Entry]
@@ -91,7 +90,7 @@ class _Branch:
             else:
                 self._listing.unused.append(entry.kind)
 
-    def _inside(self, folder: _Entry) -> list[_Entry]:
+    def _entries_of(self, folder: _Entry) -> list[_Entry]:
         name = f"{folder.name}/"
         if f"{self._root}/".startswith(f"{folder.real.rstrip('/')}/"):
             self._leave_out(name, "link to a folder above it")
@@ -116,8 +115,8 @@ class _Branch:
 
 def _entries(path: str, real: str, prefix: str = "") -> list[_Entry]:
     with os.scandir(path) as entries:
-        found = [_entry(entry, real, prefix) for entry in entries]
-    return sorted(found, key=lambda entry: entry.name)
+        listed = [_entry(entry, real, prefix) for entry in entries]
+    return sorted(listed, key=lambda entry: entry.name)
 
 
 def _entry(entry: os.DirEntry[str], real_parent: str, prefix: str) -> _Entry:
@@ -134,7 +133,7 @@ def _kind(entry: os.DirEntry[str], name: str) -> Literal["file", "folder"] | Unu
     except OSError as error:
         if error.errno not in _NOWHERE:
             raise
-        # What would have been a folder is named as one: it may be that of a split.
+        # A name without a suffix was probably a folder, perhaps of a split, so it gets its slash.
         name = name if PurePosixPath(name).suffix else f"{name}/"
         return Unused(name, "link that leads nowhere", str(error.strerror))
     if is_hidden(entry.name):

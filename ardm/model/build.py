@@ -20,17 +20,17 @@ from ardm.model.order_agnostic import OrderAgnostic
 from ardm.model.output import Categorical, Output
 from ardm.model.rgb_mixture import RGBMixture
 from ardm.model.unet import UNet
-from ardm.model.upscale import DataParametrisation, DirectParametrisation, Upscale
+from ardm.model.upscale import DataParametrization, DirectParametrization, Upscale
 
 Params = dict[str, Any]
 """A tree of dictionaries with string keys and float32 arrays."""
 
 
 class _Keys(nnx.Rngs):
-    """The keys that `nnx.Rngs` gives, counted by Python.
+    """The same keys as `nnx.Rngs`, with a counter that is a Python number.
 
-    Flax (0.12) counts in an array, of which each reading takes milliseconds while a program is
-    traced: more than a second in all, at every start.
+    Flax (0.12) keeps the counter in an array. Each read of that array takes milliseconds while a
+    program is traced, which adds more than a second to every start.
     """
 
     def __init__(self, key: Key[Array, ""]) -> None:
@@ -72,7 +72,7 @@ class Model:
 
     @property
     def objective(self) -> Objective:
-        """What is learnt."""
+        """The training objective: order-agnostic, or Upscale ARDM."""
         height, width, channels = self.shape
         if self.config.objective == "upscale":
             return _upscale(self.config.upscale, self.shape, self.classes)
@@ -94,9 +94,9 @@ class Model:
         return sum(leaf.size for leaf in jax.tree.leaves(self.shapes))
 
     def unravel(self, flat: Float[Array, " p"] | Float[np.ndarray, " p"]) -> Params:
-        """The parameters of which `jax.flatten_util.ravel_pytree` makes this vector.
+        """Undo `jax.flatten_util.ravel_pytree`: turn a vector into the tree of parameters.
 
-        Of a vector on the host they are views.
+        If the vector is a NumPy array, the parameters are views of it.
         """
         leaves, tree = jax.tree.flatten(self.shapes)
         ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
@@ -115,33 +115,34 @@ class Model:
         """Predict every dimension from the visible ones.
 
         Args:
-            params: of the network.
-            x: values 0 .. K-1. Those of hidden dimensions are not looked at; at a stage of Upscale
-                ARDM their digits of earlier stages are.
+            params: parameters of the network.
+            x: values 0 .. K-1. Values of hidden dimensions are ignored, except for the digits that
+                earlier stages of Upscale ARDM have generated.
             mask: true where a dimension is visible.
-            t: generation step of each example, the number of its visible dimensions (at its stage).
-            keys: one per example; given in training, for dropout.
+            t: generation step of each example. For an order-agnostic model it is the number of
+                visible dimensions; for Upscale ARDM, t mod D is their number at stage t // D.
+            keys: dropout keys, one per example; None turns dropout off.
 
         Returns:
-            Parameters of the output distribution, float32: for a categorical output logits of
-            shape b h w c K, for Upscale ARDM logits of digits, b h w c n.
+            Parameters of the output distribution, float32. For a categorical output they are logits
+            of shape b h w c K; for Upscale ARDM, logits of the b digits, of shape b h w c b.
         """
         features = nnx.merge(self._abstract[0], params)(x, mask, t, keys)
         return self.objective.parameters(features, x, t)
 
     def bind(self, params: Params) -> jax.tree_util.Partial:
-        """Give `predict` with its parameters: a function that is also a tree of arrays.
+        """Bind `predict` to parameters: the result is a function and a tree of arrays.
 
-        It can be passed through `jax.jit`, which compiles once for all parameters.
+        It can be an argument of a jitted function, which is then compiled once for all parameters.
         """
-        # Not the bound method: methods of equal models are unequal, and would compile again.
+        # Not `self.predict`: bound methods of equal models are unequal, so JAX would compile again.
         return jax.tree_util.Partial(self, params)
 
     __call__ = predict
 
     @cached_property
     def _abstract(self) -> tuple[Any, Any]:
-        """The structure of the network, and the shapes of its parameters."""
+        """Graph definition of the network, and the shapes of its parameters."""
         return nnx.split(nnx.eval_shape(lambda: self._network(_Keys(jax.random.key(0)))))
 
     def _network(self, keys: _Keys) -> UNet:
@@ -160,8 +161,10 @@ class Model:
 
 
 def _upscale(config: UpscaleConfig, shape: tuple[int, int, int], classes: int) -> Upscale:
-    kind = DirectParametrisation if config.parametrisation == "direct" else DataParametrisation
-    return Upscale(shape, kind(shape[2], Coarsening(classes, config.branch)))
+    parametrization = (
+        DirectParametrization if config.parametrisation == "direct" else DataParametrization
+    )
+    return Upscale(shape, parametrization(shape[2], Coarsening(classes, config.branch)))
 
 
 def _output(config: ModelConfig, channels: int, classes: int) -> Output:
@@ -173,7 +176,7 @@ def _output(config: ModelConfig, channels: int, classes: int) -> Output:
 
 
 def build(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> Model:
-    """Make the model of a `model` section for a data set.
+    """Build the model that a `model` section describes, for the images of a data set.
 
     Args:
         config: the `model` section.
@@ -184,9 +187,9 @@ def build(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> Mod
         The model.
 
     Raises:
-        SpecError: the section does not fit the data; all faults at once.
+        SpecError: the section does not fit the data; the error lists all faults.
     """
-    found = faults(config, shape, classes)
-    if found:
-        raise SpecError("model", found)
+    problems = faults(config, shape, classes)
+    if problems:
+        raise SpecError("model", problems)
     return Model(config, shape, classes)

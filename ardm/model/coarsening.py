@@ -13,7 +13,7 @@ from jaxtyping import Array, Int, Integer
 
 Values = Int[Array, "b h w c"]
 Stage = int | Int[Array, ""] | Int[Array, " b"]
-"""Of the whole batch, or of each image."""
+"""Number of a stage: one for the whole batch, or one per image."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Coarsening:
     """The stages of K classes with branch factor b.
 
     Attributes:
-        classes: K.
-        branch: b, at least 2.
+        classes: K, the number of values.
+        branch: b, the branch factor, at least 2.
     """
 
     classes: int
@@ -43,7 +43,7 @@ class Coarsening:
 
         Args:
             x: values 0 .. K-1.
-            resolution: how many digits, 0 .. S; broadcast against `x`.
+            resolution: r, the number of digits set to zero, 0 .. S; broadcast against `x`.
 
         Returns:
             `(x // b**r) * b**r`, int32.
@@ -52,7 +52,7 @@ class Coarsening:
         return x.astype(jnp.int32) // unit * unit
 
     def previous(self, x: Integer[Array, "b h w c"], stage: Stage) -> Values:
-        """The values as they are before a stage, 0 .. S; 0 before the first, whole before S."""
+        """The coarse values before a stage; before the first stage all of them are 0."""
         return self.coarse(x, self.stages - _per_image(stage))
 
     def digit(self, x: Integer[Array, "b h w c"], stage: Stage) -> Values:
@@ -66,36 +66,38 @@ class Coarsening:
         digit: Integer[Array, "b h w c"],
         stage: Stage,
     ) -> Values:
-        """The value after a stage, from the one before it and the digit that it chooses.
+        """The value after a stage, computed from the value before it and the chosen digit.
 
-        It may exceed K - 1 where K is no power of b: such a child has no probability.
+        If K is not a power of b, the result can exceed K - 1; such children have probability 0.
         """
         unit = self._unit(self.stages - 1 - _per_image(stage))
         return previous.astype(jnp.int32) + digit.astype(jnp.int32) * unit
 
     @property
     def identities(self) -> int:
-        """How many coarse values of all resolutions there are, equal ones told apart."""
+        """The number of pairs of a resolution and a coarse value at that resolution."""
         return self._offsets[-1] + 1
 
     def identity(
         self, x: Integer[Array, "..."], resolution: int | Int[Array, "..."]
     ) -> Int[Array, "..."]:
-        """Number the coarse values of all resolutions: those of resolution 0 by themselves.
+        """Give every pair of a resolution and a coarse value a number of its own.
+
+        At resolution 0 the number is the value itself.
 
         Args:
-            x: values 0 .. K-1; the digits below `resolution` are not looked at.
+            x: values 0 .. K-1; their `resolution` lowest digits are ignored.
             resolution: 0 .. S, broadcast against `x`.
 
         Returns:
-            0 .. `identities` - 1, int32: resolution r follows upon resolution r - 1.
+            Numbers 0 .. `identities` - 1, int32; those of resolution r follow those of r - 1.
         """
         offset = jnp.asarray(self._offsets, jnp.int32)[resolution]
         return offset + x.astype(jnp.int32) // self._unit(resolution)
 
     @property
     def _offsets(self) -> tuple[int, ...]:
-        """By resolution, the number of its lowest value."""
+        """For each resolution, the number that `identity` gives to its lowest value."""
         offsets = [0]
         for resolution in range(self.stages):
             offsets.append(offsets[-1] + -(-self.classes // self.branch**resolution))

@@ -1,4 +1,4 @@
-"""The `model` section of a job file, and what in it does not fit the images."""
+"""The `model` section of a job file, and the checks of it against the shape of the images."""
 
 from math import gcd, isqrt
 from typing import Annotated, Literal, get_args
@@ -18,57 +18,59 @@ class NetConfig(Section):
     """The network that predicts every hidden dimension at once.
 
     The U-Net has one level per entry of `multipliers`; each level halves the side of the image.
-    With `patch` above 1 the finest level already works at a `patch`-th of it.
+    If `patch` is above 1, the finest level works at 1 / `patch` of the image's side.
     """
 
     kind: Literal["unet"] = "unet"
     patch: Width = 1
-    """Side of the square of pixels that is one position of the finest level. Doubling it saves
-    three quarters of that level's work, and leaves its convolutions twice as wide a view."""
+    """Side in pixels of the square patch that is one position of the finest level. Doubling it
+    saves three quarters of that level's work and doubles the view of its convolutions."""
     channels: Width = 32
     """Width of the network; every level multiplies it."""
     multipliers: Widths = (1, 2, 2)
     """Width of each level, finest first, in units of `channels`."""
     blocks: Annotated[int, Field(gt=0, le=1024)] = 2
-    """Residual blocks per level on the way down; one more on the way up."""
+    """Residual blocks per level on the way down; on the way up each level has one more."""
     attention: Sides = (7,)
-    """Image sides at which every block is followed by attention; the middle always has one."""
+    """Sides, in positions, of the levels whose blocks are followed by attention. The middle of the
+    network always has an attention layer."""
     heads: Count = 1
-    """Attention heads."""
+    """Heads of every attention layer."""
     groups: Count = 32
-    """Groups of every group normalisation."""
+    """Groups of every group normalization."""
     dropout: Fraction = 0.0
-    """Rate of dropout before the last convolution of a block, while training."""
+    """Dropout rate before the last convolution of a block, in training only."""
 
 
 class UpscaleConfig(Section):
     """The stages of Upscale ARDM: how values are refined from coarse to fine."""
 
     branch: Count = 4
-    """Branch factor: how many children a coarse value has."""
+    """Branch factor b: the number of children of a coarse value."""
     mode: Literal["zero", "augment"] = "zero"
-    """Coarse values are classes like others, with `zero` as their least significant digits; or the
-    classes are `augment`ed by coarse values, told apart by their resolution."""
+    """How the network sees coarse values. `zero`: as classes whose least significant digits are
+    zero. `augment`: as additional classes, one per resolution and coarse value."""
     parametrisation: Literal["data", "direct"] = "data"
-    """The network gives logits of the whole value (`data`), or of each stage's digit (`direct`)."""
+    """What the network predicts: logits of the whole value (`data`), or of each stage's digit
+    (`direct`)."""
 
 
 class ModelConfig(Section):
-    """What is learnt (`objective`), how a dimension is distributed (`output`), by which `net`."""
+    """The training objective, the output distribution of a dimension, and the network."""
 
     objective: Literal["oa", "upscale"] = "oa"
     output: OutputKind = "categorical"
     components: Width = 10
-    """Logistics in each mixture, of the outputs that are mixtures."""
+    """Logistic components per mixture; ignored by the categorical output."""
     upscale: UpscaleConfig = UpscaleConfig()
-    """Of the objective `upscale`; no other looks at it."""
+    """Settings of the objective `upscale`; ignored by other objectives."""
     net: NetConfig = NetConfig()
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the network's computations; parameters and likelihoods are float32 always."""
+    """Type of the network's computations; parameters and likelihoods are always float32."""
 
 
 def faults(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> list[str]:
-    """Say what in `config` does not fit images of `shape` with `classes` values.
+    """List what in `config` does not fit images of `shape` with `classes` values.
 
     Args:
         config: the `model` section.
@@ -76,7 +78,7 @@ def faults(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> li
         classes: K, the number of classes of one dimension.
 
     Returns:
-        One sentence per fault, with the key at fault and the choices that fit; empty if none.
+        One sentence per fault, which names the key and the choices that fit; empty if all fits.
     """
     net = config.net
     return (
@@ -105,23 +107,23 @@ def _output_faults(config: ModelConfig, shape: tuple[int, int, int], classes: in
 def _upscale_faults(config: ModelConfig, classes: int) -> list[str]:
     if config.objective != "upscale":
         return []
-    upscale, found = config.upscale, []
+    upscale, problems = config.upscale, []
     if config.output != "categorical":
-        found.append(
+        problems.append(
             f"output: the objective upscale chooses digits, not values of a {config.output};"
             " choose categorical, or the objective oa"
         )
     if not 2 <= upscale.branch <= classes:
-        found.append(
+        problems.append(
             f"upscale.branch: {upscale.branch} children cannot refine {classes} classes step by"
             f" step; choose from 2 to {classes}"
         )
     if upscale.mode == "augment" and upscale.parametrisation == "direct":
-        found.append(
+        problems.append(
             "upscale.parametrisation: direct knows only coarse values that are classes themselves,"
             " not those of mode augment; choose data, or mode zero"
         )
-    return found
+    return problems
 
 
 def _side_faults(net: NetConfig, shape: tuple[int, int, int]) -> list[str]:

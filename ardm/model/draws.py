@@ -13,20 +13,21 @@ from ardm.errors import InputError
 
 TSampling = Literal["uniform", "antithetic", "importance"]
 
-# Stands in place of an example's index for what all examples of a step share; no index is as large.
+# Folded into a key in place of an example's index, for draws that all examples of a step share. No
+# index is as large.
 _SHARED = 2**32 - 1
 
 _ENDS = 0.28
-"""How much the density of `importance` rises towards both ends, for each dimension."""
+"""Strength of the rise of the density of `importance` towards both ends, per dimension."""
 
-# Streams of one example, folded into its key.
+# Numbers of the random streams of one example, folded into its key.
 _ORDER, _TIME, _DROPOUT, _NOISE = 0, 1, 2, 3
 
 
 OrderName = Literal["random", "raster", "centre-out"]
 
 _SHARED_ORDER = 2**31 - 1
-"""Folded into a key for what all images share; no image has that number."""
+"""Folded into a key for the order that all images share; no image has that number."""
 
 
 def example_keys(
@@ -35,9 +36,9 @@ def example_keys(
     """Give every example of a step its own key.
 
     Args:
-        key: of the whole run.
+        key: key of the run.
         step: training step.
-        index: of the examples in the global batch.
+        index: index of each example in the global batch.
 
     Returns:
         `fold_in(fold_in(key, step), index)`.
@@ -55,7 +56,7 @@ def orders(keys: Key[Array, " b"], shape: tuple[int, int, int]) -> Int[Array, "b
     """Draw a generation order per example, uniform over all permutations.
 
     Args:
-        keys: of the examples.
+        keys: one key per example.
         shape: height, width and mask channels; their product is D.
 
     Returns:
@@ -79,20 +80,20 @@ def antithetic_times(
     batch: int,
     steps: int | Integer[Array, ""],
 ) -> Int[Array, " b"]:
-    """Spread the generation steps of a global batch evenly over 0 .. steps-1.
+    """Distribute the generation steps of a global batch evenly over 0 .. steps-1.
 
     `t[i] = (offset + floor(i * steps / batch)) mod steps`, with one `offset` per training step,
-    uniform over 0 .. steps-1: every t is uniform by itself, together they form a comb.
+    uniform over 0 .. steps-1. Each t by itself is uniform; together they are evenly spaced.
 
     Args:
-        key: of the whole run.
+        key: key of the run.
         step: training step.
-        index: of the examples in the global batch.
+        index: index of each example in the global batch.
         batch: size of the global batch; batch * steps must stay below 2**31.
         steps: number of generation steps.
 
     Returns:
-        t of the examples asked for.
+        t, the generation step of each example of `index`.
     """
     shared = jax.random.fold_in(jax.random.fold_in(key, step), _SHARED)
     offset = jax.random.randint(shared, (), 0, steps)
@@ -104,13 +105,14 @@ def antithetic_times(
 def importance(D: int, stages: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """A density of generation steps that follows the size of their gradients.
 
-    The variance of a training step is least with a density proportional to the root of E|g_t|^2,
-    which is U-shaped: large where nothing is visible, and where few dimensions are left to divide
-    the bound among. `benchmarks/t_sampling.py` measures it.
+    The variance of a training step is least under a density proportional to the square root of
+    E|g_t|^2, where g_t is the gradient at step t. It is U-shaped: gradients are large where nothing
+    is visible, and where few hidden dimensions carry the whole bound. `benchmarks/t_sampling.py`
+    measures it.
 
     Args:
         D: the number of generation steps of a stage.
-        stages: S, of Upscale ARDM; each has the same density.
+        stages: S, the number of stages of Upscale ARDM, which have equal densities; 1 otherwise.
 
     Returns:
         The distribution function at the end of each step, float32 `[S D]`, and the weight
@@ -120,7 +122,7 @@ def importance(D: int, stages: int = 1) -> tuple[np.ndarray, np.ndarray]:
     q = np.tile(np.sqrt(1.0 + _ENDS * D * (1.0 / (t + 4.0) + 1.0 / (D - t))), stages)
     above = (np.cumsum(q) / q.sum()).astype(np.float32)
     above[-1] = 1.0
-    # Of the rounded function, so that the weights are those of what is drawn.
+    # Computed from the rounded distribution function, which is the one that is drawn from.
     chance = np.diff(above.astype(np.float64), prepend=0.0)
     return above, (1.0 / (len(q) * chance)).astype(np.float32)
 
@@ -133,21 +135,21 @@ def importance_times(
     D: int,
     stages: int = 1,
 ) -> tuple[Int[Array, " b"], Float[Array, " b"]]:
-    """Spread the generation steps of a global batch by the density of `importance`.
+    """Distribute the generation steps of a global batch by the density of `importance`.
 
-    A comb of the numbers `(offset + i / batch) mod 1` goes through the inverse of the distribution
-    function: every t has its density by itself, and together they have low discrepancy.
+    The evenly spaced numbers `(offset + i / batch) mod 1` are mapped by the inverse of the
+    distribution function. Each t by itself has the density; together they have low discrepancy.
 
     Args:
-        key: of the whole run.
+        key: key of the run.
         step: training step.
-        index: of the examples in the global batch.
+        index: index of each example in the global batch.
         batch: size of the global batch.
         D: the number of generation steps of a stage.
-        stages: S, of Upscale ARDM; else 1.
+        stages: S, the number of stages of Upscale ARDM; 1 otherwise.
 
     Returns:
-        t of the examples asked for, and the weights of their estimates.
+        t, the generation step of each example of `index`, and the weights of their estimates.
     """
     above, weight = importance(D, stages)
     shared = jax.random.fold_in(jax.random.fold_in(key, step), _SHARED)
@@ -158,41 +160,41 @@ def importance_times(
 
 
 def dropout_keys(keys: Key[Array, " b"]) -> Key[Array, " b"]:
-    """Give the examples' keys for dropout."""
+    """Derive the dropout key of every example from its key."""
     return stream(keys, _DROPOUT)
 
 
 def noise_keys(keys: Key[Array, " b"]) -> Key[Array, " b"]:
-    """Give the images' keys for the values that sampling draws."""
+    """Derive from the key of every image the key for the values that sampling draws."""
     return stream(keys, _NOISE)
 
 
 def visible(sigma: Int[Array, "b h w m"], t: Int[Array, " b"]) -> Bool[Array, "b h w m"]:
-    """Tell the dimensions that are generated before step `t`: the mask, true where visible."""
+    """The mask at step `t`: true where a dimension was generated before that step."""
     return sigma < t[:, None, None, None]
 
 
 def revealed(
     sigma: Int[Array, "b h w m"], t: Int[Array, " b"], steps: Integer[Array, ""]
 ) -> Bool[Array, "b h w m"]:
-    """Tell the dimensions that are generated at step `t` and the ones after it, `steps` in all."""
+    """True where a dimension is generated at one of the steps t .. t + steps - 1."""
     return visible(sigma, t + steps) & ~visible(sigma, t)
 
 
 def fixed(name: str, key: Key[Array, ""], shape: tuple[int, int, int]) -> Int32[ndarray, "h w m"]:
-    """An order that all images share.
+    """A generation order that all images share.
 
     Args:
         name: `random`, one order drawn for all images; `raster`, row by row from the top left; or
-            `centre-out`, the pixels nearest to the centre first.
-        key: of the random order.
+            `centre-out`, the pixels nearest to the center first.
+        key: key from which the random order is drawn; the others ignore it.
         shape: height, width and mask channels; their product is D.
 
     Returns:
         sigma, the step at which each dimension is revealed: a permutation of 0 .. D-1.
 
     Raises:
-        InputError: there is no such order.
+        InputError: no order has this name.
     """
     height, width, channels = shape
     if name == "random":
@@ -202,7 +204,7 @@ def fixed(name: str, key: Key[Array, ""], shape: tuple[int, int, int]) -> Int32[
         return np.arange(height * width * channels, dtype=np.int32).reshape(shape)
     if name == "centre-out":
         row, column, _ = np.indices(shape)
-        # Twice the distances, so that they are whole numbers.
+        # Squares of twice the distances are whole numbers.
         distance = (2 * row - height + 1) ** 2 + (2 * column - width + 1) ** 2
         # A stable sort of equal distances leaves them in raster order.
         return _ranks(distance.reshape(1, -1)).reshape(shape)
@@ -212,17 +214,17 @@ def fixed(name: str, key: Key[Array, ""], shape: tuple[int, int, int]) -> Int32[
 def known_first(
     sigma: Int[Array, "b h w m"], known: Bool[Array | ndarray, "h w m"]
 ) -> Int[Array, "b h w m"]:
-    """Move the known dimensions to the front of every order; otherwise the order stays.
+    """Move the known dimensions to the front of every order; the order of the others stays.
 
-    Any order will do for a model of all orders, so what is given counts as generated already
-    (section 3 of arXiv 2110.02037).
+    The model covers all orders, so given dimensions can count as generated already (section 3 of
+    arXiv 2110.02037).
 
     Args:
         sigma: permutations of 0 .. D-1.
         known: true where a dimension is given.
 
     Returns:
-        Permutations of 0 .. D-1, below the number of known dimensions where one is known.
+        Permutations of 0 .. D-1. The n known dimensions have the numbers 0 .. n-1.
     """
     flat = sigma.reshape(len(sigma), -1)
     behind = flat + jnp.where(known.reshape(-1), 0, flat.shape[1])

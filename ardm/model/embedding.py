@@ -1,4 +1,4 @@
-"""The first layer of a network: it sees the values, the mask, the class and the stage."""
+"""The first layer of a network: embeds the values, the mask and the stage."""
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,11 @@ from ardm.model.logistic import level
 
 
 def join(x: Shaped[Array, "b h w c"], side: int) -> Shaped[Array, "b hh ww cc"]:
-    """Make each patch of `side` x `side` pixels one position, with the pixels' channels abreast.
+    """Make each patch of `side` x `side` pixels one position; concatenate its pixels' channels.
 
     Args:
-        x: height and width divisible by `side`.
-        side: of a patch.
+        x: features whose height and width are divisible by `side`.
+        side: side of a patch in pixels.
 
     Returns:
         Shape b, h / side, w / side, side * side * c.
@@ -29,8 +29,8 @@ def separate(x: Shaped[Array, "b h w c"], side: int) -> Shaped[Array, "b hh ww c
     """Undo `join`: make every position a patch of `side` x `side` pixels.
 
     Args:
-        x: channels divisible by `side` * `side`.
-        side: of a patch.
+        x: features whose number of channels is divisible by `side` * `side`.
+        side: side of a patch in pixels.
 
     Returns:
         Shape b, h * side, w * side, c / (side * side).
@@ -41,11 +41,11 @@ def separate(x: Shaped[Array, "b h w c"], side: int) -> Shaped[Array, "b hh ww c
 class ImageEmbedding(nnx.Module):
     """Turns visible pixel values and the mask into the first features.
 
-    Three quarters of the features are a 3x3 convolution of the normalised values (the lowest
-    class is -1, the highest +1, hidden is 0) and the mask; one quarter is a projection of the
-    classes' embeddings. A hidden dimension embeds to the zero vector, not to a class of its own:
-    for binary pixels it is a third state all the same, and the table keeps K rows. Patches of
-    pixels are joined before the first convolution.
+    Three quarters of the features are a 3x3 convolution of the mask and the normalized values (the
+    lowest class is -1, the highest is +1, hidden dimensions are 0). One quarter is a projection of
+    the class embeddings. The class embedding of a hidden dimension is the zero vector, which the
+    network can tell from both values of a binary pixel, so the table needs only K rows. The pixels
+    of a patch are joined before the first convolution.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class ImageEmbedding(nnx.Module):
         mask: Bool[Array, "b h w m"],
         t: Int[Array, " b"],
     ) -> Float[Array, "b hh ww f"]:
-        """Embed the values `x` (0 .. K-1) where `mask` shows them, alike at every step `t`.
+        """Embed the values `x` (0 .. K-1) where `mask` is true; the other values are ignored.
 
-        The other values are not looked at.
+        `t` is ignored, too: it is an argument because `UpscaleEmbedding` needs it.
         """
         visible = mask.astype(self.dtype)
         value = (x.astype(jnp.float32) * (2.0 / (self.classes - 1)) - 1.0).astype(self.dtype)
@@ -91,19 +91,20 @@ class ImageEmbedding(nnx.Module):
 class UpscaleEmbedding(nnx.Module):
     """Turns the values before and after a stage and the mask into the first features.
 
-    The value before the stage is known everywhere; where the mask is, the value after it takes its
-    place. Three quarters of the features are a 3x3 convolution of both, normalised, and the mask;
-    one quarter is a projection of the embeddings of both. With `augment` the coarse values of each
-    resolution have embeddings of their own; otherwise they are classes among the others. Whatever
-    is finer than the mask allows is cut off here, so that no network can see it.
+    There are two inputs per dimension. The first is the value after the stage where the mask is
+    true, and the value before the stage elsewhere; the second is the value before the stage. Three
+    quarters of the features are a 3x3 convolution of both, normalized, and the mask; one quarter is
+    a projection of the embeddings of both. With `augment` the coarse values of each resolution have
+    embeddings of their own; otherwise they share those of the classes. Digits that the mask hides
+    are set to zero here, so that no network can see them.
 
     Args:
         coarsening: the stages of a value.
         dims: D, the steps of one stage.
         channels: channels of the image.
-        features: how many to give.
-        augment: whether coarse values are classes of their own.
-        patch: side of the square of pixels that is one position.
+        features: number of features per position.
+        augment: whether coarse values have embeddings of their own.
+        patch: side in pixels of the square patch that is one position.
         dtype: type of the computations; parameters are float32.
         rngs: source of the initial parameters.
     """
@@ -136,13 +137,13 @@ class UpscaleEmbedding(nnx.Module):
         mask: Bool[Array, "b h w c"],
         t: Int[Array, " b"],
     ) -> Float[Array, "b hh ww f"]:
-        """Embed the values at step t of the whole generation.
+        """Embed the values at a generation step.
 
         Args:
-            x: values 0 .. K-1; of hidden dimensions the digits of earlier stages are looked at, of
-                visible ones that of this stage too.
-            mask: true where a dimension holds its value after the stage.
-            t: 0 .. S D - 1.
+            x: values 0 .. K-1. Of a hidden dimension only the digits of earlier stages are used; of
+                a visible one also the digit of this stage.
+            mask: true where the digit of this stage is visible.
+            t: generation step of each example, counted over all stages, 0 .. S D - 1.
         """
         before = (self.coarsening.stages - t // self.dims)[:, None, None, None]
         resolutions = (jnp.where(mask, before - 1, before), jnp.broadcast_to(before, x.shape))
@@ -157,13 +158,13 @@ class UpscaleEmbedding(nnx.Module):
         self, value: Int[Array, "b h w c"], resolution: Int[Array, "b h w c"]
     ) -> Float[Array, "b h w cq"]:
         row = self.coarsening.identity(value, resolution) if self.augment else value
-        # A product with one-hot rows has a gradient that sums in a fixed order, unlike a look-up.
+        # The gradient of a product with one-hot rows sums in a fixed order; a look-up's does not.
         one_hot = jax.nn.one_hot(row, self.rows, dtype=self.dtype)
         return (one_hot @ self.table.embedding.astype(self.dtype)).reshape(*value.shape[:3], -1)
 
 
 class StagedTime(nnx.Module):
-    """The time embedding of a step within its stage, plus a learnt embedding of the stage."""
+    """The time embedding of a step within its stage, plus a learned embedding of the stage."""
 
     def __init__(
         self, width: int, dims: int, stages: int, dtype: DTypeLike, rngs: nnx.Rngs
@@ -173,6 +174,6 @@ class StagedTime(nnx.Module):
         self.stage = nnx.Embed(stages, 4 * width, dtype=dtype, rngs=rngs)
 
     def __call__(self, t: Int[Array, " b"]) -> Float[Array, "b e"]:
-        """Embed steps of the whole generation, 0 .. S D - 1."""
+        """Embed generation steps that are counted over all stages, 0 .. S D - 1."""
         one_hot = jax.nn.one_hot(t // self.dims, self.stages, dtype=self.dtype)
         return self.within(t % self.dims) + one_hot @ self.stage.embedding.astype(self.dtype)

@@ -14,7 +14,8 @@ from ardm.model.build import Model, Params
 from ardm.model.objective import Objective
 
 _PLACES = 2**32 - 2
-"""Folded in place of an image's index for what all images of a pass share; no index is as large."""
+"""Folded into a key in place of an image's index, for the draw that all images of a pass share. No
+index is as large."""
 
 
 def log_likelihood(
@@ -28,32 +29,34 @@ def log_likelihood(
     batch: int = 16,
     called: Callable[[], None] = lambda: None,
 ) -> Float64[ndarray, " n"]:
-    """The log-likelihood of images whose dimensions are generated in one order, stage by stage.
+    """The exact log-likelihood of images under one generation order, which all images share.
 
     With one step per call it is the sum over t of `log p(x[sigma = t] | x[sigma < t])` (equation 1
-    of arXiv 2110.02037), and of Upscale ARDM over all stages; with fewer calls it is what sampling
-    by that policy gives an image, for the dimensions of one call are independent. Where the policy
-    does not begin at 0 or end at the last step, it is that of the steps between, given all before
-    them: the likelihoods of segments that follow each other add up to the whole.
+    of arXiv 2110.02037); for Upscale ARDM the sum also runs over the stages. With fewer calls it is
+    the log-probability with which sampling by that policy gives the image, because the dimensions
+    of one call are independent. If the policy covers only the steps from `starts[0]` to `end`, it
+    is the log-likelihood of the dimensions of these steps given all earlier ones. So the results
+    for consecutive segments add up to that of the whole image.
 
-    One compiled program serves every call. It is called from Python, not from `lax.scan`: XLA's
-    convolutions on CPU are about 100 times slower inside loops.
+    One compiled program serves every call. It is called from Python, not from `lax.scan`: inside
+    loops XLA's convolutions on CPU were about 100 times slower with one version of JAX, though not
+    with jax 0.10.2.
 
     Args:
         predict: `predict(x, mask, t)`; `model.bind(params)` compiles once for all parameters.
         x: images, values 0 .. K-1.
-        orders: sigma of all images at each stage, permutations of 0 .. D-1.
+        orders: sigma at each stage, a permutation of 0 .. D-1, the same for all images.
         starts: start times of the network calls, ascending; every stage begins with one.
-        objective: what the model was trained for.
-        end: the step after the last one that counts; default: all count.
-        batch: images per call of the network.
-        called: called after each call of the network.
+        objective: objective of the model.
+        end: one past the last step that is included; default: all steps are.
+        batch: images per network call.
+        called: a function that is called after each network call.
 
     Returns:
         Nats per image, summed in float64.
 
     Raises:
-        InputError: the start times do not ascend, or not below `end`.
+        InputError: the start times do not ascend, or are not below `end`.
     """
     first = int(starts[0]) if len(starts) else 0
     segments = policy.segments(starts, objective.D, first=first, end=end or objective.steps)
@@ -62,17 +65,17 @@ def log_likelihood(
     sigma = [
         jnp.broadcast_to(jnp.asarray(order, jnp.int32), (batch, *order.shape)) for order in orders
     ]
-    found = []
+    log_p = []
     for first in range(0, len(x), batch):
-        # The last batch is filled up, so that there is one program only.
+        # The last batch is filled up with repeated images, so that one program serves all batches.
         images = jnp.asarray(x[np.arange(first, first + batch) % len(x)])
         total = np.zeros(batch)
         for left, right in segments:
             order = sigma[int(left) // objective.D]
             total += np.asarray(_segment(predict, objective, images, order, left, right))
             called()
-        found.append(total)
-    return np.concatenate(found)[: len(x)]
+        log_p.append(total)
+    return np.concatenate(log_p)[: len(x)]
 
 
 @jax.jit(static_argnames=("objective",))
@@ -84,7 +87,7 @@ def _segment(
     left: Integer[Array, ""],
     right: Integer[Array, ""],
 ) -> Float[Array, " b"]:
-    """Log-likelihood of the dimensions of the segment [left, right), given all before it."""
+    """Log-likelihood of the dimensions of the segment [left, right), given all earlier ones."""
     t = jnp.full(x.shape[:1], left, jnp.int32)
     stage, within = objective.split(t)
     parameters = predict(x, draws.visible(sigma, within), t)
@@ -94,40 +97,40 @@ def _segment(
 
 
 class Estimates(NamedTuple):
-    """One estimate of the bound per image, in nats, and the generation step that it was given."""
+    """One estimate of the bound per image, in nats, and the generation step t drawn for it."""
 
     nelbo: Float[Array, " b"]
     t: Int[Array, " b"]
 
 
 def places(key: Key[Array, ""], pass_: int, count: int) -> Int32[ndarray, " n"]:
-    """Give every image of a set a place on the comb of generation steps: a random permutation.
+    """Assign the images of a set at random to the evenly spaced generation steps of a pass.
 
-    Were an image's index its place, the generation step would follow the order of the set. Of a set
-    that is sorted by difficulty the easy images would get early steps and the hard ones late steps,
-    and no standard error would show what that does to the mean.
+    If an image's index decided its generation step, then in a set that is sorted by difficulty easy
+    images would get early steps and hard images late steps. That would bias the mean, and the
+    standard error would not show it.
 
     Args:
-        key: of the evaluation.
+        key: key of the evaluation.
         pass_: number of the pass within the evaluation.
-        count: of images.
+        count: number of images in the set.
 
     Returns:
-        A permutation of 0 .. count-1.
+        For each image its place among the steps: a permutation of 0 .. count-1.
     """
     shared = jax.random.fold_in(jax.random.fold_in(key, pass_), _PLACES)
     return np.asarray(jax.random.permutation(shared, count), np.int32)
 
 
 def padded(policy: Integer[ndarray, " budget"], steps: int) -> Int32[ndarray, " bounds"]:
-    """A policy as an array whose length does not tell its budget, so that one program serves all.
+    """Pad a policy to a length that does not depend on its budget, so that one program serves all.
 
     Args:
-        policy: start times, ascending, every stage begins with one.
-        steps: the number of generation steps, of all stages.
+        policy: start times, ascending; every stage begins with one.
+        steps: number of generation steps, summed over the stages.
 
     Returns:
-        The start times, and `steps` from there on.
+        The start times, followed by as many entries `steps` as fill the array.
     """
     bounds = np.full(steps + 1, steps, np.int32)
     bounds[: len(policy)] = policy
@@ -147,24 +150,25 @@ def evaluate(
 ) -> Estimates:
     """Estimate the bound of every image, without dropout, from one generation step each.
 
-    An image gets an order and a step t, antithetic over its set. One network call that generates
-    the segment [l, r) knows at t no more than at l, so the estimate under a policy is that at the
-    start l of the segment in which t lies (section 4 of arXiv 2110.02037). Neither the order nor t
-    depends on the policy: costs of two policies on the same images are compared in pairs.
+    Every image gets a random order and a step t; the steps of a set are evenly spaced. A network
+    call that generates the segment [l, r) knows only the dimensions before l. So the estimate under
+    a policy is the one at l, the start of the segment that contains t (section 4 of arXiv
+    2110.02037). Neither the order nor t depends on the policy, so the costs of two policies on the
+    same images can be compared in pairs.
 
     Args:
-        model: what the parameters belong to.
-        params: of the network.
+        model: the model.
+        params: parameters of the network.
         x: images, values 0 .. K-1.
-        key: of the evaluation.
-        pass_: number of the pass within the evaluation; every one draws anew.
-        index: of the images in their set.
-        place: of the images on the comb, see `places`.
-        count: of images in the set, over which the steps are spread.
-        bounds: a policy, `padded`; by default one dimension per call.
+        key: key of the evaluation.
+        pass_: number of the pass within the evaluation; each pass has draws of its own.
+        index: index of each image in its set.
+        place: place of each image among the steps, from `places`.
+        count: number of images in the set.
+        bounds: a policy from `padded`; by default one dimension is generated per call.
 
     Returns:
-        Unbiased estimates.
+        Unbiased estimates, one per image.
     """
     objective = model.objective
     t = draws.antithetic_times(key, pass_, place, count, objective.steps)

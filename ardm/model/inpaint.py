@@ -1,4 +1,4 @@
-"""In-painting: images of which a part is given, completed in several ways."""
+"""In-painting: complete images of which a part is given."""
 
 from collections.abc import Callable
 from typing import Literal, get_args
@@ -19,30 +19,31 @@ KeepName = Literal[
 
 
 def keep(name: str, height: int, width: int) -> Bool[ndarray, "h w"]:
-    """The pixels that are given, by the name of a region.
+    """The mask of a named region whose pixels are given.
 
     Args:
-        name: a half of the image; the `centre`, half as high and as wide as the image, or the
-            `border` around it; or `every-other` pixel of every other row.
-        height: of the image.
-        width: of the image.
+        name: `top-half`, `bottom-half`, `left-half` or `right-half`; `centre`, a rectangle half as
+            high and half as wide as the image, or the `border` around it; or `every-other`, every
+            other pixel of every other row.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
 
     Returns:
         True where a pixel is given.
 
     Raises:
-        InputError: there is no such region.
+        InputError: no region has this name.
     """
     row, column = np.indices((height, width))
-    centre = (height <= 4 * row + 2) & (4 * row + 2 < 3 * height)
-    centre &= (width <= 4 * column + 2) & (4 * column + 2 < 3 * width)
+    center = (height <= 4 * row + 2) & (4 * row + 2 < 3 * height)
+    center &= (width <= 4 * column + 2) & (4 * column + 2 < 3 * width)
     regions = {
         "top-half": row < height // 2,
         "bottom-half": row >= height // 2,
         "left-half": column < width // 2,
         "right-half": column >= width // 2,
-        "centre": centre,
-        "border": ~centre,
+        "centre": center,
+        "border": ~center,
         "every-other": (row % 2 == 0) & (column % 2 == 0),
     }
     if name not in regions:
@@ -62,30 +63,30 @@ def inpaint(
     batch: int = 16,
     temperature: float = 1.0,
 ) -> UInt8[ndarray, "n completions h w c"]:
-    """Complete images in several ways, each drawn on its own from what the given part leaves open.
+    """Draw several completions of each image, independent of each other, given its known part.
 
     Args:
         predict: see `ardm.model.sampling.sample`.
-        key: completion j of image i draws from `fold_in(fold_in(key, i), j)` alone.
-        images: values 0 .. K-1; only what is known of them is looked at.
+        key: completion j of image i depends on `fold_in(fold_in(key, i), j)` alone.
+        images: values 0 .. K-1; values of hidden dimensions are ignored.
         known: true where a dimension is given, the same for all images.
         starts: start times of the network calls; see `ardm.model.sampling.complete`.
-        completions: of each image.
-        objective: what the model was trained for.
+        completions: number of completions per image.
+        objective: objective of the model.
         batch: images generated together.
-        temperature: divides the logits; below 1 gives likelier images.
+        temperature: number that divides the logits; below 1 it gives likelier images.
 
     Returns:
         The completed images.
 
     Raises:
-        InputError: the policy, the number of completions or the temperature is not usable.
+        InputError: the policy, the number of completions or the temperature is invalid.
     """
     if completions < 1:
         raise InputError(f"completions {completions}: expected 1 or more of each image")
     per_image = image_keys(key, jnp.arange(len(images)))
     keys = jax.vmap(lambda k: image_keys(k, jnp.arange(completions)))(per_image)
-    made = complete(
+    samples = complete(
         predict,
         keys.reshape(-1),
         np.repeat(images, completions, axis=0),
@@ -95,4 +96,4 @@ def inpaint(
         batch=batch,
         temperature=temperature,
     )
-    return made.images.reshape(len(images), completions, *images.shape[1:])
+    return samples.images.reshape(len(images), completions, *images.shape[1:])

@@ -11,7 +11,7 @@ Embedding = Float[Array, "b e"]
 
 
 class TimeEmbedding(nnx.Module):
-    """Sinusoids of the generation step through two dense layers; four times `width` wide."""
+    """Passes sinusoids of the generation step through two dense layers to 4 * `width` features."""
 
     def __init__(self, width: int, steps: int, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.width, self.steps, self.dtype = width, steps, dtype
@@ -25,7 +25,7 @@ class TimeEmbedding(nnx.Module):
 
 
 def sinusoids(t: Int[Array, " b"], steps: int, width: int) -> Float[Array, "b w"]:
-    """Sines and cosines of `t`, with `steps` stretched to 1000, at `width / 2` frequencies.
+    """Sines and cosines of `t * 1000 / steps` at `width / 2` frequencies.
 
     Args:
         t: generation steps, 0 .. steps-1.
@@ -42,10 +42,10 @@ def sinusoids(t: Int[Array, " b"], steps: int, width: int) -> Float[Array, "b w"
 
 
 class GroupNorm(nnx.Module):
-    """Group normalisation, with the sums taken per channel first.
+    """Group normalization that sums over each channel before it sums over the group.
 
-    That needs one pass over the features and no regrouping of them: on CPU three times as fast,
-    with its gradient, as flax 0.12's.
+    So it reads the features once and does not regroup them: with its gradient it is three times as
+    fast on CPU as that of flax 0.12.
     """
 
     def __init__(self, features: int, *, groups: int) -> None:
@@ -54,10 +54,10 @@ class GroupNorm(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((features,), jnp.float32))
 
     def __call__(self, x: Features) -> Features:
-        """Normalise `x` over its pixels and each group of channels, in float32."""
+        """Normalize `x` over its pixels and each group of channels, in float32."""
         full = x.astype(jnp.float32)
         mean, square = (self._group_mean(v.mean(axis=(1, 2))) for v in (full, full * full))
-        # The difference of two roundings must not become a negative variance.
+        # Rounding can make the difference negative, which a variance must not be.
         inverse = jax.lax.rsqrt(jnp.maximum(square - mean * mean, 0.0) + 1e-6)
         scale = inverse * self.scale[...][None, :]
         shift = self.bias[...][None, :] - mean * scale
@@ -70,7 +70,7 @@ class GroupNorm(nnx.Module):
 
 
 class ResidualBlock(nnx.Module):
-    """Two normalised 3x3 convolutions with the time embedding added in between."""
+    """Two normalized 3x3 convolutions; the time embedding is added between them."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class ResidualBlock(nnx.Module):
     def __call__(
         self, x: Features, time: Embedding, keys: Key[Array, " b"] | None
     ) -> Float[Array, "b h w o"]:
-        """Transform `x`; with `keys`, one per example, dropout is on."""
+        """Transform `x`. Dropout is on if there are `keys`, one per example."""
         h = self.conv1(nnx.swish(self.norm1(x)))
         h = h + self.time(nnx.swish(time))[:, None, None, :]
         h = nnx.swish(self.norm2(h))
@@ -113,17 +113,16 @@ class ResidualBlock(nnx.Module):
 
 
 def drop(h: Features, keys: Key[Array, " b"], rate: float) -> Features:
-    """Zero a share `rate` of the features and scale the rest up.
+    """Dropout: zero a fraction `rate` of the features and divide the others by 1 - `rate`.
 
-    Every example draws from its own key, so that the result does not depend on how a batch is
-    split.
+    Every example has a key of its own, so the result does not depend on how a batch is split.
     """
     kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, h.shape[1:]))(keys)
     return jnp.where(kept, h / (1 - rate), 0)
 
 
 class Attention(nnx.Module):
-    """Self-attention over all pixels, as a residual that starts at zero."""
+    """Self-attention over all positions, added to its input; the added part is zero at first."""
 
     def __init__(
         self, features: int, *, heads: int, groups: int, dtype: DTypeLike, rngs: nnx.Rngs
@@ -142,7 +141,7 @@ class Attention(nnx.Module):
         )
 
     def __call__(self, x: Features) -> Features:
-        """Let every pixel attend to all pixels."""
+        """Let every position attend to all positions."""
         b, h, w, c = x.shape
         tokens = self.norm(x).reshape(b, h * w, c)
         split = (b, h * w, self.heads, c // self.heads)
@@ -166,7 +165,7 @@ class Downsample(nnx.Module):
 
 
 class Upsample(nnx.Module):
-    """Doubles the sides by repetition of pixels and a 3x3 convolution."""
+    """Doubles the sides by repeating every position, then applies a 3x3 convolution."""
 
     def __init__(self, features: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.conv = nnx.Conv(features, features, (3, 3), dtype=dtype, rngs=rngs)

@@ -1,4 +1,4 @@
-"""The discretized logistic distribution, and the mixture of them."""
+"""The discretized logistic distribution, and mixtures of it."""
 
 from dataclasses import dataclass
 from math import log
@@ -8,30 +8,31 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key, UInt8
 
 SHARPEST = 10.0
-"""Scales in the half-width of a bin, at most: an inner class can then have P = tanh(5) = 0.9999.
+"""Largest ratio of half the width of a bin to the scale of a logistic. At 10, the probability of an
+inner class can reach tanh(5) = 0.9999.
 
-The least scale follows K. One that is the same for all K would keep every class of 16-bit audio
-below P = 0.01. That of PixelCNN++, exp(-7), keeps a class of 8 bits below 0.973.
+So the least scale depends on K. With one least scale for all K, no class of 16-bit audio could have
+a probability above 0.01. The least scale of PixelCNN++, exp(-7), limits a class of 8 bits to 0.973.
 """
 
-# A wider logistic has all its mass in the two edge bins, and the inner ones vanish in float32.
+# The mass of a wider logistic is in the two edge bins; those of inner bins would vanish in float32.
 _HIGHEST_LOG_SCALE = 20.0
 
 
 Parameters = Float[Array, "b h w rows m"]
-"""Along f: the logits of the components, C rows of means, C rows of log-scales."""
+"""Rows of M numbers: the logits of the components, C rows of means, C rows of log-scales."""
 
 
 def level(x: Integer[Array, "..."], classes: int) -> Float[Array, "..."]:
-    """Place the classes 0 .. K-1 evenly on [-1, 1], float32."""
+    """Map the classes 0 .. K-1 to evenly spaced numbers on [-1, 1], float32."""
     return x.astype(jnp.float32) * (2.0 / (classes - 1)) - 1.0
 
 
 def bounded(log_scale: Float[Array, "..."], classes: int) -> Float[Array, "..."]:
-    """Clip log-scales to where every class keeps a probability and a gradient in float32.
+    """Clip log-scales to the range in which all probabilities and gradients are finite in float32.
 
     Args:
-        log_scale: on the scale of `level`.
+        log_scale: natural logarithms of scales, in the units of `level`.
         classes: K.
     """
     return jnp.clip(log_scale, -log(SHARPEST * (classes - 1)), _HIGHEST_LOG_SCALE)
@@ -43,26 +44,26 @@ def bin_log_prob(
     log_scale: Float[Array, "..."],
     classes: int,
 ) -> Float[Array, "..."]:
-    """Log-probability of the classes `x`; the three arrays broadcast.
+    """Log-probability of the classes `x` under a logistic; the three arrays broadcast.
 
     Args:
         x: classes 0 .. K-1.
-        mean: of the logistic, on the scale of `level`.
-        log_scale: of the logistic, bounded.
+        mean: mean of the logistic, in the units of `level`.
+        log_scale: log-scale of the logistic, as `bounded` returns it.
         classes: K.
 
     Returns:
-        Nats. An inner bin from a to b in units of the scale has probability
+        Log-probabilities in nats. An inner bin from a to b in units of the scale has probability
         `sigmoid(b) sigmoid(-a) (1 - exp(a - b))`: a product, exact where the difference
         `sigmoid(b) - sigmoid(a)` would vanish, with a gradient that is finite everywhere.
     """
-    # In units of bins, whose ends are exact, so that neighbors meet: on [-1, 1] those of 65,536
-    # classes would be off by up to a tenth of the least scale.
+    # In units of bins the ends of the bins are exact, so neighboring bins meet. On [-1, 1] the ends
+    # of 65,536 bins would be off by up to a tenth of the least scale.
     half_range = 0.5 * (classes - 1)
     per_bin = jnp.exp(-log_scale) / half_range
-    centred = x.astype(jnp.float32) - (mean + 1.0) * half_range
-    below_upper = jax.nn.log_sigmoid((centred + 0.5) * per_bin)
-    above_lower = jax.nn.log_sigmoid((0.5 - centred) * per_bin)
+    centered = x.astype(jnp.float32) - (mean + 1.0) * half_range
+    below_upper = jax.nn.log_sigmoid((centered + 0.5) * per_bin)
+    above_lower = jax.nn.log_sigmoid((0.5 - centered) * per_bin)
     inner = below_upper + above_lower + jnp.log(-jnp.expm1(-per_bin))
     return jnp.where(x == 0, below_upper, jnp.where(x == classes - 1, above_lower, inner))
 
@@ -77,16 +78,16 @@ def draw(
     """Draw classes by inversion of the distribution function; the first three arrays broadcast.
 
     Args:
-        mean: of the logistic, on the scale of `level`.
-        log_scale: of the logistic, bounded.
-        noise: uniform on [0, 1).
-        temperature: multiplies the scale.
+        mean: mean of the logistic, in the units of `level`.
+        log_scale: log-scale of the logistic, as `bounded` returns it.
+        noise: uniform random numbers on [0, 1).
+        temperature: number that multiplies the scale.
         classes: K.
 
     Returns:
         Classes 0 .. K-1, int32.
     """
-    # At 0 the logit is minus infinity, which is clipped to class 0 like all that is far below.
+    # The logit of 0 is minus infinity, which is clipped to class 0.
     value = mean + temperature * jnp.exp(log_scale) * jax.scipy.special.logit(noise)
     nearest = jnp.round((value + 1.0) * (0.5 * (classes - 1)))
     return jnp.clip(nearest, 0, classes - 1).astype(jnp.int32)
@@ -98,15 +99,15 @@ def choose(
     """Draw a component of a mixture by inversion.
 
     Args:
-        logits: of the components.
-        noise: uniform on [0, 1).
-        temperature: divides the logits.
+        logits: logits of the components.
+        noise: uniform random numbers on [0, 1).
+        temperature: number that divides the logits.
 
     Returns:
         Indices of components, int32.
     """
     below = jnp.cumsum(jax.nn.softmax(logits / temperature, axis=-1), axis=-1)
-    # Scaled by the last sum, which rounding may leave off 1: a component must always be found.
+    # Rounding can make the last sum differ from 1; the scaling ensures that a component is found.
     reached = noise[..., None] * below[..., -1:] >= below
     return jnp.minimum(reached.sum(axis=-1, dtype=jnp.int32), logits.shape[-1] - 1)
 
@@ -115,9 +116,9 @@ def choose(
 class LogisticMixture:
     """A mixture of M logistics over K ordered classes, for every dimension of an image.
 
-    The channels of a pixel share the weights of the components and are independent otherwise: each
-    is generated on its own (PixelCNN++, arXiv 1701.05517, section 2.1, without its dependence
-    between channels).
+    The channels of a pixel share the weights of the components, and are generated one by one. This
+    is the mixture of PixelCNN++ (arXiv 1701.05517, section 2.1) without the dependence between
+    channels.
 
     Attributes:
         channels: channels of the image, C.
@@ -136,11 +137,11 @@ class LogisticMixture:
 
     @property
     def features(self) -> int:
-        """How many numbers per pixel describe the distribution: (1 + 2 C) M."""
+        """The number of parameters per pixel: (1 + 2 C) M."""
         return (1 + 2 * self.channels) * self.components
 
     def parameters(self, features: Float[Array, "b h w f"]) -> Parameters:
-        """Arrange the network's outputs as rows of M numbers."""
+        """Reshape the network's outputs into rows of M numbers."""
         rows = 1 + 2 * self.channels
         return features.reshape(*features.shape[:3], rows, self.components).astype(jnp.float32)
 
@@ -153,7 +154,7 @@ class LogisticMixture:
         return jax.nn.logsumexp(jax.nn.log_softmax(logits, axis=-1) + inside, axis=-1)
 
     def noise(self, key: Key[Array, ""], height: int, width: int) -> Float[Array, "h w n"]:
-        """Draw the randomness of one image: two numbers on [0, 1) per dimension."""
+        """Draw the random numbers for one image: two per dimension, uniform on [0, 1)."""
         return jax.random.uniform(key, (height, width, 2 * self.channels), jnp.float32)
 
     def draw(
@@ -162,24 +163,24 @@ class LogisticMixture:
         noise: Float[Array, "b h w n"],
         temperature: Float[Array, ""],
     ) -> UInt8[Array, "b h w c"]:
-        """Draw every dimension independently: a component, then a value of it.
+        """Draw every dimension independently: first a component, then a value from it.
 
         Args:
-            parameters: of every dimension.
-            noise: uniform on [0, 1), two numbers per dimension.
-            temperature: divides the logits of the components and multiplies their scales; 1 draws
-                from the model.
+            parameters: parameters of the mixtures.
+            noise: uniform random numbers on [0, 1), two per dimension.
+            temperature: number that divides the logits of the components and multiplies their
+                scales; at 1 the values follow the model.
 
         Returns:
             Classes 0 .. K-1.
         """
         logits, means, log_scales = self._rows(parameters)
-        which, where = jnp.split(noise, 2, axis=-1)
+        component_noise, value_noise = jnp.split(noise, 2, axis=-1)
         logits = jnp.broadcast_to(logits, means.shape)
-        chosen = choose(logits, which, temperature)[..., None]
+        chosen = choose(logits, component_noise, temperature)[..., None]
         mean = jnp.take_along_axis(means, chosen, axis=-1)[..., 0]
         log_scale = jnp.take_along_axis(log_scales, chosen, axis=-1)[..., 0]
-        drawn = draw(mean, log_scale, where, temperature, self.classes)
+        drawn = draw(mean, log_scale, value_noise, temperature, self.classes)
         return drawn.astype(jnp.uint8)
 
     def _rows(

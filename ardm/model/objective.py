@@ -1,4 +1,4 @@
-"""What a model learns: to generate an image in any order, in one stage or several."""
+"""The objective of a model: generating an image in any order, in one stage or several."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -18,22 +18,23 @@ Predict = Callable[..., Float[Array, "b h w ..."]]
 
 
 class Draw(NamedTuple):
-    """What is random in one example's estimate."""
+    """The random draws behind the estimates of a batch, one per example."""
 
     sigma: Int[Array, "b h w m"]
     t: Int[Array, " b"]
     keys: Key[Array, " b"]
-    """For dropout."""
+    """Keys for dropout."""
     weight: Float[Array, " b"] | None = None
-    """Of the estimates, where t is not uniform."""
+    """Importance weights of the estimates; None where t is uniform."""
 
 
 class Terms(NamedTuple):
     """Estimates per example, in nats.
 
     Attributes:
-        ll: log-likelihood of all hidden dimensions together, times the weight of the draw.
-        nll_per_dim: an unbiased sample of L[t].
+        ll: log-likelihood of all hidden dimensions together, times the importance weight.
+        nll_per_dim: an unbiased sample of L[t], the expected negative log-likelihood of one
+            dimension at step t.
         nelbo: an unbiased sample of the negative evidence lower bound.
     """
 
@@ -46,7 +47,7 @@ class Terms(NamedTuple):
 class Objective(ABC):
     """Generation in any order, one dimension per step, in S stages of D steps.
 
-    The stages follow upon each other: step t is step t mod D of stage t // D.
+    Step t is step t mod D of stage t // D.
 
     Attributes:
         shape: height, width and mask channels.
@@ -62,21 +63,21 @@ class Objective(ABC):
     @property
     @abstractmethod
     def stages(self) -> int:
-        """S: how often every dimension is generated, each time finer."""
+        """S, the number of stages. Every stage generates every dimension, each time finer."""
 
     @property
     @abstractmethod
     def choices(self) -> int:
-        """How many values a dimension can take at its step."""
+        """The number of values that a dimension can take when it is generated."""
 
     @property
     @abstractmethod
     def features(self) -> int:
-        """How many numbers per pixel the network gives."""
+        """The number of the network's outputs per pixel."""
 
     @property
     def D(self) -> int:  # noqa: N802
-        """The number of dimensions generated one by one, at every stage anew."""
+        """The number of dimensions, which every stage generates one by one."""
         height, width, channels = self.shape
         return height * width * channels
 
@@ -92,9 +93,9 @@ class Objective(ABC):
 
     @property
     def values(self) -> int:
-        """The numbers in one image, over which a bound is divided to give bits per dimension.
+        """The number of values in one image, by which bits per dimension divide a bound.
 
-        More than D if the output generates all channels of a pixel as one dimension.
+        It exceeds D if the output generates all channels of a pixel as one dimension.
         """
         height, width, channels = self.image_shape
         return height * width * channels
@@ -106,24 +107,24 @@ class Objective(ABC):
         x: Integer[Array, "b h w c"],
         t: Int[Array, " b"],
     ) -> Float[Array, "b h w ..."]:
-        """Arrange the network's outputs as parameters of `output`.
+        """Turn the network's outputs into parameters of `output`.
 
         Args:
             features: the network's outputs.
-            x: values, of which only what earlier stages have generated is looked at.
+            x: values; only the digits that earlier stages have generated are used.
             t: generation step of each example.
 
         Returns:
-            Parameters, float32; logits are not normalised.
+            Parameters, float32; logits are not normalized.
         """
 
     @abstractmethod
     def stage_keys(self, keys: Key[Array, " b"], stage: Stage) -> Key[Array, " b"]:
-        """The keys from which the images of these keys draw at a stage."""
+        """Derive from the keys of images the keys for their draws at a stage."""
 
     @abstractmethod
     def target(self, x: Integer[Array, "b h w c"], stage: Stage) -> Integer[Array, "b h w c"]:
-        """What a stage generates of whole images."""
+        """What a stage generates, computed from whole images: their values or one digit of them."""
 
     @abstractmethod
     def written(
@@ -132,10 +133,10 @@ class Objective(ABC):
         drawn: Integer[Array, "b h w c"],
         stage: Stage,
     ) -> Integer[Array, "b h w c"]:
-        """The values after a stage, from those before it and what it has drawn."""
+        """The values after a stage, computed from the values before it and its draws."""
 
     def split(self, t: Int[Array, " b"]) -> tuple[Int[Array, " b"], Int[Array, " b"]]:
-        """The stage of a step, and the number of dimensions visible at it."""
+        """Split step t into its stage and the number of dimensions that are visible there."""
         return t // self.D, t % self.D
 
     def draw(
@@ -148,18 +149,19 @@ class Objective(ABC):
     ) -> Draw:
         """Draw the orders and generation steps of a part of the global batch.
 
-        A step uniform over all S D is a stage and a step of it, independent and both uniform.
+        A uniform draw from all S D steps is a uniform draw of a stage and, independent of it, of a
+        step of the stage.
 
         Args:
-            key: of the whole run.
+            key: key of the run.
             step: training step.
-            index: of the examples in the global batch.
+            index: index of each example in the global batch.
             batch: size of the global batch.
-            t_sampling: `uniform`, `antithetic` for low discrepancy over the global batch, or
-                `importance`, which favours steps with large gradients, too.
+            t_sampling: how t is drawn. `uniform`: independently; `antithetic`: evenly spaced over
+                the global batch; `importance`: likewise, with more steps where gradients are large.
 
         Returns:
-            The draws, the same bits whichever part they are asked for with.
+            The draws; those of an example are the same bits whatever else is in `index`.
         """
         keys = draws.example_keys(key, step, index)
         weight = None
@@ -184,7 +186,7 @@ class Objective(ABC):
         Args:
             predict: the network with its parameters.
             x: values 0 .. K-1.
-            draw: order and generation step of each example.
+            draw: the random draws of each example, from `draw`.
             train: whether dropout is on.
 
         Returns:
@@ -200,11 +202,10 @@ class Objective(ABC):
         return terms._replace(ll=draw.weight * terms.ll, nelbo=draw.weight * terms.nelbo)
 
     def loss(self, terms: Terms, ce_weight: float) -> Float[Array, " b"]:
-        """Give the training loss per example, in bits per dimension.
+        """The training loss per example, in bits per dimension.
 
-        `(nelbo + ce_weight * -ll) / (D ln 2)`, with the numbers of an image in place of D where
-        the output generates several as one dimension; the second term weighs all generation steps
-        alike.
+        It is `(nelbo + ce_weight * -ll) / (values ln 2)`. In the first term every hidden dimension
+        weighs S D / (D - t); in the second, all generation steps weigh alike.
         """
         return (terms.nelbo - ce_weight * terms.ll) / (self.values * log(2))
 
@@ -215,13 +216,13 @@ def hidden_terms(
     t: Int[Array, " b"],
     stages: int = 1,
 ) -> Terms:
-    """Sum the log-probabilities of the hidden dimensions and scale to the whole bound.
+    """Sum the log-probabilities of the hidden dimensions, and scale the sum to the whole bound.
 
     Args:
-        log_prob: of every dimension given the visible ones, in nats.
-        mask: true where visible.
-        t: number of visible dimensions.
-        stages: S, all of which the bound sums up.
+        log_prob: log-probability of every dimension given the visible ones, in nats.
+        mask: true where a dimension is visible.
+        t: number of visible dimensions of each example.
+        stages: S, the number of stages; the bound is the sum over all of them.
 
     Returns:
         Estimates per example, in nats.

@@ -11,10 +11,10 @@ from ardm.model.output import Output
 
 @dataclass(frozen=True)
 class OrderAgnostic(Objective):
-    """Generation in any order, every dimension once and as a whole.
+    """Generation in any order, in one stage: each dimension is generated once.
 
     Attributes:
-        distribution: of one dimension.
+        distribution: output distribution of a dimension.
     """
 
     distribution: Output

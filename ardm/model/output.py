@@ -1,4 +1,4 @@
-"""What every output distribution offers, and the categorical one."""
+"""The interface of output distributions, and the categorical one."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -12,9 +12,9 @@ Logits = Float[Array, "b h w c k"]
 
 @runtime_checkable
 class Output(Protocol):
-    """The distribution of the values that one mask entry hides, given the visible ones.
+    """The distribution of the values that one entry of the mask hides, given the visible values.
 
-    An implementation is frozen, hashable and holds no arrays.
+    Implementations are immutable and hashable, and hold no arrays.
     """
 
     @property
@@ -31,18 +31,18 @@ class Output(Protocol):
 
     @property
     def features(self) -> int:
-        """How many numbers per pixel describe the distribution."""
+        """The number of parameters per pixel."""
 
     def parameters(self, features: Float[Array, "b h w f"]) -> Float[Array, "b h w ..."]:
-        """Arrange the network's outputs."""
+        """Reshape the network's outputs into parameters of the distribution."""
 
     def log_prob(
         self, parameters: Float[Array, "b h w ..."], x: Integer[Array, "b h w c"]
     ) -> Float[Array, "b h w m"]:
-        """Log-probability of what each mask entry hides in `x`, in nats, float32."""
+        """Log-probability of the values of `x` at each entry of the mask, in nats, float32."""
 
     def noise(self, key: Key[Array, ""], height: int, width: int) -> Float[Array, "h w n"]:
-        """Draw the randomness that `draw` turns into one image: uniform on [0, 1)."""
+        """Draw the random numbers that `draw` needs for one image, uniform on [0, 1)."""
 
     def draw(
         self,
@@ -50,7 +50,7 @@ class Output(Protocol):
         noise: Float[Array, "b h w n"],
         temperature: Float[Array, ""],
     ) -> UInt8[Array, "b h w c"]:
-        """Draw all values, independently per mask entry; temperature 1 draws from the model."""
+        """Draw all values, independently per mask entry; at temperature 1 they follow the model."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ class Categorical:
 
     @property
     def features(self) -> int:
-        """How many numbers per pixel describe the distribution."""
+        """The number of parameters per pixel."""
         return self.channels * self.classes
 
     def parameters(self, features: Float[Array, "b h w f"]) -> Logits:
-        """Arrange the network's outputs as logits."""
+        """Reshape the network's outputs into logits."""
         return features.reshape(*features.shape[:3], self.channels, self.classes)
 
     def log_prob(self, logits: Logits, x: Integer[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -85,7 +85,7 @@ class Categorical:
         return jnp.take_along_axis(log_p, x[..., None].astype(jnp.int32), axis=-1)[..., 0]
 
     def noise(self, key: Key[Array, ""], height: int, width: int) -> Float[Array, "h w c"]:
-        """Draw the randomness that `draw` turns into one image: uniform on [0, 1)."""
+        """Draw the random numbers that `draw` needs for one image, uniform on [0, 1)."""
         return jax.random.uniform(key, (height, width, self.channels), jnp.float32)
 
     def draw(
@@ -94,15 +94,15 @@ class Categorical:
         """Draw every dimension independently, by inversion of the distribution function.
 
         Args:
-            logits: of every dimension.
-            noise: uniform on [0, 1), one per dimension.
-            temperature: divides the logits; 1 draws from the model.
+            logits: logits of every dimension.
+            noise: uniform random numbers on [0, 1), one per dimension.
+            temperature: number that divides the logits; at 1 the values follow the model.
 
         Returns:
             Classes 0 .. K-1.
         """
         p = jax.nn.softmax(logits.astype(jnp.float32) / temperature, axis=-1)
         below = jnp.cumsum(p, axis=-1)
-        # Scaled by the last sum, which rounding may leave off 1: a class must always be found.
+        # Rounding can make the last sum differ from 1; the scaling ensures that a class is found.
         reached = noise[..., None] * below[..., -1:] >= below
         return jnp.minimum(reached.sum(axis=-1), self.classes - 1).astype(jnp.uint8)

@@ -1,7 +1,7 @@
-"""Policies: which steps one network call covers (arXiv 2110.02037, Parallelized ARDMs).
+"""Policies: how the generation steps are divided among network calls.
 
-Everything here works on numpy arrays of L, the expected negative log-likelihood of one dimension at
-each generation step, in nats.
+See "Parallelized ARDMs" in arXiv 2110.02037. L is an array with the expected negative
+log-likelihood of one dimension at each generation step, in nats.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,20 +14,20 @@ from numpy import ndarray
 from ardm.errors import InputError
 
 _BLOCK = 64
-"""Ends of segments looked at together: few enough for the processor's cache."""
+"""Number of segment ends that are computed together; so few fit the processor's cache."""
 
 
 def uniform(D: int, budget: int, stages: int = 1) -> Int[ndarray, " budget"]:
-    """Divide network calls evenly among the stages, and the steps of a stage among its calls.
+    """The uniform policy: calls are divided evenly among stages, steps of a stage among its calls.
 
     Args:
-        D: the number of generation steps of a stage.
-        budget: the number of network calls, S .. S D.
-        stages: S, of Upscale ARDM; else 1.
+        D: number of generation steps of a stage.
+        budget: number of network calls, S .. S D.
+        stages: S, the number of stages of Upscale ARDM; 1 otherwise.
 
     Returns:
-        Start times 0 .. S D - 1, ascending int32; every stage begins with one. `uniform(D, D)` is
-        one step per call.
+        Start times 0 .. S D - 1, ascending, int32; every stage begins with one. `uniform(D, D)`
+        has one step per call.
 
     Raises:
         InputError: the budget is out of bounds.
@@ -41,18 +41,18 @@ def uniform(D: int, budget: int, stages: int = 1) -> Int[ndarray, " budget"]:
 def optimal(
     L: Float[ndarray, " steps"], budgets: Sequence[int], stages: int = 1
 ) -> dict[int, Int[ndarray, " budget"]]:
-    """Find the cheapest policy of each budget: a shortest path through the generation steps.
+    """Find the cheapest policy of each budget, by dynamic programming.
 
     `cost[k, r] = min over l < r of cost[k-1, l] + (r - l) * L[l]`, for all budgets in one pass
     (section 4 of arXiv 2110.02037). No segment [l, r) reaches from one stage into the next.
 
     Args:
-        L: as tracked in training, of all stages; it is sorted first, see `sorted_down`.
-        budgets: numbers of network calls, each 1 .. D, with S stages S .. S D; in any order.
-        stages: S, of Upscale ARDM; else 1.
+        L: nats per dimension at the steps of all stages; it is sorted first, see `sorted_down`.
+        budgets: numbers of network calls, each S .. S D, in any order.
+        stages: S, the number of stages of Upscale ARDM; 1 otherwise.
 
     Returns:
-        By budget, ascending: start times, ascending int32, the first is 0.
+        By budget, ascending: the policy's start times, ascending, int32; the first is 0.
 
     Raises:
         InputError: a budget is out of bounds, or L is not finite.
@@ -71,39 +71,40 @@ def optimal(
 def remaining(
     L: Float[ndarray, " steps"], known: int, budget: int, *, stages: int = 1, evenly: bool = False
 ) -> Int[ndarray, " budget"]:
-    """The policy that generates what is not known.
+    """A policy that generates the dimensions that are not known.
 
-    L is what a random set of known dimensions leaves to expect; for a set of another kind, such as
-    the upper half of an image, the policy found is a good one, not the best.
+    L is an expectation over random sets of known dimensions. For a known set of another kind, such
+    as the upper half of an image, the policy is good but not optimal.
 
     Args:
-        L: as tracked in training, of all stages.
-        known: how many dimensions are given, below D.
-        budget: the number of network calls, 1 .. D - known for every stage.
-        stages: S, of Upscale ARDM; else 1.
-        evenly: divide the steps evenly, whatever L says.
+        L: nats per dimension at the steps of all stages.
+        known: number of known dimensions, below D.
+        budget: number of network calls, from 1 to D - known per stage.
+        stages: S, the number of stages of Upscale ARDM; 1 otherwise.
+        evenly: whether to divide the steps evenly, whatever L is.
 
     Returns:
-        Start times, ascending int32, the first of every stage is its `known`.
+        Start times, ascending, int32; the first of every stage is its step `known`.
 
     Raises:
         InputError: the budget is out of bounds, or L is not finite.
     """
-    rest = sorted_down(L, stages).reshape(stages, -1)[:, known:]
-    size = rest.shape[1]
+    unknown = sorted_down(L, stages).reshape(stages, -1)[:, known:]
+    size = unknown.shape[1]
     if evenly:
         starts = uniform(size, budget, stages)
     else:
-        starts = optimal(rest.reshape(-1), [budget], stages)[budget]
+        starts = optimal(unknown.reshape(-1), [budget], stages)[budget]
     stage, within = np.divmod(starts, np.int32(size))
     return stage * np.int32(size + known) + np.int32(known) + within
 
 
 def sorted_down(L: Float[ndarray, " steps"], stages: int = 1) -> Float[ndarray, " steps"]:
-    """L in float64, sorted to be non-increasing within every stage.
+    """Sort L to be non-increasing within every stage; float64.
 
-    The true L never increases, for seeing more tells more. A noisy estimate does, and the dynamic
-    programme would start its segments at the steps that chance made look cheap.
+    The true L never increases, because more visible dimensions never make a prediction worse on
+    average. A noisy estimate does increase, and the dynamic program would start segments at steps
+    that look cheap by chance.
     """
     by_stage = np.asarray(L, np.float64).reshape(stages, -1)
     return np.sort(by_stage, axis=1)[:, ::-1].reshape(-1)
@@ -112,15 +113,15 @@ def sorted_down(L: Float[ndarray, " steps"], stages: int = 1) -> Float[ndarray, 
 def expected_nelbo(
     policy: Integer[ndarray, " budget"], L: Float[ndarray, " steps"], stages: int = 1
 ) -> float:
-    """The bound that L promises for a policy: the sum of `(r - l) * L[l]` over its segments [l, r).
+    """The bound of a policy as L predicts it: the sum of `(r - l) * L[l]` over segments [l, r).
 
     Args:
-        policy: start times, ascending, every stage begins with one.
-        L: as tracked in training, of all stages; it is sorted first, as for `optimal`.
-        stages: S, of Upscale ARDM; else 1.
+        policy: start times, ascending; every stage begins with one.
+        L: nats per dimension at the steps of all stages; it is sorted first, as for `optimal`.
+        stages: S, the number of stages of Upscale ARDM; 1 otherwise.
 
     Returns:
-        Nats per image; with one step per call it is the sum of L.
+        The bound in nats per image; with one step per call it is the sum of L.
     """
     lengths = np.diff([*policy, len(L)])
     return float(lengths @ sorted_down(L, stages)[policy])
@@ -138,24 +139,23 @@ def segments(
 
     Args:
         policy: start times, ascending.
-        D: the number of generation steps of a stage.
-        known: how many dimensions are given, so that at every stage nothing is to be generated
-            before that step.
-        first: where the policy begins; default: `known`.
-        end: where it ends; default: D, and S D for a policy of all S stages.
+        D: number of generation steps of a stage.
+        known: number of known dimensions; every stage begins at this step.
+        first: first step of the policy; default: `known`.
+        end: one past the last step of the policy; default: D. A policy of all S stages ends at S D.
 
     Raises:
-        InputError: these are no start times.
+        InputError: the array is not a valid list of start times.
     """
     end, first = D if end is None else end, known if first is None else first
     bounds = [*policy.tolist(), end]
     begins = [first, *(begin for begin in range(known, end, D) if begin > first)]
-    needed = begins if known < D else []
+    required = begins if known < D else []
     ascending = all(left < right for left, right in pairwise(bounds))
-    given = [left for left in bounds[:-1] if left < first or left % D < known]
-    if given or not ascending or not set(needed) <= set(bounds[:-1]):
+    too_early = [left for left in bounds[:-1] if left < first or left % D < known]
+    if too_early or not ascending or not set(required) <= set(bounds[:-1]):
         raise InputError(
-            f"a policy must ascend, begin a segment at {needed} and stay below {end}, received "
+            f"a policy must ascend, begin a segment at {required} and stay below {end}, received "
             f"{bounds[:-1]}"
         )
     return [
@@ -165,12 +165,12 @@ def segments(
 
 
 def require_budgets(budgets: Sequence[int], D: int, stages: int = 1) -> None:
-    """Refuse budgets that no policy has.
+    """Raise an error unless every budget is possible.
 
     Args:
         budgets: numbers of network calls.
-        D: the number of generation steps of a stage.
-        stages: S, of Upscale ARDM; else 1.
+        D: number of generation steps of a stage.
+        stages: S, the number of stages of Upscale ARDM; 1 otherwise.
 
     Raises:
         InputError: a budget is out of bounds.
@@ -186,7 +186,11 @@ def require_budgets(budgets: Sequence[int], D: int, stages: int = 1) -> None:
 def _shortest_paths(
     L: Float[ndarray, " steps"], budget: int, stages: int
 ) -> list[Int[ndarray, " ends"]]:
-    """For 1, 2 .. `budget` calls and each end r = 0 .. S D, where the last segment begins."""
+    """Start of the last segment of the cheapest path to r, by number of calls and by r.
+
+    Returns:
+        One array for each number of calls 1, 2 .. `budget`, indexed by r = 0 .. S D.
+    """
     cost = np.full(len(L) + 1, np.inf)
     cost[0] = 0.0
     prices = list(_prices(L, stages))
@@ -206,7 +210,7 @@ def _shortest_paths(
 def _prices(
     L: Float[ndarray, " steps"], stages: int
 ) -> Iterator[tuple[slice, slice, Float[ndarray, "ends l"]]]:
-    """`(r - l) * L[l]` for a block of ends r at a time and all l that any of them may have."""
+    """Yield slices of ends r and of starts l, and the prices `(r - l) * L[l]` of their segments."""
     D = len(L) // stages
     for stage in range(0, len(L), D):
         for first in range(stage + 1, stage + D + 1, _BLOCK):

@@ -1,4 +1,4 @@
-"""The mixture for colour images: the three channels of a pixel are generated together."""
+"""A mixture for color images that generates the three channels of a pixel together."""
 
 from dataclasses import dataclass
 
@@ -12,20 +12,20 @@ Parameters = Float[Array, "b h w 10 m"]
 """Rows: logits of the components, means of R, G, B, log-scales of R, G, B, and the coefficients
 R -> G, R -> B, G -> B before their tanh."""
 
-# By channel, the rows of its coefficients for the channels before it.
+# For each channel, the rows of the coefficients by which earlier channels shift its mean.
 _COEFFICIENTS: tuple[tuple[int, ...], ...] = ((), (7,), (8, 9))
 
 
 @dataclass(frozen=True)
 class RGBMixture:
-    """A mixture of M components over all colours of a pixel, with one mask entry per pixel.
+    """A mixture of M components over all colors of a pixel, with one mask entry per pixel.
 
-    In a component each channel is a discretised logistic; the mean of green moves with the pixel's
-    red, the mean of blue with its red and green (PixelCNN++, arXiv 1701.05517, section 2.2).
+    In a component each channel is a discretized logistic. The mean of green depends linearly on the
+    pixel's red, the mean of blue on its red and green (PixelCNN++, arXiv 1701.05517, section 2.2).
 
     Attributes:
-        classes: K, of one channel.
-        components: M.
+        classes: K, the number of classes of one channel.
+        components: M, the number of components.
     """
 
     classes: int
@@ -43,17 +43,17 @@ class RGBMixture:
 
     @property
     def features(self) -> int:
-        """How many numbers per pixel describe the distribution: 10 M."""
+        """The number of parameters per pixel: 10 M."""
         return 10 * self.components
 
     def parameters(self, features: Float[Array, "b h w f"]) -> Parameters:
-        """Arrange the network's outputs as ten rows of M numbers."""
+        """Reshape the network's outputs into ten rows of M numbers."""
         return features.reshape(*features.shape[:3], 10, self.components).astype(jnp.float32)
 
     def log_prob(
         self, parameters: Parameters, x: Integer[Array, "b h w 3"]
     ) -> Float[Array, "b h w 1"]:
-        """Log-probability of the colour of each pixel, in nats, float32."""
+        """Log-probability of the color of each pixel, in nats, float32."""
         total = jax.nn.log_softmax(parameters[..., 0, :], axis=-1)
         for channel in range(3):
             mean, log_scale = _conditional(
@@ -64,7 +64,7 @@ class RGBMixture:
         return jax.nn.logsumexp(total, axis=-1, keepdims=True)
 
     def noise(self, key: Key[Array, ""], height: int, width: int) -> Float[Array, "h w 4"]:
-        """Draw the randomness of one image: four numbers on [0, 1) per pixel."""
+        """Draw the random numbers for one image: four per pixel, uniform on [0, 1)."""
         return jax.random.uniform(key, (height, width, 4), jnp.float32)
 
     def draw(
@@ -76,24 +76,24 @@ class RGBMixture:
         """Draw every pixel independently: a component, then red, green and blue.
 
         Args:
-            parameters: of every pixel.
-            noise: uniform on [0, 1), four numbers per pixel.
-            temperature: divides the logits of the components and multiplies their scales; 1 draws
-                from the model.
+            parameters: parameters of the mixture of every pixel.
+            noise: uniform random numbers on [0, 1), four per pixel.
+            temperature: number that divides the logits of the components and multiplies their
+                scales; at 1 the values follow the model.
 
         Returns:
             Classes 0 .. K-1.
         """
         chosen = logistic.choose(parameters[..., 0, :], noise[..., 0], temperature)
-        # One component alone remains: M is 1 from here on.
-        own = jnp.take_along_axis(parameters, chosen[..., None, None], axis=-1)
+        # Parameters of the chosen component alone, so M is 1 from here on.
+        component = jnp.take_along_axis(parameters, chosen[..., None, None], axis=-1)
         x = jnp.zeros((*chosen.shape, 3), jnp.int32)
         for channel in range(3):
             mean, log_scale = _conditional(
-                own, channel, logistic.level(x, self.classes), self.classes
+                component, channel, logistic.level(x, self.classes), self.classes
             )
-            where = noise[..., 1 + channel, None]
-            drawn = logistic.draw(mean, log_scale, where, temperature, self.classes)
+            value_noise = noise[..., 1 + channel, None]
+            drawn = logistic.draw(mean, log_scale, value_noise, temperature, self.classes)
             x = x.at[..., channel].set(drawn[..., 0])
         return x.astype(jnp.uint8)
 
@@ -101,7 +101,7 @@ class RGBMixture:
 def _conditional(
     parameters: Parameters, channel: int, level: Float[Array, "b h w 3"], classes: int
 ) -> tuple[Float[Array, "b h w m"], Float[Array, "b h w m"]]:
-    """Mean and log-scale of a channel in each component, given the channels before it."""
+    """Mean and log-scale of a channel in each component, given the values of earlier channels."""
     mean = parameters[..., 1 + channel, :]
     for before, row in enumerate(_COEFFICIENTS[channel]):
         mean = mean + jnp.tanh(parameters[..., row, :]) * level[..., before, None]

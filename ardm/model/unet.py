@@ -1,4 +1,4 @@
-"""The U-Net for images, after the one of the experiments in arXiv 2110.02037."""
+"""The U-Net for images, similar to the one in the experiments of arXiv 2110.02037."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from ardm.model.layers import (
 
 
 class Stage(nnx.Module):
-    """A residual block, and attention after it where the resolution asks for it."""
+    """A residual block, followed by attention at some resolutions."""
 
     def __init__(self, block: ResidualBlock, attention: Attention | None) -> None:
         self.block = block
@@ -40,17 +40,17 @@ class Stage(nnx.Module):
 
 
 class UNet(nnx.Module):
-    """Predicts from the visible dimensions the distribution of every dimension.
+    """Predicts the distribution of every dimension from the visible ones.
 
     Args:
-        config: sizes.
+        config: sizes of the network.
         shape: height, width and channels of one image.
         mask_channels: channels of the mask.
         classes: K, the number of classes of one dimension.
-        steps: the number of generation steps.
-        outputs: numbers per pixel that describe its distribution.
-        coarsening: the stages of a value, for a network of Upscale ARDM.
-        augment: whether coarse values are classes of their own there.
+        steps: number of generation steps, summed over the stages.
+        outputs: number of outputs per pixel.
+        coarsening: the stages of Upscale ARDM; None for an order-agnostic model.
+        augment: whether coarse values have embeddings of their own (Upscale ARDM only).
         dtype: type of the computations; parameters are float32.
         rngs: source of the initial parameters.
     """
@@ -115,7 +115,7 @@ class UNet(nnx.Module):
                 rngs=rngs,
             )
             self.time = StagedTime(first, dims, coarsening.stages, dtype, rngs)
-        # String keys, not lists: they are the names under which a checkpoint stores the arrays.
+        # Dictionaries, because their keys are the names under which a checkpoint stores the arrays.
         self.down: nnx.Dict = nnx.Dict()
         self.up: nnx.Dict = nnx.Dict()
 
@@ -156,34 +156,34 @@ class UNet(nnx.Module):
         """Predict every dimension from the visible ones.
 
         Args:
-            x: values 0 .. K-1; what is hidden of them is not looked at.
+            x: values 0 .. K-1; hidden values are ignored.
             mask: true where a dimension is visible.
             t: generation step of each example.
             keys: one key per example for dropout; without them dropout is off.
 
         Returns:
-            The numbers that describe each pixel's distribution, float32.
+            The outputs for each pixel, from which its distribution is computed, float32.
         """
         time = self.time(t)
         h = self.embed(x, mask, t)
-        draws = _Keys(keys)
+        block_keys = _Keys(keys)
 
         skips = [h]
         for level in range(self.levels):
             for block in range(self.blocks):
-                h = self.down[f"stage_{level}_{block}"](h, time, draws.next())
+                h = self.down[f"stage_{level}_{block}"](h, time, block_keys.next())
                 skips.append(h)
             if level + 1 < self.levels:
                 h = self.down[f"halve_{level}"](h)
                 skips.append(h)
 
-        h = self.middle_0(h, time, draws.next())
-        h = self.middle_1(h, time, draws.next())
+        h = self.middle_0(h, time, block_keys.next())
+        h = self.middle_1(h, time, block_keys.next())
 
         for level in reversed(range(self.levels)):
             for block in range(self.blocks + 1):
                 h = jnp.concatenate([h, skips.pop()], axis=-1)
-                h = self.up[f"stage_{level}_{block}"](h, time, draws.next())
+                h = self.up[f"stage_{level}_{block}"](h, time, block_keys.next())
             if level:
                 h = self.up[f"double_{level}"](h)
 
@@ -191,7 +191,7 @@ class UNet(nnx.Module):
 
 
 class _Keys:
-    """Hands every block of one forward pass its own keys, one per example."""
+    """Dropout keys of one forward pass: `next` derives those of the next block, one per example."""
 
     def __init__(self, keys: Key[Array, " b"] | None) -> None:
         self.keys = keys

@@ -1,4 +1,4 @@
-"""Upscale ARDM (section 3.2 of arXiv 2110.02037): the objective, and how children get logits."""
+"""Upscale ARDM (section 3.2 of arXiv 2110.02037): the objective and its parametrizations."""
 
 from dataclasses import dataclass
 
@@ -12,15 +12,16 @@ from ardm.model.objective import Objective
 from ardm.model.output import Categorical
 
 IMPOSSIBLE = -1e30
-"""As good as minus infinity, but a finite number: sums of nothing else keep finite gradients."""
+"""Logit of a child that does not exist. It is finite, because a logsumexp over infinities only has
+no finite gradient."""
 
 Logits = Float[Array, "b h w c n"]
 Previous = Int[Array, "b h w c"]
 
 
 @dataclass(frozen=True)
-class DataParametrisation:
-    """K logits per dimension, of the value itself: one distribution for all stages.
+class DataParametrization:
+    """K logits per dimension, of the value itself: all stages share one distribution.
 
     Attributes:
         channels: channels of the image.
@@ -32,45 +33,45 @@ class DataParametrisation:
 
     @property
     def features(self) -> int:
-        """How many numbers per pixel the network gives."""
+        """The number of the network's outputs per pixel."""
         return self.channels * self.coarsening.classes
 
     def children(
         self, features: Float[Array, "b h w f"], previous: Previous, stage: Int[Array, " b"]
     ) -> Logits:
-        """Sum the probabilities of the values below each child of the previous value.
+        """The logit of a child is the logsumexp of the logits of all values below it.
 
         Args:
             features: the network's outputs.
             previous: the values before the stage.
-            stage: of each image.
+            stage: number of the stage of each image.
 
         Returns:
-            Logits of the children, float32, not normalised. All sums are taken in log space.
+            Logits of the children, float32, not normalized.
         """
-        ladder = self.coarsening
-        logits = features.reshape(*features.shape[:3], self.channels, ladder.classes)
-        spare = ladder.branch**ladder.stages - ladder.classes
+        coarsening = self.coarsening
+        logits = features.reshape(*features.shape[:3], self.channels, coarsening.classes)
+        padding = coarsening.branch**coarsening.stages - coarsening.classes
         mass = jnp.pad(
             logits.astype(jnp.float32),
-            ((0, 0), (0, 0), (0, 0), (0, 0), (0, spare)),
+            ((0, 0), (0, 0), (0, 0), (0, 0), (0, padding)),
             constant_values=IMPOSSIBLE,
         )
-        found = jnp.zeros((*previous.shape, ladder.branch), jnp.float32)
-        # Finest stage first: the sums of one resolution are the terms of the next coarser one.
-        for resolution in range(ladder.stages):
-            families = mass.reshape(*previous.shape, -1, ladder.branch)
-            family = previous // ladder.branch ** (resolution + 1)
+        children = jnp.zeros((*previous.shape, coarsening.branch), jnp.float32)
+        # Finest stage first: the sums at one resolution are the terms at the next coarser one.
+        for resolution in range(coarsening.stages):
+            families = mass.reshape(*previous.shape, -1, coarsening.branch)
+            family = previous // coarsening.branch ** (resolution + 1)
             own = jnp.take_along_axis(families, family[..., None, None], axis=-2)[..., 0, :]
-            here = (stage == ladder.stages - 1 - resolution)[:, None, None, None, None]
-            found = jnp.where(here, own, found)
+            at_stage = (stage == coarsening.stages - 1 - resolution)[:, None, None, None, None]
+            children = jnp.where(at_stage, own, children)
             mass = jax.nn.logsumexp(families, axis=-1)
-        return found
+        return children
 
 
 @dataclass(frozen=True)
-class DirectParametrisation:
-    """b logits per dimension and stage, of the digit that the stage chooses.
+class DirectParametrization:
+    """b logits per dimension and stage, of the digit that the stage generates.
 
     Attributes:
         channels: channels of the image.
@@ -82,52 +83,52 @@ class DirectParametrisation:
 
     @property
     def features(self) -> int:
-        """How many numbers per pixel the network gives."""
+        """The number of the network's outputs per pixel."""
         return self.channels * self.coarsening.stages * self.coarsening.branch
 
     def children(
         self, features: Float[Array, "b h w f"], previous: Previous, stage: Int[Array, " b"]
     ) -> Logits:
-        """Take the logits of the stage, without the children that do not exist.
+        """Take the logits of the stage; children that do not exist get the logit `IMPOSSIBLE`.
 
         Args:
             features: the network's outputs.
             previous: the values before the stage.
-            stage: of each image.
+            stage: number of the stage of each image.
 
         Returns:
-            Logits of the children, float32, not normalised.
+            Logits of the children, float32, not normalized.
         """
-        ladder = self.coarsening
+        coarsening = self.coarsening
         logits = features.reshape(
-            *features.shape[:3], self.channels, ladder.stages, ladder.branch
+            *features.shape[:3], self.channels, coarsening.stages, coarsening.branch
         ).astype(jnp.float32)
         at = stage[:, None, None, None, None, None]
         own = jnp.take_along_axis(logits, at, axis=-2)[..., 0, :]
         exists = [
-            ladder.child(previous, jnp.full_like(previous, digit), stage) < ladder.classes
-            for digit in range(ladder.branch)
+            coarsening.child(previous, jnp.full_like(previous, digit), stage) < coarsening.classes
+            for digit in range(coarsening.branch)
         ]
         return jnp.where(jnp.stack(exists, axis=-1), own, IMPOSSIBLE)
 
 
-Parametrisation = DataParametrisation | DirectParametrisation
+Parametrization = DataParametrization | DirectParametrization
 
 
 @dataclass(frozen=True)
 class Upscale(Objective):
-    """Generation from coarse to fine, at each stage in any order, one digit per step.
+    """Generation from coarse to fine: every stage generates one digit of each value, in any order.
 
     Attributes:
-        parametrisation: how the network's outputs become logits of digits.
+        parametrization: how the network's outputs become logits of digits.
     """
 
-    parametrisation: Parametrisation
+    parametrization: Parametrization
 
     @property
     def coarsening(self) -> Coarsening:
         """The stages of a value."""
-        return self.parametrisation.coarsening
+        return self.parametrization.coarsening
 
     @property
     def output(self) -> Categorical:
@@ -143,7 +144,7 @@ class Upscale(Objective):
 
     @property
     def features(self) -> int:
-        return self.parametrisation.features
+        return self.parametrization.features
 
     def parameters(
         self,
@@ -153,7 +154,7 @@ class Upscale(Objective):
     ) -> Float[Array, "b h w c n"]:
         stage, _ = self.split(t)
         previous = self.coarsening.previous(x, stage)
-        return self.parametrisation.children(features, previous, stage)
+        return self.parametrization.children(features, previous, stage)
 
     def stage_keys(self, keys: Key[Array, " b"], stage: Stage) -> Key[Array, " b"]:
         return draws.stream(keys, stage)

@@ -1,6 +1,6 @@
 """Plots of a run and of policies as PNG bytes.
 
-Apart from `pictures.py`, for Matplotlib takes a while to start.
+They are separate from `pictures.py`, because importing Matplotlib takes time.
 """
 
 import io
@@ -19,10 +19,9 @@ INK, ACCENT, FAINT = "#1b1f24", "#0b6bcb", "#c9d1d9"
 Style = dict[str, Any]
 
 _SPLITS = {"valid": (ACCENT, "o"), "test": ("#b3401f", "D")}
-"""Color and marker of a split."""
+"""Color and marker of each split."""
 
-
-_GREY = "#8b949e"
+_GRAY = "#8b949e"
 
 
 def loss_curve(
@@ -30,12 +29,12 @@ def loss_curve(
     evaluated: Mapping[str, Mapping[int, tuple[float, float]]],
     title: str,
 ) -> bytes:
-    """NELBO against the training step.
+    """Plot the NELBO against the training step.
 
     Args:
-        train: by step, bits/dim of the parameters on training batches.
-        evaluated: by split and step, bits/dim of the EMA and their standard error.
-        title: above the axes.
+        train: for each step the bits/dim of the parameters on the training batch.
+        evaluated: for each split and step the bits/dim of the EMA, and their standard error.
+        title: title above the axes.
 
     Returns:
         A PNG.
@@ -55,7 +54,7 @@ def loss_curve(
 
 
 def _points(axes: Axes, split: str, points: Mapping[int, tuple[float, float]]) -> None:
-    """Draw the evaluations on a split; the legend has the last value."""
+    """Draw the evaluations on a split; the legend shows the last value."""
     color, marker = _SPLITS[split]
     means, errors = np.array(list(points.values())).T
     style: Style = {"color": color, "marker": marker, "ms": 4, "lw": 1.4, "capsize": 2}
@@ -66,14 +65,14 @@ def _points(axes: Axes, split: str, points: Mapping[int, tuple[float, float]]) -
 def loss_per_t(
     nats: Float[np.ndarray, " steps"], step: int, title: str, values: int, stages: int = 1
 ) -> bytes:
-    """L[t] against the generation step t, from the KL tracker.
+    """Plot L[t], as the KL tracker estimates it, against the generation step t.
 
     Args:
-        nats: expected negative log-likelihood of one dimension at each t.
+        nats: expected negative log-likelihood of one dimension at each t, in nats.
         step: training step.
-        title: above the axes.
-        values: the numbers in one image, over which the sum is divided to give bits/dim.
-        stages: of Upscale ARDM; each has its part of the steps and a curve of its own.
+        title: title above the axes.
+        values: number of values in one image, by which the sum is divided to give bits/dim.
+        stages: number of stages of Upscale ARDM; each stage has a curve of its own.
 
     Returns:
         A PNG.
@@ -96,7 +95,7 @@ def loss_per_t(
 
 
 def dress(axes: Axes, title: str, x: str, y: str) -> None:
-    """Give axes the looks that all plots share."""
+    """Set the title, the labels and the style that all plots share."""
     axes.set_title(title, loc="left", color=INK)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -105,14 +104,14 @@ def dress(axes: Axes, title: str, x: str, y: str) -> None:
 
 
 def render(figure: Figure) -> bytes:
-    """The figure as a PNG."""
+    """Render a figure as a PNG."""
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Mean over a centred window, narrower at the ends; none from the first infinity on."""
+    """Moving average over a centered window; NaN from the first value on that is not finite."""
     half = max(1, len(values) // 40)
     total = np.concatenate([[0.0], np.cumsum(np.where(np.isfinite(values), values, np.nan))])
     i = np.arange(len(values))
@@ -121,7 +120,7 @@ def _smooth(values: np.ndarray) -> np.ndarray:
 
 
 def _zoom(axes: Axes, train: list[float], test: list[float]) -> None:
-    """Leave the first steep fall above the picture: what happens later is what is looked at."""
+    """Choose limits of the y axis that show the later values; the steep start is cut off."""
     late = np.array(train[len(train) // 20 :] + test)
     if len(train) > 20 and np.isfinite(late).all():
         low, high = min(late), max(np.quantile(late, 0.95), max(test, default=0.0))
@@ -136,10 +135,10 @@ def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _look(color: str, marker: str, aside: float, order: int) -> dict[str, Any]:
+def _look(color: str, marker: str, shift: float, order: int) -> dict[str, Any]:
     bars = {"marker": marker, "ms": 5, "lw": 1.6, "capsize": 2, "elinewidth": 1.0}
     return {
-        "aside": aside,
+        "shift": shift,
         "bars": {"color": color, "zorder": order} | bars,
         "line": {"color": color, "zorder": order, "lw": 1.0, "ls": "--"},
     }
@@ -147,20 +146,20 @@ def _look(color: str, marker: str, aside: float, order: int) -> dict[str, Any]:
 
 _LOOKS: dict[Kind, dict[str, Any]] = {
     "optimal": _look(ACCENT, "o", 0.99, 4),
-    "uniform": _look(_GREY, "s", 1.01, 3),
+    "uniform": _look(_GRAY, "s", 1.01, 3),
 }
 
 
 def policy_curve(
     measured: Sequence[Measured], title: str, split: str = "valid", stages: int = 1
 ) -> bytes:
-    """NELBO against the number of network calls, above the start times of the optimal policies.
+    """Plot the NELBO against the number of network calls, and below it the optimal policies.
 
     Args:
-        measured: as `ardm.training.policy_costs.measure` gives them.
-        title: above the axes.
-        split: whose images they were measured on.
-        stages: of Upscale ARDM; each has its part of the steps.
+        measured: the policies, as `ardm.training.policy_costs.measure` returns them.
+        title: title above the axes.
+        split: name of the split that they were measured on.
+        stages: number of stages of Upscale ARDM; dotted lines separate them.
 
     Returns:
         A PNG.
@@ -193,10 +192,10 @@ def _costs(axes: Axes, measured: Sequence[Measured], title: str, split: str) -> 
     for kind, look in _LOOKS.items():
         chosen = [item for item in measured if item.kind == kind]
         if chosen:
-            # Side by side, so that one error bar does not hide the other.
-            calls = [item.budget * look["aside"] for item in chosen]
+            # Shifted sideways, so that one error bar does not hide the other.
+            calls = [item.budget * look["shift"] for item in chosen]
             values = [item.found.nelbo_bpd for item in chosen]
-            # Of the difference to one dimension per call, which is what the eye compares.
+            # Errors of the difference from one dimension per call, since readers compare with it.
             errors = [2 * item.extra.se_bpd for item in chosen]
             bars = axes.errorbar(
                 calls, values, errors, label=f"{kind} (±2 s.e. of the extra cost)", **look["bars"]
@@ -204,7 +203,7 @@ def _costs(axes: Axes, measured: Sequence[Measured], title: str, split: str) -> 
             expected = [item.expected_bpd for item in chosen]
             line = axes.plot(calls, expected, label=f"{kind}, expected", **look["line"])
             shown += [bars, *line]
-    # Room below for the words on the lowest line.
+    # Space for the text below the lowest line.
     axes.margins(y=0.12)
     axes.set_xscale("log")
     budgets = sorted({item.budget for item in measured if item.kind == "optimal"})

@@ -10,10 +10,9 @@ _QUALITY: dict[str, dict[str, int | bool]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True},
 }
-_HIDDEN_GREY = 96
+_HIDDEN_GRAY = 96
 _TARGET_SIDE = 640
-"""Pixels that the longer side of a grid should have, at least."""
-
+"""Smallest length of the longer side of a grid, in pixels."""
 
 _GROUND, _HIDDEN, _TEXT = 255, 128, (27, 31, 36)
 
@@ -22,17 +21,17 @@ _TINT = np.array([11, 107, 203])
 _STRENGTH = 0.42
 
 _SMALLEST_TILE = 112
-"""Side of a tile in pixels, at least."""
+"""Smallest length of the longer side of a tile, in pixels."""
 
 _FONT_SIZE = 13
 
 
 def grid(images: Integer[np.ndarray, "n h w c"], classes: int) -> bytes:
-    """Images side by side, in a grid as square as can be, enlarged without smoothing.
+    """Draw images in a grid that is as square as possible, enlarged without smoothing.
 
     Args:
-        images: values 0 .. K-1; -1 (not generated yet) is drawn grey.
-        classes: K.
+        images: values 0 .. K-1; -1 (not generated yet) is drawn gray.
+        classes: K, the number of classes.
 
     Returns:
         A PNG.
@@ -41,12 +40,13 @@ def grid(images: Integer[np.ndarray, "n h w c"], classes: int) -> bytes:
 
 
 def chain(frames: Integer[np.ndarray, "f n h w c"], classes: int, seconds: float = 4.0) -> bytes:
-    """The way of a generation, as an animated GIF that rests on its last frame.
+    """Animate the generation of images as a GIF that pauses at its last frame.
 
     Args:
-        frames: images after each network call; -1 is drawn grey.
-        classes: K.
-        seconds: duration without the rest; at most 50 frames are shown of a longer chain.
+        frames: images after each network call; -1 is drawn gray. Of a longer chain 50 frames are
+            shown.
+        classes: K, the number of classes.
+        seconds: duration in seconds, without the final pause of two seconds.
 
     Returns:
         A GIF.
@@ -67,23 +67,23 @@ def chain(frames: Integer[np.ndarray, "f n h w c"], classes: int, seconds: float
 
 
 def encode(pixels: np.ndarray, kind: str) -> bytes:
-    """Pixels as the bytes of a file, `PNG` or another kind that Pillow writes."""
+    """Encode pixels in a format that Pillow writes, such as `PNG`."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, kind)
     return out.getvalue()
 
 
 def recode(png: bytes, kind: str) -> bytes:
-    """A PNG in another format that Pillow writes, without loss where the format can do without.
+    """Convert a PNG to another format that Pillow writes, without loss if the format allows it.
 
     Raises:
-        ValueError: the format has no room for a picture of this size.
+        ValueError: the format cannot hold a picture of this size.
     """
     out = io.BytesIO()
     with Image.open(io.BytesIO(png)) as picture:
-        plain = picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
+        converted = picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
         try:
-            plain.save(out, kind, **_QUALITY.get(kind, {}))
+            converted.save(out, kind, **_QUALITY.get(kind, {}))
         except OSError as error:
             raise ValueError(str(error)) from error
     return out.getvalue()
@@ -94,12 +94,12 @@ def _tile(images: Integer[np.ndarray, "n h w c"], classes: int) -> np.ndarray:
     columns = int(np.ceil(np.sqrt(n)))
     rows = int(np.ceil(n / columns))
     shade = images.astype(np.int32) * 255 // (classes - 1)
-    grey = np.where(images < 0, _HIDDEN_GREY, shade).astype(np.uint8)
+    pixels = np.where(images < 0, _HIDDEN_GRAY, shade).astype(np.uint8)
     gap = max(1, h // 14)
     sheet = np.full(
-        (rows * (h + gap) + gap, columns * (w + gap) + gap, c), _HIDDEN_GREY // 2, np.uint8
+        (rows * (h + gap) + gap, columns * (w + gap) + gap, c), _HIDDEN_GRAY // 2, np.uint8
     )
-    for i, image in enumerate(grey):
+    for i, image in enumerate(pixels):
         top, left = gap + i // columns * (h + gap), gap + i % columns * (w + gap)
         sheet[top : top + h, left : left + w] = image
     zoom = max(1, int(np.ceil(_TARGET_SIDE / max(sheet.shape[:2]))))
@@ -110,28 +110,28 @@ def _tile(images: Integer[np.ndarray, "n h w c"], classes: int) -> np.ndarray:
 def completion_grid(
     originals: UInt8[np.ndarray, "n h w c"],
     known: Bool[np.ndarray, "h w"],
-    made: UInt8[np.ndarray, "n completions h w c"],
+    completions: UInt8[np.ndarray, "n completions h w c"],
     classes: int,
 ) -> bytes:
-    """One row per image: the original, what is given of it, and its completions.
+    """Draw one row per image: the original, its given part, and its completions.
 
-    Given pixels are tinted blue, hidden ones grey. Pixels are enlarged without smoothing.
+    Given pixels are tinted blue, and hidden pixels are gray. Images are enlarged without smoothing.
 
     Args:
         originals: values 0 .. K-1.
         known: true where a pixel is given.
-        made: the completions.
-        classes: K.
+        completions: the completed images.
+        classes: K, the number of classes.
 
     Returns:
         A PNG.
     """
     whole = _rgb(originals, classes)
     given = np.where(known[..., None], _tinted(whole), _HIDDEN).astype(np.uint8)
-    finished = _rgb(made, classes)
+    finished = _rgb(completions, classes)
     finished = np.where(known[..., None], _tinted(finished), finished)
     rows = np.concatenate([whole[:, None], given[:, None], finished], axis=1)
-    names = ["original", "given", *(str(number) for number in range(1, made.shape[1] + 1))]
+    names = ["original", "given", *(str(number) for number in range(1, completions.shape[1] + 1))]
     return encode(_sheet(rows, names), "PNG")
 
 
@@ -149,21 +149,21 @@ def _sheet(tiles: UInt8[np.ndarray, "rows columns h w 3"], names: list[str]) -> 
     zoom = max(1, -(-_SMALLEST_TILE // max(h, w)))
     large = tiles.repeat(zoom, axis=2).repeat(zoom, axis=3)
     gap = 8
-    # What is given stands apart from what was made of it.
-    aside = [
+    # A wider gap separates the original and its given part from the completions.
+    lefts = [
         gap + column * (w * zoom + gap) + (2 * gap if column > 1 else 0)
         for column in range(columns)
     ]
     head = 2 * gap + _FONT_SIZE
-    width = aside[-1] + w * zoom + gap
+    width = lefts[-1] + w * zoom + gap
     sheet = np.full((head + len(tiles) * (h * zoom + gap), width, 3), _GROUND, np.uint8)
     for row, line in enumerate(large):
         top = head + row * (h * zoom + gap)
-        for left, tile in zip(aside, line, strict=True):
+        for left, tile in zip(lefts, line, strict=True):
             sheet[top : top + h * zoom, left : left + w * zoom] = tile
     picture = Image.fromarray(sheet)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(_FONT_SIZE)
-    for left, name in zip(aside, names, strict=True):
-        centre = (left + w * zoom // 2, head - gap // 2)
-        draw.text(centre, name, fill=_TEXT, font=font, anchor="ms")
+    for left, name in zip(lefts, names, strict=True):
+        center = (left + w * zoom // 2, head - gap // 2)
+        draw.text(center, name, fill=_TEXT, font=font, anchor="ms")
     return np.asarray(picture)

@@ -8,37 +8,41 @@ from ardm.config import Count, CountOrZero, Fraction, PositiveReal, RealOrZero, 
 
 
 class TrainingConfig(Section):
-    """How the parameters are optimised."""
+    """How the parameters are optimized."""
 
     steps: Count = 20000
     """Training steps in all."""
     batch_size: Count = 64
     """Images per step, over all workers."""
     grad_shards: Shards = 4
-    """Gradient shards per step, a power of two; any worker count dividing it gives equal bits."""
+    """Gradient shards per step, a power of two. Every worker count that divides it gives the same
+    bits."""
     optimizer: Literal["adam", "muon"] = "adam"
-    """Muon orthogonalises the updates of matrices and convolutions: fewer steps, dearer ones."""
+    """Muon orthogonalizes the updates of matrices and convolutions. It needs fewer steps than Adam,
+    but each takes longer."""
     learning_rate: PositiveReal = 1e-3
     schedule: Literal["constant", "cosine"] = "cosine"
     """After the warm-up: hold the learning rate, or let it fall along a cosine."""
     final_learning_rate: RealOrZero = 0.0
-    """Where the cosine ends."""
+    """Learning rate at the end of the cosine."""
     warmup: CountOrZero = 100
     """Steps of linear warm-up from zero."""
     weight_decay: RealOrZero = 0.0
-    """Decoupled decay of the kernels between the first and the last layer, times the learning
-    rate."""
+    """Decoupled weight decay, times the learning rate. It applies to the kernels between the
+    first and the last layer."""
     clip: PositiveReal | None = 1.0
-    """Largest global norm of a gradient; null for no clipping."""
+    """Global norm to which gradients are clipped; null turns clipping off."""
     ema: Fraction = 0.999
-    """Decay of the parameter average, reached by `min(ema, (1 + step) / (10 + step))`."""
+    """Decay of the parameter average; at a step it is `min(ema, (1 + step) / (10 + step))`."""
     t_sampling: Literal["uniform", "antithetic", "importance"] = "antithetic"
-    """Generation steps of a batch: independent; evenly spread; or spread by the size of their
-    gradients, with weights that keep the loss unbiased."""
+    """How the generation steps of a batch are drawn: `uniform`, independently; `antithetic`, evenly
+    spaced; `importance`, spaced by a density that follows the size of the gradients, with
+    weights that keep the loss unbiased."""
     ce_weight: RealOrZero = 0.0
-    """Weight of the plain cross-entropy term beside the NELBO."""
+    """Weight of the cross-entropy term that is added to the NELBO."""
     on_nonfinite: Literal["stop", "skip"] = "stop"
-    """At a loss, gradient or new state that is not finite: end the job, or leave the step out."""
+    """What happens at a loss, gradient or new state that is not finite: `stop` ends the job, `skip`
+    leaves the step out."""
 
     @check(mode="after")
     def _fits(self) -> "TrainingConfig":
@@ -73,17 +77,17 @@ class EvaluationConfig(Section):
     every: Count = 1000
     """Steps between evaluations; one more follows the last step."""
     first: Count | None = None
-    """Step of an early evaluation, for a first look; null for none."""
+    """Training step of one additional early evaluation; null for none."""
     images: Count = 1000
-    """Validation images of an evaluation."""
+    """Number of validation images of an evaluation."""
     final_images: Count | None = None
-    """Test images of the evaluation after the last step; null for all of them."""
+    """Number of test images of the evaluation after the last step; null for all."""
     passes: Count = 1
-    """Times that each image is evaluated, with other orders and t."""
+    """Number of times that each image is evaluated, each time with another order and t."""
     samples: CountOrZero = 16
-    """Images generated at each evaluation."""
+    """Number of images that are generated at each evaluation."""
     sample_steps: Count = 100
-    """Network calls that generate them (a uniform policy)."""
+    """Number of network calls that generate these images, by a uniform policy."""
 
     def due(self, step: int) -> bool:
         """Whether an evaluation follows a step that is not the last one."""

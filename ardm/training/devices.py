@@ -1,4 +1,4 @@
-"""What a process computes with: its cores, its devices, its memory."""
+"""The cores, devices and memory of a process."""
 
 import ctypes
 import math
@@ -16,28 +16,30 @@ import jax
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 THREADS = 4
-"""Threads of XLA's pool in every process, however many cores the machine has.
+"""Number of threads in XLA's pool in every process, however many cores the machine has.
 
-XLA cuts loops and sums into as many parts, so the bits of a step depend on this number. As it is
-fixed, they depend neither on the cores nor on the lanes, of which there are never more.
+XLA splits loops and sums into as many parts as the pool has threads, so the bits of a step depend
+on this number. Because it is fixed, they depend neither on the number of cores nor on the number of
+devices, which never exceeds it.
 """
 
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
-"""For XLA on GPUs: no atomic sums, and no kernel chosen by a race that every start runs anew.
+"""Flag for XLA on GPUs: no atomic sums, and no choice of kernels by timing them at every start.
 
 Without it three starts on an H200 gave three digests (jax 0.11).
 """
 
 PLAIN_FUSIONS = "--xla_cpu_use_fusion_emitters=false"
-"""For XLA on CPUs: compiling takes half of the memory, and less time; a step takes as long.
+"""Flag for XLA on CPUs that halves the memory that compiling takes. Compiling also takes less time,
+and a step as long as without it.
 
-Compiling `jobs/binmnist.yaml` took 0.9 GB instead of 2.0 (jax 0.10). jaxlib 0.10 has the flag, and
-0.12 has it no more; XLA ends the process at a flag that it does not know.
+Compiling `jobs/binmnist.yaml` took 0.9 GB instead of 2.0 GB (jax 0.10). jaxlib 0.10 has the flag,
+jaxlib 0.12 does not, and XLA ends the process at an unknown flag.
 """
 
 
 def cores_here() -> int:
-    """How many cores this process may use, at least one; a part of a core counts as one."""
+    """The number of cores that this process may use, at least 1; fractions are rounded up."""
     if hasattr(os, "sched_getaffinity"):
         number = len(os.sched_getaffinity(0))
     else:
@@ -46,11 +48,11 @@ def cores_here() -> int:
 
 
 def quota(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
-    """Cores' worth of time that the control groups of this process allow; infinite without limit.
+    """CPU time that the control groups of this process allow, in cores; infinite without a limit.
 
     Args:
-        cgroups: where the file systems of Linux's control groups are mounted.
-        own: the file that names the groups of this process.
+        cgroups: directory where the file systems of Linux's control groups are mounted.
+        own: file that names the control groups of this process.
     """
     limits = [math.inf]
     for line in _text(own).splitlines():
@@ -62,12 +64,12 @@ def quota(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/c
             base, read = cgroups / "cpu", _version_1
         else:
             continue
-        # Inside a container the group may be named as it is outside, where nothing is mounted.
+        # In a container the file may name the group by its path outside; then `folder` is missing.
         folder = base / group.strip("/")
-        for place in (folder, *folder.parents):
+        for ancestor in (folder, *folder.parents):
             with suppress(ValueError, ZeroDivisionError):
-                limits.append(read(place))
-            if place == base:
+                limits.append(read(ancestor))
+            if ancestor == base:
                 break
     return min(limit for limit in limits if limit > 0)
 
@@ -90,11 +92,12 @@ def _text(path: Path) -> str:
 
 
 def keep_freed_memory() -> None:
-    """Have glibc hold on to large blocks from now on instead of returning them to the kernel.
+    """Make glibc keep large freed blocks from now on instead of returning them to the kernel.
 
-    XLA on CPU takes its temporaries anew at every call; what went back to the kernel costs page
-    faults then (`benchmarks/step.py` measures how much). What is free now goes back first, so call
-    this after compiling, which frees more than a gigabyte. Elsewhere than on glibc nothing happens.
+    XLA on CPU allocates its temporaries anew at every call. Blocks that were returned to the kernel
+    then cost page faults (`benchmarks/step.py` measures how much). Memory that is free already is
+    returned first, so call this after compiling, which frees more than a gigabyte. Without glibc
+    this function does nothing.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -106,89 +109,91 @@ def keep_freed_memory() -> None:
 
 
 def use_cores(cores: int) -> None:
-    """Take the CPU as so many devices, and fix what XLA would choose by the machine it finds.
+    """Split the CPU into several JAX devices, and fix settings that XLA derives from the machine.
 
-    Too late, and without effect, once JAX has touched a device.
+    It must be called before JAX uses a device; later it has no effect.
 
     Args:
-        cores: that this process may keep busy.
+        cores: number of cores that this process may use.
     """
-    # XLA's own name for the size of its pool on CPU.
+    # XLA reads the size of its thread pool on CPU from NPROC.
     os.environ["NPROC"] = str(THREADS)
     flags = os.environ.get("XLA_FLAGS", "").split()
     ours = [flag for flag in our_flags() if flag not in flags]
-    # Before flags of the user's own, of which XLA takes the last.
+    # The user's flags come last, because XLA takes the last of two equal flags.
     os.environ["XLA_FLAGS"] = " ".join([*ours, *flags])
-    # In a notebook JAX may have its devices already; then the work is done on those.
+    # In a notebook JAX may have created its devices already; then these are used.
     with suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", min(_power_of_two(cores), THREADS))
 
 
 def our_flags() -> list[str]:
-    """What XLA is asked for, as far as this version of it knows the flags."""
-    has_it = version("jaxlib").startswith("0.10.")
-    return [DETERMINISTIC, PLAIN_FUSIONS] if has_it else [DETERMINISTIC]
+    """The flags that ardm sets, without those that this version of XLA does not know."""
+    has_fusion_flag = version("jaxlib").startswith("0.10.")
+    return [DETERMINISTIC, PLAIN_FUSIONS] if has_fusion_flag else [DETERMINISTIC]
 
 
 def use_cpu(cores: int) -> None:
-    """Compute on the CPU alone, as `use_cores` says."""
+    """Use the CPU only, split into devices by `use_cores`."""
     jax.config.update("jax_platforms", "cpu")
     use_cores(cores)
 
 
 class Devices:
-    """Some devices of this process, at most as many as asked for.
+    """The devices of this process, or the first of them.
 
-    Each device has its own copy of a program, compiled for it alone: a program for all of them is
-    optimised in another way than one for one device, and gives other bits.
+    Every program is compiled for each device separately: XLA optimizes a program for several
+    devices differently, which gives other bits.
 
     Args:
-        most: a power of two.
+        most: largest number of devices to use, a power of two.
     """
 
     def __init__(self, most: int) -> None:
         devices = jax.local_devices()
         self._devices = devices[: _power_of_two(min(most, len(devices)))]
-        # Threads, because the first call compiles.
-        self._threads = ThreadPoolExecutor(len(self._devices), thread_name_prefix="ardm-lane")
+        # The first call on a device compiles, and threads let the devices compile at the same time.
+        self._threads = ThreadPoolExecutor(len(self._devices), thread_name_prefix="ardm-device")
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of devices, a power of two."""
         return len(self._devices)
 
-    def spread(self, shared: Any) -> list[Any]:
-        """Copy a tuple of trees of arrays, which are on the first lane, to the others, for `map`.
+    def replicate(self, shared: Any) -> list[Any]:
+        """Copy a tuple of trees of arrays from the first device to the other ones, for `map`.
 
-        JAX (0.10) takes some 50 microseconds for each leaf, even one that stays where it is.
+        The first device keeps the original: JAX (0.10) takes about 50 microseconds per leaf even
+        for a copy to the same device.
         """
         return [shared, *(jax.device_put(shared, device) for device in self._devices[1:])]
 
     def map(
         self, function: Callable[..., Any], copies: Sequence[Any], parts: Sequence[Any]
     ) -> list[Any]:
-        """Compute `function(*shared, *part)` for all parts, consecutive ones on the same lane.
+        """Compute `function(*shared, *part)` for all parts; each device takes consecutive parts.
 
         Args:
-            function: jitted.
-            copies: what all parts share, as `spread` gives it.
-            parts: tuples of host arrays, as many as a multiple of the lanes.
+            function: a jitted function.
+            copies: the arguments that all parts share, as `replicate` returns them.
+            parts: tuples of host arrays; their number is a multiple of the number of devices.
 
         Returns:
-            The results in the order of the parts, on the first lane; they are not waited for.
+            The results in the order of the parts, on the first device. The method does not wait for
+            them.
         """
-        each = len(parts) // self.count
+        per_device = len(parts) // self.count
 
-        def work(lane: int) -> list[Any]:
-            some = parts[lane * each : (lane + 1) * each]
+        def work(device: int) -> list[Any]:
+            own_parts = parts[device * per_device : (device + 1) * per_device]
             return jax.device_put(
-                [function(*copies[lane], *part) for part in some], self._devices[0]
+                [function(*copies[device], *part) for part in own_parts], self._devices[0]
             )
 
-        lanes = self._threads.map(work, range(self.count))
-        return [result for lane in lanes for result in lane]
+        results = self._threads.map(work, range(self.count))
+        return [result for of_device in results for result in of_device]
 
 
 def _power_of_two(most: int) -> int:
-    """The largest power of two that is not larger."""
+    """The largest power of two that does not exceed `most`; at least 1."""
     return 1 << (max(most, 1).bit_length() - 1)

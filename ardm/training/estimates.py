@@ -1,4 +1,4 @@
-"""Means of per-image estimates, with standard errors that see what the draw has averaged out."""
+"""Means of estimates per image, with standard errors that account for evenly spaced t."""
 
 import io
 from typing import NamedTuple
@@ -9,18 +9,18 @@ from jaxtyping import Float, Int
 from ardm.model.objective import Objective
 
 _DEGREE = 5
-"""Of the polynomial in t by which the estimates of a stage are explained."""
+"""Degree of the polynomial in t that is fitted to the estimates of a stage."""
 
 _POINTS = 8
-"""Estimates for each coefficient of such a polynomial, at least."""
+"""Smallest number of estimates per coefficient of such a polynomial."""
 
 
 class PerImage(NamedTuple):
     """Estimates of a bound, or of the difference of two, one for each image and pass.
 
     Attributes:
-        nelbo: in nats.
-        t: the generation step that each comes from.
+        nelbo: estimates of the bound, in nats.
+        t: generation step of each estimate.
     """
 
     nelbo: Float[np.ndarray, "passes n"]
@@ -33,82 +33,84 @@ class Estimate(NamedTuple):
     nelbo_bpd: float
     nelbo_nats: float
     se_bpd: float
-    """Standard error of the mean: how far it lies from that of all images of this kind."""
+    """Standard error of the mean, as an estimate of the mean over all images of this kind."""
     se_nats: float
     images: int
     passes: int
 
 
-def estimate(found: PerImage, objective: Objective) -> Estimate:
+def estimate(estimates: PerImage, objective: Objective) -> Estimate:
     """The mean of estimates, and its standard error.
 
-    The steps t are a comb, which averages whatever depends smoothly on t almost exactly. So the
-    error is that of the residuals: what is left of the estimates after a polynomial in t is taken
-    away, which is a control variate.
+    The steps t are evenly spaced, so the mean over t of any smooth function is almost exact. The
+    standard error is therefore computed from residuals: a polynomial in t, fitted to the estimates,
+    is subtracted from them as a control variate.
 
     Args:
-        found: the estimates.
-        objective: of the model that they are of.
+        estimates: the estimates.
+        objective: objective of the model.
     """
-    passes, images = found.nelbo.shape
-    rest, terms = _residuals(found, objective)
-    return _summary(found.nelbo, rest, images - 1 - (terms - 1) / passes, objective.values)
+    passes, images = estimates.nelbo.shape
+    residuals, terms = _residuals(estimates, objective)
+    return _summary(estimates.nelbo, residuals, images - 1 - (terms - 1) / passes, objective.values)
 
 
-def difference(one: PerImage, other: PerImage, objectives: tuple[Objective, Objective]) -> Estimate:
-    """The mean of `one - other` on the same images, and its standard error, image by image.
+def difference(a: PerImage, b: PerImage, objectives: tuple[Objective, Objective]) -> Estimate:
+    """The mean of `a - b` on the same images, and the standard error of the paired differences.
 
-    Models whose generation steps differ are paired by the images alone.
+    Two models may have different generation steps; then only the images are paired.
 
     Args:
-        one: estimates, in the order of the images.
-        other: of the same images in as many passes.
-        objectives: of the two models.
+        a: estimates, in the order of the images.
+        b: estimates for the same images, in the same order and in as many passes.
+        objectives: objectives of the two models.
     """
-    passes, images = one.nelbo.shape
-    (rest, terms), (rest_2, terms_2) = (
-        _residuals(found, objective)
-        for found, objective in zip((one, other), objectives, strict=True)
+    passes, images = a.nelbo.shape
+    (residuals_a, terms_a), (residuals_b, terms_b) = (
+        _residuals(estimates, objective)
+        for estimates, objective in zip((a, b), objectives, strict=True)
     )
-    freedom = images - 1 - (max(terms, terms_2) - 1) / passes
-    nelbo = one.nelbo.astype(np.float64) - other.nelbo
-    return _summary(nelbo, rest - rest_2, freedom, objectives[0].values)
+    freedom = images - 1 - (max(terms_a, terms_b) - 1) / passes
+    nelbo = a.nelbo.astype(np.float64) - b.nelbo
+    return _summary(nelbo, residuals_a - residuals_b, freedom, objectives[0].values)
 
 
 def _summary(
     nelbo: Float[np.ndarray, "passes n"],
-    rest: Float[np.ndarray, "passes n"],
+    residuals: Float[np.ndarray, "passes n"],
     freedom: float,
     values: int,
 ) -> Estimate:
     passes, images = nelbo.shape
     nats = float(nelbo.astype(np.float64).mean())
-    squares = float((rest.mean(axis=0) ** 2).sum())
+    squares = float((residuals.mean(axis=0) ** 2).sum())
     se = float(np.sqrt(squares / freedom / images)) if freedom > 0 else 0.0
     bits = values * np.log(2.0)
     return Estimate(nats / bits, nats, se / bits, se, images, passes)
 
 
-def as_npz(found: PerImage, index: Int[np.ndarray, " n"]) -> bytes:
-    """Estimates as the content of a NumPy archive.
+def as_npz(estimates: PerImage, index: Int[np.ndarray, " n"]) -> bytes:
+    """Write estimates as a NumPy archive.
 
     Args:
-        found: the estimates.
-        index: of the images in their split.
+        estimates: the estimates.
+        index: index of each image in its split.
 
     Returns:
-        An archive of `nelbo` (float32, `[passes, n]`, in nats), `t` (int32, `[passes, n]`, the
-        generation step of each estimate) and `index` (int32, `[n]`).
+        Bytes of an archive with `nelbo` (float32, `[passes, n]`, in nats), `t` (int32,
+        `[passes, n]`, the generation step of each estimate) and `index` (int32, `[n]`).
     """
     out = io.BytesIO()
-    arrays = {"nelbo": found.nelbo, "t": found.t, "index": index.astype(np.int32)}
+    arrays = {"nelbo": estimates.nelbo, "t": estimates.t, "index": index.astype(np.int32)}
     np.savez_compressed(out, allow_pickle=False, **arrays)
     return out.getvalue()
 
 
-def _residuals(found: PerImage, objective: Objective) -> tuple[Float[np.ndarray, "passes n"], int]:
-    """What a polynomial in t of each stage leaves, and the number of its coefficients."""
-    nelbo, t, stages = found.nelbo.astype(np.float64), found.t, objective.stages
+def _residuals(
+    estimates: PerImage, objective: Objective
+) -> tuple[Float[np.ndarray, "passes n"], int]:
+    """Residuals of a polynomial fit in t per stage, and the total number of coefficients."""
+    nelbo, t, stages = estimates.nelbo.astype(np.float64), estimates.t, objective.stages
     terms = min(nelbo.size // (_POINTS * stages), _DEGREE + 1)
     if terms == 0:
         return nelbo - nelbo.mean(), 1

@@ -34,27 +34,27 @@ def _estimates(
 
 
 class Disturbed(Exception):
-    """The evaluation was broken off because there is something more urgent to do."""
+    """The evaluation was interrupted, because `go_on` returned False."""
 
 
 def chunk_size() -> int:
-    """Images per call of the network that suit the device."""
-    # On CPU small chunks stay in the cache.
+    """A number of images per network call that suits the device."""
+    # On CPU the features of a small chunk fit the cache.
     return 16 if jax.default_backend() == "cpu" else 256
 
 
 class Evaluator:
-    """Evaluates parameters on images; compiled once.
+    """Evaluates parameters on images. The program is compiled once for all parameters.
 
     Args:
-        model: what the parameters belong to.
-        seed: of the orders and generation steps.
-        chunk: images per call of the network; by default what suits the device.
+        model: the model.
+        seed: seed of the orders and generation steps.
+        chunk: images per network call; the default suits the device.
     """
 
     def __init__(self, model: Model, seed: int, chunk: int | None = None) -> None:
         self.model, self._seed = model, seed
-        self._lanes = Devices(THREADS)
+        self._devices = Devices(THREADS)
         self._chunk = chunk or chunk_size()
 
     def __call__(
@@ -65,9 +65,9 @@ class Evaluator:
         go_on: Callable[[], bool] = lambda: True,
         policy: Integer[np.ndarray, " budget"] | None = None,
     ) -> Estimate:
-        """Estimate the NELBO: see `per_image`."""
-        found = self.per_image(params, images, passes, go_on, policy)
-        return estimate(found, self.model.objective)
+        """Estimate the mean NELBO of the images; the arguments are those of `per_image`."""
+        estimates = self.per_image(params, images, passes, go_on, policy)
+        return estimate(estimates, self.model.objective)
 
     def per_image(
         self,
@@ -83,21 +83,23 @@ class Evaluator:
         Args:
             params: the parameters, usually the EMA.
             images: values 0 .. K-1.
-            passes: times that each image is evaluated, each with another order and t.
-            go_on: asked before each call of the network.
-            policy: start times of network calls, whose NELBO it is then; default: one dimension per
-                call.
-            first: number of the first pass, from which its draws come.
+            passes: number of times that each image is evaluated, each time with another order and
+                t.
+            go_on: called before each network call; False interrupts the evaluation.
+            policy: start times of the network calls whose NELBO is estimated; by default one
+                dimension is generated per call.
+            first: number of the first pass. The draws of a pass depend on its number.
 
         Returns:
-            The estimates; the same bits for the same arguments. The draws depend on the seed and
-            on the number of images alone, so that two policies or two models can be paired.
+            The estimates; the same bits for the same arguments. The draws depend only on the seed,
+            the number of the pass and the number of images, so two policies or two models can be
+            compared in pairs.
 
         Raises:
-            Disturbed: it was not to go on.
+            Disturbed: `go_on` returned False.
         """
-        found = [self._one_pass(params, images, first + i, go_on, policy) for i in range(passes)]
-        return PerImage(*map(np.stack, zip(*found, strict=True)))
+        results = [self._one_pass(params, images, first + i, go_on, policy) for i in range(passes)]
+        return PerImage(*map(np.stack, zip(*results, strict=True)))
 
     def _one_pass(
         self,
@@ -107,20 +109,20 @@ class Evaluator:
         go_on: Callable[[], bool],
         policy: Integer[np.ndarray, " budget"] | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        n, lanes = len(images), self._lanes.count
+        n, devices = len(images), self._devices.count
         bounds = None if policy is None else padded(policy, self.model.objective.steps)
         estimates = partial(_estimates, self.model, count=n)
         key = jax.random.fold_in(seed_key(self._seed), _EVALUATION)
         place = places(key, number, n)
         shared = (params, key, np.int32(number), bounds)
-        copies = self._lanes.spread(jax.device_put(shared, jax.local_devices()[0]))
-        found: list[Estimates] = []
-        for first in range(0, n, self._chunk * lanes):
+        copies = self._devices.replicate(jax.device_put(shared, jax.local_devices()[0]))
+        results: list[Estimates] = []
+        for first in range(0, n, self._chunk * devices):
             if not go_on():
                 raise Disturbed
-            # The last chunks are filled up with repetitions, so that there is one program only.
-            index = np.arange(first, first + self._chunk * lanes, dtype=np.int32) % n
-            chunks = [(images[some], some, place[some]) for some in index.reshape(lanes, -1)]
-            found += jax.tree.map(np.asarray, self._lanes.map(estimates, copies, chunks))
-        nelbo, t = (np.concatenate(parts)[:n] for parts in zip(*found, strict=True))
+            # The last chunks are filled up with repeated images, so that one program serves all.
+            index = np.arange(first, first + self._chunk * devices, dtype=np.int32) % n
+            chunks = [(images[part], part, place[part]) for part in index.reshape(devices, -1)]
+            results += jax.tree.map(np.asarray, self._devices.map(estimates, copies, chunks))
+        nelbo, t = (np.concatenate(parts)[:n] for parts in zip(*results, strict=True))
         return nelbo, t

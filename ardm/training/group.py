@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 MESSAGE_BYTES = 16384
+"""Largest size of a message of `exchange`, in bytes."""
 
 
 @jax.jit
@@ -18,26 +19,31 @@ def _stack(tree: Any) -> Any:
 
 @runtime_checkable
 class Group(Protocol):
-    """What a training step needs to know of the other workers."""
+    """The workers of a run, and how they communicate."""
 
     rank: int
     size: int
 
     def gather(self, tree: Any) -> Any:
-        """Every worker's tree, stacked along a new first axis in the order of the ranks.
+        """Gather the trees of all workers, stacked along a new first axis in order of rank.
 
         Raises:
-            jax.errors.JaxRuntimeError: another worker is gone; here, or when the tree is used.
+            jax.errors.JaxRuntimeError: another worker has ended. It is raised here, or when the
+                result is used.
         """
         ...
 
     def exchange(self, message: bytes) -> list[bytes]:
-        """Every worker's message, in the order of the ranks; each at most `MESSAGE_BYTES` long."""
+        """Gather the messages of all workers, in the order of the ranks.
+
+        Args:
+            message: this worker's message, at most `MESSAGE_BYTES` long.
+        """
         ...
 
 
 class Alone:
-    """The group of one."""
+    """The group of a single worker."""
 
     rank = 0
     size = 1
@@ -50,26 +56,26 @@ class Alone:
 
 
 class Processes:
-    """The processes of `jax.distributed`, which must be initialised."""
+    """The processes of `jax.distributed`, which must be initialized."""
 
     def __init__(self) -> None:
         self.rank = jax.process_index()
         self.size = jax.process_count()
-        one_each = [jax.local_devices(process_index=i)[0] for i in range(self.size)]
-        mesh = Mesh(np.array(one_each), ("worker",))
-        self._spread = NamedSharding(mesh, PartitionSpec("worker"))
-        everywhere = NamedSharding(mesh, PartitionSpec())
-        self._gather: Callable[[Any], Any] = jax.jit(lambda tree: tree, out_shardings=everywhere)
+        devices = [jax.local_devices(process_index=i)[0] for i in range(self.size)]
+        mesh = Mesh(np.array(devices), ("worker",))
+        self._by_worker = NamedSharding(mesh, PartitionSpec("worker"))
+        replicated = NamedSharding(mesh, PartitionSpec())
+        self._gather: Callable[[Any], Any] = jax.jit(lambda tree: tree, out_shardings=replicated)
 
     def gather(self, tree: Any) -> Any:
-        spread = jax.tree.map(self._join, _stack(tree))
+        sharded = jax.tree.map(self._join, _stack(tree))
         try:
-            whole = self._gather(spread)
+            gathered = self._gather(sharded)
         except ValueError as error:
-            # What JAX (0.10 to 0.12) raises on a CPU if the program fails before its call returns;
-            # if it fails later, waiting for the result raises the other.
+            # JAX (0.10 to 0.12) on CPU raises ValueError if the program fails before its call
+            # returns, and JaxRuntimeError if it fails later.
             raise jax.errors.JaxRuntimeError(str(error)) from error
-        return jax.tree.map(lambda x: x.addressable_data(0), whole)
+        return jax.tree.map(lambda x: x.addressable_data(0), gathered)
 
     def exchange(self, message: bytes) -> list[bytes]:
         if len(message) > MESSAGE_BYTES:
@@ -80,6 +86,6 @@ class Processes:
         rows = np.asarray(self.gather(jnp.asarray(padded)))
         return [row[4 : 4 + int.from_bytes(row[:4].tobytes(), "big")].tobytes() for row in rows]
 
-    def _join(self, mine: jax.Array) -> jax.Array:
-        shape = (self.size, *mine.shape[1:])
-        return jax.make_array_from_single_device_arrays(shape, self._spread, [mine])
+    def _join(self, shard: jax.Array) -> jax.Array:
+        shape = (self.size, *shard.shape[1:])
+        return jax.make_array_from_single_device_arrays(shape, self._by_worker, [shard])

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 DECAY = 0.98
+"""Decay of the running mean of a generation step, once that step has been seen often."""
 
 
 class KLTracker(NamedTuple):
@@ -15,14 +16,16 @@ class KLTracker(NamedTuple):
 
     nats: Float[Array, " steps"]
     hits: Int[Array, " steps"]
+    """Number of batches in which each step occurred."""
 
 
 def init(steps: int, choices: int) -> KLTracker:
-    """A tracker that has seen nothing: every step counts as `ln choices`, a blind guess.
+    """A tracker before the first batch: L[t] is `ln choices`, that of a uniform guess.
 
     Args:
-        steps: generation steps, D for an order-agnostic model.
-        choices: values that a dimension can take at its step, K for a categorical output.
+        steps: number of generation steps, D for an order-agnostic model.
+        choices: number of values that a dimension can take when it is generated, K for a
+            categorical output.
     """
     return KLTracker(
         jnp.full(steps, np.log(choices), jnp.float32),
@@ -36,16 +39,17 @@ def update(
     """The tracker after one batch.
 
     Args:
-        tracker: before the batch.
+        tracker: the tracker before the batch.
         t: generation step of each example.
-        nll_per_dim: its estimate of L[t], in nats.
+        nll_per_dim: estimate of L[t] from each example, in nats.
 
     Returns:
-        The tracker; a step met for the n-th time weighs the news by `max(1/n, 1 - DECAY)`.
+        The tracker. At the n-th batch in which a step occurs, the batch's mean for that step has
+        the weight `max(1/n, 1 - DECAY)`.
     """
     steps = tracker.nats.shape[0]
-    # A product with one-hot rows sums in a fixed order; a scatter-add on a GPU does not. There
-    # the usual precision of a product would be TF32's ten bits.
+    # A product with one-hot rows sums in a fixed order; a scatter-add on a GPU does not. By default
+    # a GPU would compute the product in TF32, whose mantissa has ten bits.
     hit = jax.nn.one_hot(t, steps, dtype=jnp.float32)
     count = hit.sum(axis=0)
     total = jnp.matmul(nll_per_dim, hit, precision=jax.lax.Precision.HIGHEST)

@@ -1,4 +1,4 @@
-"""The exact likelihood of a set of images, under single orders and under all of them together."""
+"""The exact likelihood of a set of images, under single orders and under several together."""
 
 import time
 from collections.abc import Callable
@@ -18,10 +18,10 @@ from ardm.training.evaluate import chunk_size
 from ardm.training.state import seed_key
 
 _TIMED = 5
-"""Network calls that are timed to estimate the time of all calls."""
+"""Number of network calls that are timed to estimate the time of all calls."""
 
 EXACT = 2**31 - 2
-"""Folded into the seed's key, so that these orders are those of no training step."""
+"""Folded into the seed's key, so that these orders differ from those of every training step."""
 
 
 class Score(NamedTuple):
@@ -34,12 +34,13 @@ class Score(NamedTuple):
 
 
 class Together(NamedTuple):
-    """What the first k orders are worth together.
+    """Likelihoods of models that combine the first k orders.
 
     Attributes:
         orders: k.
-        ensemble: `-log mean exp` of their likelihoods: that of a model that draws one of them.
-        best: of each image the smallest, and ln k nats to say which it is.
+        ensemble: `-log mean exp` of the log-likelihoods: the score of a model that draws one of the
+            orders at random.
+        best: for each image the score of its best order, plus ln k nats that encode which it is.
     """
 
     orders: int
@@ -51,11 +52,12 @@ class Exact(NamedTuple):
     """The exact negative log-likelihood of images.
 
     Attributes:
-        orders: under each order.
-        mean: of an order on average. Over all orders it is the bound that training minimises.
-        together: of the first 1, 2, 4, ... orders, and of all.
-        images: how many.
-        calls: of the network, per image and order.
+        orders: the score of each order.
+        mean: the score of an order on average. Over all possible orders it is the bound that
+            training minimizes.
+        together: scores of the first 1, 2, 4, ... orders combined, and of all of them.
+        images: number of images.
+        calls: number of network calls per image and order.
     """
 
     orders: list[Score]
@@ -66,7 +68,7 @@ class Exact(NamedTuple):
 
     @property
     def ensemble(self) -> Score:
-        """That of all orders together."""
+        """The score of all orders combined as an ensemble."""
         return self.together[-1].ensemble
 
 
@@ -74,12 +76,12 @@ class Likelihood:
     """The exact likelihood of images under random orders, each shared by all images.
 
     Args:
-        model: what the parameters belong to.
+        model: the model.
         params: the parameters, usually the EMA.
-        seed: order i is a function of it and of i.
+        seed: a number; order i is a function of the seed and of i.
         images: values 0 .. K-1.
-        starts: start times of the network calls, ascending from 0; one per dimension for the
-            model itself, fewer for what sampling by a policy gives.
+        starts: start times of the network calls, ascending from 0. With one call per dimension the
+            likelihood is that of the model, with fewer that of sampling by this policy.
     """
 
     def __init__(
@@ -96,39 +98,42 @@ class Likelihood:
         self._batch = min(len(images), chunk_size())
         self._batches = -(-len(images) // self._batch)
         devices = jax.local_devices()[: self._batches]
-        self._lanes = [(device, model.bind(jax.device_put(params, device))) for device in devices]
+        self._devices = [(device, model.bind(jax.device_put(params, device))) for device in devices]
 
     @property
     def devices(self) -> int:
         """How many devices share the images."""
-        return len(self._lanes)
+        return len(self._devices)
 
     @property
     def count(self) -> int:
-        """How many images there are."""
+        """The number of images."""
         return len(self._images)
 
     @property
     def calls_per_image(self) -> int:
-        """Calls of the network for one image and order."""
+        """Number of network calls for one image and order."""
         return len(self._starts)
 
     @property
     def calls(self) -> int:
-        """Calls of the network for one order of all images."""
+        """Number of network calls for one order and all images."""
         return len(self._starts) * self._batches
 
     def seconds(self) -> float:
-        """About how long one order will take, from a few calls, the first of which compile."""
+        """Estimate from a few network calls how long one order takes, in seconds.
+
+        The calls run twice, because the first ones compile; only the second run is timed.
+        """
         starts, end = self._starts[:_TIMED], None
         if len(starts) < len(self._starts):
             end = int(starts[-1]) + 1
-        few = self._images[: len(self._lanes) * self._batch]
-        self._log_p(0, few, starts, end, lambda: None)
+        sample = self._images[: len(self._devices) * self._batch]
+        self._log_p(0, sample, starts, end, lambda: None)
         begin = time.perf_counter()
-        self._log_p(0, few, starts, end, lambda: None)
-        each = (time.perf_counter() - begin) / (len(starts) * len(self._lanes))
-        return each * self.calls
+        self._log_p(0, sample, starts, end, lambda: None)
+        per_call = (time.perf_counter() - begin) / (len(starts) * len(self._devices))
+        return per_call * self.calls
 
     def compute(
         self,
@@ -136,12 +141,12 @@ class Likelihood:
         tell: Callable[[int, Score], None] = lambda order, score: None,
         called: Callable[[], None] = lambda: None,
     ) -> Exact:
-        """Compute it under a number of orders.
+        """Compute the likelihood under a number of orders.
 
         Args:
-            number: of orders, 1 or more.
-            tell: told of each order and its score when it is done.
-            called: called after each call of the network.
+            number: number of orders, 1 or more.
+            tell: called after each order with the number of finished orders and the order's score.
+            called: called after each network call.
         """
         log_p = np.empty((number, len(self._images)))
         scores, values = [], self._objective.values
@@ -162,18 +167,18 @@ class Likelihood:
         end: int | None,
         called: Callable[[], None],
     ) -> Float[np.ndarray, " n"]:
-        """Log-likelihoods under an order; every device computes those of some images."""
+        """Log-likelihoods of images under an order. Each device computes a part of them."""
         sigma = _orders(self._objective, jax.random.fold_in(self._key, order))
         batches = -(-len(images) // self._batch)
-        bounds = np.arange(len(self._lanes) + 1) * batches // len(self._lanes) * self._batch
+        bounds = np.arange(len(self._devices) + 1) * batches // len(self._devices) * self._batch
 
-        def of_lane(number: int) -> Float[np.ndarray, " some"]:
-            device, predict = self._lanes[number]
-            some = images[bounds[number] : bounds[number + 1]]
+        def on_device(number: int) -> Float[np.ndarray, " part"]:
+            device, predict = self._devices[number]
+            part = images[bounds[number] : bounds[number + 1]]
             with jax.default_device(device):
                 return log_likelihood(
                     predict,
-                    some,
+                    part,
                     sigma,
                     starts,
                     objective=self._objective,
@@ -182,8 +187,8 @@ class Likelihood:
                     called=called,
                 )
 
-        with ThreadPoolExecutor(len(self._lanes), thread_name_prefix="ardm-exact") as threads:
-            return np.concatenate(list(threads.map(of_lane, range(len(self._lanes)))))
+        with ThreadPoolExecutor(len(self._devices), thread_name_prefix="ardm-exact") as threads:
+            return np.concatenate(list(threads.map(on_device, range(len(self._devices)))))
 
 
 def _together(log_p: Float[np.ndarray, "k n"], values: int) -> Together:
@@ -194,9 +199,9 @@ def _together(log_p: Float[np.ndarray, "k n"], values: int) -> Together:
 
 
 def _orders(objective: Objective, key: Key[Array, ""]) -> Int[np.ndarray, "stages h w m"]:
-    """A random order for every stage."""
-    keys = [objective.stage_keys(key[None], stage)[0] for stage in range(objective.stages)]
-    return np.stack([draws.fixed("random", own, objective.shape) for own in keys])
+    """Draw a random order for every stage."""
+    stage_keys = [objective.stage_keys(key[None], stage)[0] for stage in range(objective.stages)]
+    return np.stack([draws.fixed("random", stage_key, objective.shape) for stage_key in stage_keys])
 
 
 def _score(log_p: Float[np.ndarray, " n"], values: int) -> Score:

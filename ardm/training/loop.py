@@ -1,4 +1,4 @@
-"""The training loop: a generator of steps. Saving, watching and stopping belong to its caller."""
+"""The training loop: a generator of steps. Its caller saves, reports and stops."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from ardm.training.state import TrainState, place, template
 from ardm.training.step import Metrics, Step
 
 MOST_SKIPPED = 100
-"""Steps in a row that may be left out; after so many the run has diverged."""
+"""Number of consecutive left-out steps after which a run counts as diverged."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is trained, on what, how, and by whom."""
+    """Everything that training needs: the model, its settings, the data and the workers."""
 
     model: Model
     config: TrainingConfig
@@ -34,36 +34,36 @@ class Done(NamedTuple):
     """One finished step."""
 
     step: int
-    """Steps finished in all."""
+    """Number of steps finished since the start of the run."""
     state: TrainState
     metrics: Metrics
     flag: int
-    """The largest flag that any worker raised; every worker sees the same one at the same step."""
+    """The largest flag of all workers at this step; the same on every worker."""
     finite: bool
-    """False for a step that was left out: the state is the one before, with `step` one higher."""
+    """Whether the step was finite. If not, it was left out: only `state.step` has changed."""
 
 
 def warm_up(work: Work) -> None:
-    """Compile what a step needs, or read it from the compilation cache, before there is a state."""
+    """Compile the programs of a step, or read them from the cache, before the state is loaded."""
     step = Step(work.model, work.config, work.seed, work.group)
-    like = template(work.model, work.config)
-    nothing = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
-    step.warm_up(place(nothing), work.batches.slice(0, *step.share))
+    shapes = template(work.model, work.config)
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    step.warm_up(place(zeros), work.batches.slice(0, *step.share))
 
 
 def train(work: Work, state: TrainState, flag: Callable[[], int]) -> Iterator[Done]:
     """Train from a state to the last step.
 
-    The metrics of a step are waited for only after it has been dispatched as a whole, and a step is
-    yielded when it is finished, so that what the caller sees has happened.
+    The loop waits for the metrics of a step only after it has dispatched the whole step, and yields
+    a step when it is finished.
 
     Args:
-        work: what to do.
-        state: where to begin.
-        flag: asked once per step; what it returns is made known to all workers.
+        work: everything that training needs.
+        state: the state to begin with.
+        flag: called once per step; all workers receive the number that it returns.
 
     Yields:
-        Every finished step.
+        The finished steps.
 
     Raises:
         Diverged: a step is not finite and `on_nonfinite` is `stop`, or `MOST_SKIPPED` steps in a
@@ -77,7 +77,7 @@ def train(work: Work, state: TrainState, flag: Callable[[], int]) -> Iterator[Do
     for number in range(first, work.config.steps):
         state, metrics = step(state, images, flag())
         if number + 1 < work.config.steps:
-            # Read while the device works.
+            # The images are read while the device computes.
             images = work.batches.slice(number + 1, start, stop)
         flags = np.asarray(metrics.flags)
         jax.block_until_ready(state.step)
@@ -89,21 +89,21 @@ def train(work: Work, state: TrainState, flag: Callable[[], int]) -> Iterator[Do
 
 
 def not_finite(metrics: Metrics) -> str:
-    """What of a step is not finite, in a few words with the loss and the gradient norm."""
+    """A phrase that says what is not finite, with the loss and the gradient norm."""
     loss, norm = float(metrics.nelbo_bpd), float(metrics.grad_norm)
-    what = "the new state" if np.isfinite([loss, norm]).all() else "the loss or the gradient"
-    return f"{what} is not finite (loss {loss:.6g} bits/dim, gradient norm {norm:.6g})"
+    part = "the new state" if np.isfinite([loss, norm]).all() else "the loss or the gradient"
+    return f"{part} is not finite (loss {loss:.6g} bits/dim, gradient norm {norm:.6g})"
 
 
 def _diverged(step: int, metrics: Metrics, skipped: int) -> str:
-    """The message of a run that ends for its numbers."""
-    change = "lower training.learning_rate or training.clip"
+    """The error message of a run that has diverged."""
+    advice = "lower training.learning_rate or training.clip"
     if skipped > 1:
         return (
             f"step {step}: {not_finite(metrics)}, as in the {skipped - 1} steps before it, which "
-            f"were left out. The same job would come to it again: {change} (--set and --override)."
+            f"were left out. The same job would come to it again: {advice} (--set and --override)."
         )
     return (
-        f"step {step}: {not_finite(metrics)}. The same job would come to it again: {change}, or "
+        f"step {step}: {not_finite(metrics)}. The same job would come to it again: {advice}, or "
         "leave such steps out with training.on_nonfinite=skip (--set and --override)."
     )

@@ -1,7 +1,7 @@
 """How a gradient becomes an update: clipping, the schedule of the learning rate, Adam or Muon.
 
-All of it is Optax's. Parameters, gradients and updates are vectors, raveled as `ravel_pytree` does
-it: XLA on CPU compiles a program of its own for every leaf otherwise.
+Optax provides all of it. Parameters, gradients and updates are vectors, as `ravel_pytree` makes
+them: otherwise XLA on CPU would compile separate code for every leaf.
 """
 
 from collections import Counter, defaultdict
@@ -19,20 +19,23 @@ from ardm.model.build import Params
 from ardm.training.config import TrainingConfig
 
 _RMS = 0.2
-"""Root mean square of Muon's updates before the learning rate, like that of Adam's (arXiv
-2502.16982)."""
+"""Root mean square of Muon's updates before they are multiplied by the learning rate. It is similar
+to that of Adam's updates (arXiv 2502.16982)."""
 
 _ITERATIONS = 4
-"""Of Newton and Schulz; the pre-conditioning makes up for the usual fifth (arXiv 2512.04632)."""
+"""Number of Newton-Schulz iterations. Usually there are five; preconditioning replaces the fifth
+(arXiv 2512.04632)."""
 
 _REST = "rest"
+"""Name of the group of all leaves that Adam updates."""
 
 _ADAMS = frozenset({"embed", "out"})
-"""Parts of the network whose kernels are Adam's, too: they stand between numbers and features."""
+"""Parts of the network whose kernels Adam updates, too: they map values to features, or features to
+outputs."""
 
 
 def schedule(config: TrainingConfig) -> optax.Schedule:
-    """Learning rate as a function of the training step."""
+    """The learning rate as a function of the training step."""
     rate, warmup = config.learning_rate, config.warmup
     begin = 0.0 if warmup else rate
     if config.schedule == "constant":
@@ -42,11 +45,11 @@ def schedule(config: TrainingConfig) -> optax.Schedule:
 
 
 def optimizer(config: TrainingConfig, shapes: Params) -> optax.GradientTransformation:
-    """The optimiser of a job, on raveled parameters, behind gradient clipping.
+    """The optimizer of a job, with gradient clipping, for raveled parameters.
 
     Args:
         config: the `training` section.
-        shapes: of the parameters as a tree.
+        shapes: shapes of the parameters, as a tree.
     """
     clip = optax.identity() if config.clip is None else optax.clip_by_global_norm(config.clip)
     rate, pieces = schedule(config), _pieces(shapes)
@@ -57,13 +60,13 @@ def optimizer(config: TrainingConfig, shapes: Params) -> optax.GradientTransform
 def _adam(
     rate: optax.Schedule, decay: float, pieces: list["_Piece"]
 ) -> optax.GradientTransformation:
-    """Adam; with a weight decay AdamW, of the same kernels that Muon moves."""
+    """Adam, or AdamW if there is a weight decay. Only kernels that Muon would update decay."""
     if not decay:
         return optax.adam(rate)
-    decays = np.concatenate([np.full(prod(p.shape), p.group != _REST) for p in pieces])
+    decayed = np.concatenate([np.full(prod(p.shape), p.group != _REST) for p in pieces])
 
     def add_decay(updates: Any, flat: Any) -> Any:
-        return updates + decay * jnp.where(decays, flat, 0.0)
+        return updates + decay * jnp.where(decayed, flat, 0.0)
 
     return optax.chain(
         optax.scale_by_adam(), optax.stateless(add_decay), optax.scale_by_learning_rate(rate)
@@ -73,10 +76,10 @@ def _adam(
 def _muon(
     rate: optax.Schedule, decay: float, pieces: list["_Piece"]
 ) -> optax.GradientTransformation:
-    """Muon for matrices and convolutions, whose updates it orthogonalises; Adam for the rest.
+    """Muon, which orthogonalizes updates, for matrices and convolutions; Adam for the rest.
 
-    That Adam has Nesterov's momentum. Muon: Keller Jordan, "Muon: an optimizer for hidden layers in
-    neural networks", 2024.
+    This Adam uses Nesterov momentum. Source of Muon: Keller Jordan, "Muon: an optimizer for hidden
+    layers in neural networks", 2024.
     """
     inner = muon(
         rate,
@@ -98,12 +101,13 @@ def _muon(
 
 
 class _Piece(NamedTuple):
-    """One leaf's part of the raveled parameters.
+    """The part of the raveled parameters that belongs to one leaf.
 
     Attributes:
-        group: kernels of one shape are Muon's together, as a stack: as many programs would take
-            minutes to compile. All that is Adam's is one vector.
-        shape: in its group.
+        group: name of the group that it is updated with. Kernels of equal shape are stacked for
+            Muon, because one program per kernel would take minutes to compile. All leaves that Adam
+            updates form one vector.
+        shape: shape of the leaf in its group.
     """
 
     group: str
@@ -111,18 +115,18 @@ class _Piece(NamedTuple):
 
 
 def _pieces(shapes: Params) -> list[_Piece]:
-    found = []
+    pieces = []
     for path, leaf in jax.tree_util.tree_flatten_with_path(shapes)[0]:
         names = [key.key for key in path]
         if names[-1] == "kernel" and leaf.ndim > 1 and names[0] not in _ADAMS:
-            found.append(_Piece("x".join(map(str, leaf.shape)), leaf.shape))
+            pieces.append(_Piece("x".join(map(str, leaf.shape)), leaf.shape))
         else:
-            found.append(_Piece(_REST, (leaf.size,)))
-    return found
+            pieces.append(_Piece(_REST, (leaf.size,)))
+    return pieces
 
 
 def _axes(piece: _Piece) -> MuonDimensionNumbers | None:
-    """The axes that are summed over and the last one, behind that of the stack; None for Adam."""
+    """Input axes and output axis of stacked kernels, whose axis 0 is the stack; None for Adam."""
     dims = len(piece.shape)
     return MuonDimensionNumbers(tuple(range(1, dims)), (dims,)) if dims > 1 else None
 

@@ -1,4 +1,4 @@
-"""Policies put to the test: what L promises, and what held-out images say."""
+"""The costs of policies: as L predicts them, and as measured on held-out images."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
@@ -20,15 +20,15 @@ class Measured(NamedTuple):
     """A policy and what it costs.
 
     Attributes:
-        kind: how it was found; `sequential` is one dimension per call.
+        kind: how the policy was chosen; `sequential` generates one dimension per call.
         starts: start times of its network calls.
-        expected_nats: the bound that L promises, per image.
+        expected_nats: the bound that L predicts, in nats per image.
         expected_bpd: the same in bits per dimension.
-        found: the bound on held-out images.
-        extra: by how much it exceeds that of one dimension per call, in pairs of estimates with the
-            same image, order and t; 0 of the latter itself.
-        gain: by how much the uniform policy of the same budget exceeds it, in pairs; None of
-            other kinds than optimal.
+        found: the bound that was measured on held-out images.
+        extra: difference of `found` from the bound of `sequential`, from pairs of estimates with
+            the same image, order and t; 0 for `sequential` itself.
+        gain: difference of the uniform policy of the same budget from this one, from such pairs;
+            None unless the kind is `optimal`.
     """
 
     kind: Kind
@@ -53,27 +53,29 @@ def measure_steps(
 ) -> Float[np.ndarray, " steps"]:
     """Measure L, the expected negative log-likelihood of one dimension at each generation step.
 
-    L never increases within a stage, for seeing more tells more: an isotonic regression of all
-    estimates is the most that they tell without any further assumption.
+    The true L does not increase within a stage, because more visible dimensions make a prediction
+    better on average. So an isotonic regression is fitted to the estimates of all steps; it assumes
+    nothing else.
 
     Args:
-        evaluator: of the model.
+        evaluator: evaluator of the model.
         params: the parameters, usually the EMA.
-        images: held out, values 0 .. K-1.
-        passes: times that each image is evaluated, with other draws than `measure` makes.
+        images: held-out images, values 0 .. K-1.
+        passes: number of times that each image is evaluated. The draws differ from those of
+            `measure`.
 
     Returns:
-        L in nats; of a step that no estimate falls on, between those of its neighbors.
+        L in nats. At steps without an estimate it is interpolated between neighboring steps.
     """
-    found = evaluator.per_image(params, images, passes, first=_OTHER_DRAWS)
-    return isotonic(found, evaluator.model.objective)
+    estimates = evaluator.per_image(params, images, passes, first=_OTHER_DRAWS)
+    return isotonic(estimates, evaluator.model.objective)
 
 
-def isotonic(found: PerImage, objective: Objective) -> Float[np.ndarray, " steps"]:
-    """The L that fits estimates of the bound best and increases nowhere within a stage."""
+def isotonic(estimates: PerImage, objective: Objective) -> Float[np.ndarray, " steps"]:
+    """Fit L to estimates of the bound by least squares, non-increasing within every stage."""
     steps = objective.steps
-    t = found.t.reshape(-1)
-    nats = found.nelbo.reshape(-1).astype(np.float64) / steps
+    t = estimates.t.reshape(-1)
+    nats = estimates.nelbo.reshape(-1).astype(np.float64) / steps
     count = np.bincount(t, minlength=steps)
     mean = np.bincount(t, nats, minlength=steps) / np.maximum(count, 1)
     L = np.empty(steps)
@@ -96,19 +98,19 @@ def measure(
     passes: int = 1,
     tell: Callable[[Measured], None] = lambda measured: None,
 ) -> list[Measured]:
-    """Find the optimal policies and measure them, with the uniform ones for comparison.
+    """Find the optimal policy of each budget, and measure it and the uniform one.
 
     Args:
-        evaluator: of the model and the seed of the draws.
+        evaluator: evaluator of the model; its seed decides the draws.
         params: the parameters, usually the EMA.
-        L: in nats per dimension, from which the policies are found.
-        images: held out, values 0 .. K-1.
+        L: nats per dimension at each step, by which the optimal policies are found.
+        images: held-out images, values 0 .. K-1.
         budgets: numbers of network calls.
-        passes: times that each image is evaluated per policy.
-        tell: told of each one when it is measured, `sequential` first.
+        passes: number of times that each image is evaluated per policy.
+        tell: called with each policy when it is measured; `sequential` comes first.
 
     Returns:
-        Budgets ascending, `optimal` before `uniform`, at the end `sequential`.
+        The policies by ascending budget, `optimal` before `uniform`; `sequential` is the last.
 
     Raises:
         InputError: a budget is out of bounds, or L is not finite.
@@ -118,25 +120,25 @@ def measure(
     candidates = list(_candidates(L, budgets, objective.stages))
     sequential = evaluator.per_image(params, images, passes)
 
-    def measured(kind: Kind, starts: Int[np.ndarray, " budget"], found: PerImage) -> Measured:
+    def measured(kind: Kind, starts: Int[np.ndarray, " budget"], estimates: PerImage) -> Measured:
         nats = policy.expected_nelbo(starts, L, objective.stages)
         bpd = nats / (objective.values * np.log(2.0))
-        extra = difference(found, sequential, both)
-        return Measured(kind, starts, nats, bpd, estimate(found, objective), extra)
+        extra = difference(estimates, sequential, both)
+        return Measured(kind, starts, nats, bpd, estimate(estimates, objective), extra)
 
     one_by_one = policy.uniform(objective.D, objective.steps, objective.stages)
     last = measured("sequential", one_by_one, sequential)
     tell(last)
     results = []
-    for starts, evenly in candidates:
-        best, uniform = (
-            evaluator.per_image(params, images, passes, policy=chosen)
-            for chosen in (starts, evenly)
+    for optimal_starts, uniform_starts in candidates:
+        optimal, uniform = (
+            evaluator.per_image(params, images, passes, policy=starts)
+            for starts in (optimal_starts, uniform_starts)
         )
-        gain = difference(uniform, best, both)
+        gain = difference(uniform, optimal, both)
         pair = [
-            measured("optimal", starts, best)._replace(gain=gain),
-            measured("uniform", evenly, uniform),
+            measured("optimal", optimal_starts, optimal)._replace(gain=gain),
+            measured("uniform", uniform_starts, uniform),
         ]
         for item in pair:
             tell(item)
@@ -145,13 +147,16 @@ def measure(
 
 
 _OTHER_DRAWS = 2**20
-"""Number of the first pass whose draws no evaluation makes."""
+"""Number of the first pass of `measure_steps`; evaluations never reach it, so draws differ."""
 
 
 def _candidates(
     L: Float[np.ndarray, " steps"], budgets: Sequence[int], stages: int
 ) -> Iterator[tuple[Int[np.ndarray, " budget"], Int[np.ndarray, " budget"]]]:
-    """The optimal and the uniform policy of every budget; of all steps there is but one policy."""
+    """The optimal and the uniform policy of every budget below the number of steps.
+
+    With as many calls as steps there is only one policy, `sequential`.
+    """
     D = len(L) // stages
     for budget, starts in policy.optimal(L, budgets, stages).items():
         if budget < len(L):

@@ -1,4 +1,4 @@
-"""The training state: everything that a checkpoint holds, and how a gradient moves it."""
+"""The training state, which is what a checkpoint holds, and its update by a gradient."""
 
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -17,11 +17,11 @@ from ardm.training.optimizer import optimizer
 
 
 class TrainState(NamedTuple):
-    """Complete state after `step` steps; with the seed it determines all that follows.
+    """The complete state after `step` steps. Together with the seed it determines all later steps.
 
-    Parameters, their average and Adam's moments are vectors, as `ravel_pytree` makes them of a
-    tree: hundreds of small arrays take their time at every step, save and start. `Model.unravel`
-    gives the tree.
+    Parameters, their average and the optimizer's moments are vectors, as `ravel_pytree` makes them:
+    hundreds of small arrays would slow down every step, save and start. `Model.unravel` turns a
+    vector back into the tree.
     """
 
     step: Int[Array, ""]
@@ -32,13 +32,13 @@ class TrainState(NamedTuple):
 
 
 def seed_key(seed: int) -> Key[Array, ""]:
-    """The key from which every random draw of a run is folded."""
+    """The key from which the keys of all random draws of a run are derived."""
     return jax.random.key(seed, impl="threefry2x32")
 
 
 def init(model: Model, config: TrainingConfig, seed: int) -> TrainState:
     """The state before the first step."""
-    # As one program: op by op it takes seconds.
+    # Jitted, because it takes seconds operation by operation.
     return _jitted_init(model, config, seed_key(seed))
 
 
@@ -54,39 +54,40 @@ def _init(model: Model, config: TrainingConfig, key: Key[Array, ""]) -> TrainSta
     )
 
 
-# Run once, so that optimising it is a waste of seconds; the bits are the same.
+# The program runs once, so optimizing it would waste seconds. The bits are the same.
 _jitted_init = jax.jit(
     _init, static_argnums=(0, 1), compiler_options={"xla_backend_optimization_level": 1}
 )
 
 
 def place(state: TrainState) -> TrainState:
-    """Bind a state to this process's device.
+    """Commit a state to the first device of this process.
 
-    A step's results are bound; a state that is not would have every program compiled twice.
+    The results of a step are committed. With an uncommitted state JAX would compile every program
+    twice.
     """
     return jax.device_put(state, jax.local_devices()[0])
 
 
 @cache
 def template(model: Model, config: TrainingConfig) -> TrainState:
-    """Shapes and dtypes of a state, without computing one."""
+    """Shapes and dtypes of a state, without computing its values."""
     return jax.eval_shape(partial(_init, model, config), seed_key(0))
 
 
 def ema_decay(config: TrainingConfig, step: Int[Array, ""]) -> Float[Array, ""]:
     """Decay of the parameter average at a step: `min(ema, (1 + step) / (10 + step))`.
 
-    The warm-up keeps the average near the parameters while they still move fast.
+    While the decay is small, the average stays near the parameters, which move fast at first.
     """
     return jnp.minimum(config.ema, (1.0 + step) / (10.0 + step))
 
 
 def is_finite(tree: Any) -> Bool[Array, ""]:
-    """Whether all numbers of a tree of arrays are finite; usable inside and outside of a program.
+    """Whether all numbers of a tree of arrays are finite. It can be called inside jitted functions.
 
     Args:
-        tree: of arrays of any type; integers are finite.
+        tree: tree of arrays of any type; integers count as finite.
     """
     floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in floats]).all()
@@ -96,7 +97,7 @@ def not_finite_part(tree: Any) -> str | None:
     """The name of the first array of a tree that holds a NaN or an infinity; None if none does.
 
     Args:
-        tree: of arrays on the host.
+        tree: tree of arrays on the host.
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():
@@ -111,14 +112,14 @@ def apply_gradients(
     grads: Float[Array, " p"],
     tracker: kl.KLTracker,
 ) -> TrainState:
-    """The state one step on.
+    """The state after one more step.
 
     Args:
         config: the `training` section.
-        shapes: of the parameters as a tree.
-        state: before the step.
+        shapes: shapes of the parameters, as a tree.
+        state: the state before the step.
         grads: the gradient, raveled.
-        tracker: after the step.
+        tracker: the KL tracker after the step.
     """
     updates, opt_state = optimizer(config, shapes).update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)

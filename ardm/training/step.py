@@ -1,10 +1,10 @@
-"""One training step, the same bits for any number of workers that divides `grad_shards`.
+"""One training step. Its bits are the same for any number of workers that divides `grad_shards`.
 
-The global batch is cut into `grad_shards` shards of fixed shape. Each shard's gradient comes from
-the same micro-step, compiled for one device; the lanes of a worker compute them side by side. The
-shards are summed along a fixed binary tree, its lower levels on the worker that computed them, its
-upper levels after a gather in the order of the ranks. No program here knows how many workers there
-are.
+The global batch is cut into `grad_shards` shards of fixed shape. The same micro-step, compiled for
+a single device, computes the gradient of every shard; the devices of a worker compute theirs in
+parallel. The shards are summed along a fixed binary tree: its lower levels on the worker that
+computed them, its upper levels after a gather in the order of the ranks. No compiled program
+depends on the number of workers.
 """
 
 from collections.abc import Sequence
@@ -26,39 +26,39 @@ from ardm.training.state import TrainState, apply_gradients, is_finite, seed_key
 
 
 class Shard(NamedTuple):
-    """What one shard of the batch contributes, or a sum of several."""
+    """The contribution of one shard of the batch, or the sum of several."""
 
     grads: Float[Array, " p"]
     """Gradient of the mean loss of the shard, raveled."""
     nelbo_bpd: Float[Array, ""]
-    """Mean estimate of the shard."""
+    """Mean estimate of the NELBO over the shard, in bits per dimension."""
     t: Int[Array, " n"]
     nll_per_dim: Float[Array, " n"]
 
 
 class Metrics(NamedTuple):
-    """What one step tells, on the device until somebody looks."""
+    """Measurements of one step; they stay on the device until they are read."""
 
     nelbo_bpd: Float[Array, ""]
-    """Mean over the batch, of the parameters before the step."""
+    """Mean over the batch, for the parameters before the step."""
     grad_norm: Float[Array, ""]
-    """Before clipping."""
+    """Global norm of the gradient before clipping."""
     flags: Int[Array, " workers"]
-    """Every worker's flag of this step, the same on all of them."""
+    """The flags of all workers at this step, in the order of the ranks."""
     finite: Bool[Array, ""]
-    """Whether the loss, the gradient and all of the new state are finite; if not, the step is left
+    """Whether the loss, the gradient and the whole new state are finite. If not, the step is left
     out."""
 
 
 class Step:
-    """The compiled programs of one step and how they are put together.
+    """The compiled programs of one step, and the order in which they run.
 
     Args:
-        model: what is trained.
+        model: the model that is trained.
         config: the `training` section.
-        seed: of the run.
-        group: the workers; its size must divide `grad_shards`.
-        lanes: the most that this worker uses; by default all that it has.
+        seed: seed of the run.
+        group: the workers; their number must divide `grad_shards`.
+        devices: largest number of devices that this worker uses; by default all that it has.
     """
 
     def __init__(
@@ -67,20 +67,20 @@ class Step:
         config: TrainingConfig,
         seed: int,
         group: Group,
-        lanes: int | None = None,
+        devices: int | None = None,
     ) -> None:
         self.config, self.group = config, group
         self.shard_size = config.batch_size // config.grad_shards
-        mine = config.grad_shards // group.size
-        self.shards = range(group.rank * mine, (group.rank + 1) * mine)
-        self._lanes = Devices(min(mine, lanes or mine))
+        count = config.grad_shards // group.size
+        self.shards = range(group.rank * count, (group.rank + 1) * count)
+        self._devices = Devices(min(count, devices or count))
         self._key = seed_key(seed)
         self._micro = partial(_micro_step, model, config)
         self._apply = partial(_apply, model, config)
 
     @property
     def share(self) -> tuple[int, int]:
-        """First and one past the last index, in the global batch, of this worker's examples."""
+        """Examples of this worker in the global batch: their first index, and one past the last."""
         return self.shards.start * self.shard_size, self.shards.stop * self.shard_size
 
     def __call__(
@@ -89,13 +89,14 @@ class Step:
         """Take one step.
 
         Args:
-            state: before the step, bound to the first device (`ardm.training.state.place`).
+            state: state before the step, committed to the first device by
+                `ardm.training.state.place`.
             images: this worker's share of the batch.
-            flag: a number to tell all workers, 0 if there is nothing to tell.
+            flag: a number that all workers receive; 0 means nothing.
 
         Returns:
-            The state after the step and what it tells; neither is waited for. The state is
-            finite if the one before was: a step that would make it otherwise only counts.
+            The state after the step, and the metrics. The method does not wait for them. If the
+            step is not finite, only the counter `step` of the state changes.
         """
         return self._take(self.group, state, images, flag)
 
@@ -108,28 +109,29 @@ class Step:
         return state, Metrics(nelbo_bpd, grad_norm, flags, finite)
 
     def warm_up(self, state: TrainState, images: UInt8[np.ndarray, "share h w c"]) -> None:
-        """Have the programs of a step compiled, all but those that need the other workers.
+        """Compile all programs of a step except for those that involve other workers.
 
         Args:
-            state: of the right shapes; what it holds does not matter.
-            images: as for a step.
+            state: a state of the right shapes, with any values.
+            images: images as for a step.
         """
         if self.group.size == 1:
             jax.block_until_ready(self._take(Alone(), state, images, 0))
             return
-        mine = self._share_of(state, images)
-        jax.block_until_ready(self._apply(state, self._sum([mine] * self.group.size)))
+        contribution = self._share_of(state, images)
+        total = self._sum([contribution] * self.group.size)
+        jax.block_until_ready(self._apply(state, total))
 
     def _share_of(self, state: TrainState, images: UInt8[np.ndarray, "share h w c"]) -> Shard:
-        """What this worker contributes to a step."""
-        copies = self._lanes.spread((state.params, self._key, state.step))
+        """Compute the contribution of this worker to a step."""
+        copies = self._devices.replicate((state.params, self._key, state.step))
         first = np.asarray(self.shards, np.int32) * self.shard_size
-        of_shards = images.reshape(len(first), self.shard_size, *images.shape[1:])
-        parts = self._lanes.map(self._micro, copies, list(zip(first, of_shards, strict=True)))
+        shard_images = images.reshape(len(first), self.shard_size, *images.shape[1:])
+        parts = self._devices.map(self._micro, copies, list(zip(first, shard_images, strict=True)))
         return self._sum(parts)
 
     def _sum(self, parts: Sequence[Shard]) -> Shard:
-        """Sum neighbours, then neighbouring sums: the order depends on the count alone."""
+        """Sum along a binary tree whose shape depends on the number of parts alone."""
         while len(parts) > 1:
             parts = [_add(a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
         return parts[0]
@@ -178,7 +180,7 @@ def _apply(
     norm = jnp.sqrt(jnp.sum(mean * mean))
     after = apply_gradients(config, model.shapes, state, mean, tracker)
     nelbo_bpd = total.nelbo_bpd / config.grad_shards
-    # Behind the barrier, so that the compiler fuses, and rounds, what is before it as ever.
+    # Without the barrier the check below would change how the compiler fuses and rounds the step.
     after, nelbo_bpd, norm = jax.lax.optimization_barrier((after, nelbo_bpd, norm))
     finite = is_finite((after, nelbo_bpd, norm))
     kept = jax.tree.map(partial(jnp.where, finite), after, state)

@@ -16,7 +16,7 @@ IMAGE = np.arange(18, dtype=np.uint8).reshape(3, 3, 2)
 
 
 def symmetries(config: AugmentConfig) -> list[bytes]:
-    """All that may become of IMAGE."""
+    """All images that augmentation can make of IMAGE."""
     flips = (IMAGE, IMAGE[:, ::-1]) if config.flip else (IMAGE,)
     turns = range(4) if config.quarter_turns else range(1)
     return [np.rot90(flip, turn).tobytes() for flip, turn in itertools.product(flips, turns)]
@@ -54,7 +54,7 @@ def test_every_symmetry_comes_equally_often_and_nothing_else(config):
 
 
 def test_seeds_steps_and_places_draw_for_themselves():
-    """Of 4000 images two independent draws agree on an eighth."""
+    """Two independent draws agree for an eighth of the 4000 images."""
     images = np.tile(IMAGE, (4000, 1, 1, 1))
     draws = [augment(images, BOTH, seed, step, 0) for seed in (0, 1) for step in (0, 1)]
     draws.append(np.roll(draws[0], 1, axis=0))
@@ -72,7 +72,7 @@ def test_what_it_was_given_stays_as_it_was():
 
 
 def test_draws_are_those_of_every_numpy():
-    """Golden: a run that is resumed with other draws would not repeat its bits.
+    """Golden: with other draws a resumed run would not repeat its bits.
 
     If a new version of numpy changes this, say so in the change log: runs begun before it
     cannot be continued bit for bit.

@@ -12,7 +12,7 @@ from tests.data.published import random_images
 
 
 def numbered(count: int) -> np.ndarray:
-    """Images whose four values spell out their index."""
+    """Images whose four values encode their index."""
     return np.arange(count, dtype=">u4").view(np.uint8).reshape(count, 2, 2, 1)
 
 
@@ -56,7 +56,7 @@ def test_every_epoch_and_every_seed_has_an_order_of_its_own():
         for epoch in range(epochs)
     ]
     assert len(set(orders)) == len(orders)
-    # Two random permutations agree in one place on average, and hardly ever in ten.
+    # Two random permutations agree at one index on average, and almost never at ten.
     agreeing = [np.equal(a, b).sum() for i, a in enumerate(orders) for b in orders[:i]]
     assert max(agreeing) < 10
     assert np.mean(agreeing) == pytest.approx(1, abs=0.3)
@@ -76,7 +76,7 @@ def test_independent_of_history():
 
 
 def test_the_same_in_another_process():
-    """Golden: a run that is resumed with a Grain that deals otherwise would not repeat its bits.
+    """Golden: if Grain shuffled differently, a resumed run would not repeat its bits.
 
     If a new version of Grain changes this, say so in the change log: runs begun before it
     cannot be continued bit for bit.
@@ -121,12 +121,12 @@ def test_changes_are_those_of_the_seed_and_the_step_and_leave_the_images_alone()
     np.testing.assert_array_equal(images, before)
 
 
-def grey(count: int) -> np.ndarray:
+def gray(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 5, 4, 1), dtype=np.uint8)
 
 
 def test_gray_values_are_binarized_anew_each_time_they_are_dealt():
-    images = grey(12)
+    images = gray(12)
     batches = Batches(images, 12, 3, binarized=True)
     first, second = batches[0], batches[1]
     assert set(np.unique(first)) == {0, 1}
@@ -135,21 +135,21 @@ def test_gray_values_are_binarized_anew_each_time_they_are_dealt():
     assert not again
     for start, stop in ((0, 5), (5, 12), (3, 4), (4, 4)):
         np.testing.assert_array_equal(batches.slice(0, start, stop), first[start:stop])
-    # Black stays black and white stays white, and the mean is the gray value.
+    # Black stays black, white stays white, and the mean is the gray value.
     extremes = np.where(images > 127, 255, 0).astype(np.uint8)
     sharp = Batches(extremes, 12, 3, binarized=True)[0]
     np.testing.assert_array_equal(255 * sharp, Batches(extremes, 12, 3)[0])
 
 
 def test_the_mean_of_many_draws_is_the_gray_value():
-    images = grey(1)
+    images = gray(1)
     batches = Batches(images, 1, 3, binarized=True)
     mean = np.mean([batches[step] for step in range(2000)], axis=0)
     np.testing.assert_allclose(mean, images / 255, atol=0.06)
 
 
 def test_flips_and_binarization_draw_from_different_numbers():
-    images = grey(64)
+    images = gray(64)
     flipped = Batches(images, 64, 3, AugmentConfig(flip=True), binarized=True)[0]
     plain = Batches(images, 64, 3, binarized=True)[0]
     assert flipped.shape == plain.shape

@@ -25,7 +25,7 @@ def test_shapes_and_values(dataset):
         assert np.unique(images).tolist() == [0, 1]
 
 
-def test_mean_is_that_of_the_grey_values(dataset):
+def test_mean_is_that_of_the_gray_values(dataset):
     """0.1307 is MNIST's published mean; one standard error of 47 million draws is below 0.00005."""
     training_file = np.concatenate([dataset.train, dataset.valid])
     assert training_file.mean() == pytest.approx(0.1307, abs=0.0001)
@@ -48,7 +48,7 @@ def test_no_image_of_one_split_is_in_another(dataset):
 
 
 def test_digest(dataset):
-    """Golden: changes only with the recipe, and then results are no longer comparable."""
+    """Golden: with another digest results are no longer comparable."""
     assert dataset.sha256 == "f99a0556af75014a700b9f478d3814aa207c24f448dcb26ba2db28da3578f811"
 
 

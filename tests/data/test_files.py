@@ -11,12 +11,12 @@ from ardm.data.image_folder import measure
 from ardm.errors import InputError
 from tests.data.published import IDX_NAMES, random_images, write_cifar, write_idx
 
-GREY, COLOUR = (28, 28, 1), (32, 32, 3)
-TRAIN, TEST = random_images(12, GREY, 1), random_images(5, GREY, 2)
+GRAY, COLOR = (28, 28, 1), (32, 32, 3)
+TRAIN, TEST = random_images(12, GRAY, 1), random_images(5, GRAY, 2)
 
 
-def section(dataset, path, **more) -> DataConfig:
-    return DataConfig(dataset=dataset, source="files", path=str(path), **more)
+def section(dataset, path, **keys) -> DataConfig:
+    return DataConfig(dataset=dataset, source="files", path=str(path), **keys)
 
 
 def read(dataset, path) -> Dataset:
@@ -32,7 +32,7 @@ def whole(dataset: Dataset) -> np.ndarray:
 def test_idx_files_are_read_in_their_order(tmp_path, name):
     write_idx(tmp_path, TRAIN, TEST)
     dataset = read(name, tmp_path)
-    assert (dataset.name, dataset.shape, dataset.classes) == (name, GREY, 256)
+    assert (dataset.name, dataset.shape, dataset.classes) == (name, GRAY, 256)
     np.testing.assert_array_equal(dataset.train, TRAIN[:10])
     np.testing.assert_array_equal(dataset.valid, TRAIN[10:])
     np.testing.assert_array_equal(dataset.test, TEST)
@@ -54,7 +54,7 @@ def test_the_usual_names_and_places_of_idx_files(tmp_path, place, dotted, packed
 
 
 def test_binarized_mnist_is_drawn_as_the_bundled_one(tmp_path):
-    """Where all is black or white nothing is left to chance; the recipe has its own tests."""
+    """With black and white pixels only, the draw is certain; other tests cover the recipe."""
     data = bundled.read()
     write_idx(tmp_path, data.train[:12] * 255, data.test[:5] * 255)
     dataset = read("binarized_mnist", tmp_path)
@@ -70,7 +70,7 @@ def test_dynamic_binarization_keeps_gray_values_to_train_on(tmp_path):
     dynamic = load(section("binarized_mnist", tmp_path, binarize="dynamic"))
     np.testing.assert_array_equal(dynamic.train, TRAIN[:10])
     for split in SPLITS:
-        # What is evaluated is drawn once for all.
+        # Images for evaluation are binarized once.
         np.testing.assert_array_equal(dynamic.images(split), static.images(split))
     assert dynamic.classes == static.classes == 2
     assert dynamic.sha256 != static.sha256
@@ -80,13 +80,13 @@ def test_dynamic_binarization_keeps_gray_values_to_train_on(tmp_path):
 
 
 def test_cifar_batches_are_read_in_their_order(tmp_path):
-    train, test = random_images(20, COLOUR, 1), random_images(3, COLOUR, 2)
+    train, test = random_images(20, COLOR, 1), random_images(3, COLOR, 2)
     folder = tmp_path / "cifar-10-batches-bin"
     folder.mkdir()
     write_cifar(folder, train, test)
     (folder / "batches.meta.txt").write_text("airplane\n")
     dataset = read("cifar10", tmp_path)
-    assert (dataset.shape, dataset.classes) == (COLOUR, 256)
+    assert (dataset.shape, dataset.classes) == (COLOR, 256)
     np.testing.assert_array_equal(dataset.train, train[:18])
     np.testing.assert_array_equal(dataset.valid, train[18:])
     np.testing.assert_array_equal(dataset.test, test)
@@ -100,7 +100,7 @@ def save_splits(folder, images) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("mnist", GREY), ("cifar10", COLOUR), ("images", (6, 10, 3))]
+    ("name", "shape"), [("mnist", GRAY), ("cifar10", COLOR), ("images", (6, 10, 3))]
 )
 def test_any_data_set_comes_from_images_too(tmp_path, name, shape):
     images = random_images(9, shape)
@@ -110,8 +110,8 @@ def test_any_data_set_comes_from_images_too(tmp_path, name, shape):
     np.testing.assert_array_equal(whole(dataset), images)
 
 
-def test_images_and_idx_files_of_equal_grey_values_are_equally_binarized(tmp_path):
-    images = random_images(18, GREY)
+def test_images_and_idx_files_of_equal_gray_values_are_equally_binarized(tmp_path):
+    images = random_images(18, GRAY)
     (tmp_path / "idx").mkdir()
     write_idx(tmp_path / "idx", images[:12], images[12:])
     splits = {"train": images[:10], "valid": images[10:12], "test": images[12:]}

@@ -39,8 +39,8 @@ def test_the_same_data_give_the_same_file():
 
 
 def test_two_classes_take_one_bit():
-    binary, grey = (len(pack(dataset_of(k, (32, 32, 1), (64, 1, 1)))) for k in (2, 256))
-    assert binary < grey / 7
+    binary, gray = (len(pack(dataset_of(k, (32, 32, 1), (64, 1, 1)))) for k in (2, 256))
+    assert binary < gray / 7
 
 
 def test_arrays_that_differ_from_their_digest_are_refused():

@@ -21,9 +21,9 @@ def test_a_picture_of_the_values_is_read_as_the_values(tmp_path, classes, channe
     values = RANDOM.integers(0, classes, (5, 7, channels), dtype=np.uint8)
     shade = values.astype(int) * 255 // (classes - 1)
     path = saved(tmp_path, shade[..., 0] if channels == 1 else shade)
-    found = read_image(path, (5, 7, channels), classes)
-    assert found.dtype == np.uint8
-    np.testing.assert_array_equal(found, values)
+    values_read = read_image(path, (5, 7, channels), classes)
+    assert values_read.dtype == np.uint8
+    np.testing.assert_array_equal(values_read, values)
 
 
 def test_shades_between_go_to_the_nearest_class(tmp_path):
@@ -31,11 +31,11 @@ def test_shades_between_go_to_the_nearest_class(tmp_path):
     np.testing.assert_array_equal(read_image(path, (1, 4, 1), 2)[..., 0], [[0, 0, 1, 1]])
 
 
-def test_colours_become_grey_and_grey_becomes_colours(tmp_path):
+def test_colors_become_gray_and_gray_becomes_colors(tmp_path):
     white = saved(tmp_path, np.full((2, 2, 3), 255))
     np.testing.assert_array_equal(read_image(white, (2, 2, 1), 2), np.ones((2, 2, 1)))
-    grey = saved(tmp_path, np.full((2, 2), 40))
-    np.testing.assert_array_equal(read_image(grey, (2, 2, 3), 256), np.full((2, 2, 3), 40))
+    gray = saved(tmp_path, np.full((2, 2), 40))
+    np.testing.assert_array_equal(read_image(gray, (2, 2, 3), 256), np.full((2, 2, 3), 40))
 
 
 def test_white_of_a_mask_is_given(tmp_path):
@@ -43,18 +43,18 @@ def test_white_of_a_mask_is_given(tmp_path):
     np.testing.assert_array_equal(read_mask(path, (2, 3)), [[1, 0, 0], [1, 0, 1]])
 
 
-@pytest.mark.parametrize(("shade", "told"), [(0, "black.*gives nothing"), (255, "white.*hides")])
-def test_a_mask_that_gives_or_hides_nothing_is_refused(tmp_path, shade, told):
-    with pytest.raises(InputError, match=f"expected white where a pixel is given.*{told}"):
+@pytest.mark.parametrize(("shade", "message"), [(0, "black.*gives nothing"), (255, "white.*hides")])
+def test_a_mask_that_gives_or_hides_nothing_is_refused(tmp_path, shade, message):
+    with pytest.raises(InputError, match=f"expected white where a pixel is given.*{message}"):
         read_mask(saved(tmp_path, np.full((2, 3), shade)), (2, 3))
 
 
 def test_another_size_is_refused_with_both(tmp_path):
     path = saved(tmp_path, np.zeros((5, 7)))
-    told = r"x\.png: expected a picture 28 pixels wide and 26 high.*received 7 wide and 5 high"
-    with pytest.raises(InputError, match=told):
+    message = r"x\.png: expected a picture 28 pixels wide and 26 high.*received 7 wide and 5 high"
+    with pytest.raises(InputError, match=message):
         read_image(path, (26, 28, 1), 2)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         read_mask(path, (26, 28))
 
 

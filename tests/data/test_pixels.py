@@ -22,7 +22,7 @@ def encoded(image: Image.Image, kind: str = "png", **options) -> bytes:
 
 
 def png(pixels: np.ndarray, depth: int, color: int) -> bytes:
-    """A PNG of any depth, which Pillow cannot write: rows of big-endian values, not filtered."""
+    """Write a PNG of any bit depth, which Pillow cannot: unfiltered rows of big-endian values."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (

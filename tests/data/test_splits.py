@@ -83,22 +83,22 @@ TRAIN, VALID, TEST = numbers("train"), numbers("val", 3, 20), numbers("test", 4,
 def test_any_subset_of_the_folders_is_followed(train, valid, test):
     loose = [] if train else numbers("more")
     names = [*train, *valid, *test, *loose]
-    found = deal(files(names), "here")
-    assert sorted(name for held in found.names.values() for name in held) == sorted(names)
+    result = deal(files(names), "here")
+    assert sorted(name for held in result.names.values() for name in held) == sorted(names)
     given = {"valid": valid, "test": test}
     for split, some in given.items():
         if some:
-            assert found.names[split] == sorted(some)
-            assert found.origins[split] == f"the user's: {some[0].split('/')[0]}/"
+            assert result.names[split] == sorted(some)
+            assert result.origins[split] == f"the user's: {some[0].split('/')[0]}/"
         else:
-            assert set(found.names[split]) < set(train or loose)
-            assert found.origins[split].startswith("held out by ardm: a tenth of ")
-    assert set(found.names["train"]) <= set(train or loose)
+            assert set(result.names[split]) < set(train or loose)
+            assert result.origins[split].startswith("held out by ardm: a tenth of ")
+    assert set(result.names["train"]) <= set(train or loose)
 
 
 def test_other_files_beside_train_and_test_are_named():
-    found = deal(files([*TRAIN, *TEST, "other/1.png", "1.png"]), "here")
-    assert {(one.name, one.reason) for one in found.left_out} == {
+    result = deal(files([*TRAIN, *TEST, "other/1.png", "1.png"]), "here")
+    assert {(one.name, one.reason) for one in result.left_out} == {
         ("other/1.png", OUTSIDE),
         ("1.png", OUTSIDE),
     }
@@ -120,9 +120,9 @@ def test_usual_names_of_folders(folder, split):
 @pytest.mark.parametrize("level", ["archive/data/{}/x", "cats/{}", "{}/cats"])
 def test_folders_of_splits_lie_at_any_level(level):
     names = [level.format(split) + f"/{n}.png" for split in ("train", "val") for n in range(20)]
-    found = deal(files(names), "here")
-    assert found.names["valid"] == sorted(name for name in names if "val" in name)
-    assert not any("val" in name for split in ("train", "test") for name in found.names[split])
+    result = deal(files(names), "here")
+    assert result.names["valid"] == sorted(name for name in names if "val" in name)
+    assert not any("val" in name for split in ("train", "test") for name in result.names[split])
 
 
 parts = st.sampled_from(["train", "val", "test", "cat", "Validation", "archive", "eval_set"])
@@ -134,12 +134,12 @@ def test_what_lies_below_a_held_out_folder_is_never_trained_on(numbered):
     names = [f"{path}{number}.png" for number, path in numbered]
     held_out = [n for n in names if {split_of(f) for f in n.split("/")[:-1]} & {"valid", "test"}]
     try:
-        found = deal(files(names), "here")
+        result = deal(files(names), "here")
     except InputError:
         return
-    assert not set(found.names["train"]) & set(held_out)
-    dealt = [name for held in found.names.values() for name in held]
-    assert sorted([*dealt, *(one.name for one in found.left_out)]) == sorted(names)
+    assert not set(result.names["train"]) & set(held_out)
+    dealt = [name for held in result.names.values() for name in held]
+    assert sorted([*dealt, *(one.name for one in result.left_out)]) == sorted(names)
 
 
 @pytest.mark.parametrize(
@@ -151,24 +151,24 @@ def test_what_lies_below_a_held_out_folder_is_never_trained_on(numbered):
     ],
 )
 def test_folders_of_splits_at_several_levels(folders):
-    found = deal(files([name for folder in folders for name in numbers(folder)]), "here")
+    result = deal(files([name for folder in folders for name in numbers(folder)]), "here")
     for split, part in (("train", "train/"), ("valid", "val/"), ("test", "test/")):
         given = [folder for folder in folders if f"{folder}/".endswith(part)]
         expected = sorted(name for folder in given for name in numbers(folder))
-        assert found.names[split] == expected
+        assert result.names[split] == expected
 
 
 def test_folders_of_one_split_are_taken_together():
-    found = deal(files([*TRAIN, *VALID, *numbers("validation", 2)]), "here")
-    assert len(found.names["valid"]) == 5
-    assert found.origins["valid"] == "the user's: val/ and validation/"
+    result = deal(files([*TRAIN, *VALID, *numbers("validation", 2)]), "here")
+    assert len(result.names["valid"]) == 5
+    assert result.origins["valid"] == "the user's: val/ and validation/"
 
 
 def test_a_class_named_train_is_a_class():
     names = [*numbers("bus"), *numbers("car"), *numbers("train")]
-    found = deal(files(names), "here")
-    assert len(found.names["train"]) == 49
-    assert found.left_out == []
+    result = deal(files(names), "here")
+    assert len(result.names["train"]) == 49
+    assert result.left_out == []
 
 
 @pytest.mark.parametrize("other", ["val/a.heic", "val/", "test/", "test/.DS_Store"])
@@ -190,15 +190,15 @@ def test_a_file_with_two_names_is_used_once_and_held_out_first():
     same = dict.fromkeys(["train/0.png", "val/20.png", "test/30.png"], "/far/1")
     same |= dict.fromkeys(["train/1.png", "val/21.png"], "/far/2")
     same |= {"train/2.png": "/root/train/3.png"}
-    found = deal(files([*TRAIN, *VALID, *TEST]) | same, "here")
-    assert {(one.name, one.detail) for one in found.left_out} == {
+    result = deal(files([*TRAIN, *VALID, *TEST]) | same, "here")
+    assert {(one.name, one.detail) for one in result.left_out} == {
         ("train/0.png", "as test/30.png"),
         ("val/20.png", "as test/30.png"),
         ("train/1.png", "as val/21.png"),
         ("train/2.png", "as train/3.png"),
     }
-    assert {one.reason for one in found.left_out} == {SAME_FILE}
-    held = [name for some in found.names.values() for name in some]
+    assert {one.reason for one in result.left_out} == {SAME_FILE}
+    held = [name for some in result.names.values() for name in some]
     assert len(held) == len(set(held)) == 27 - 4
 
 

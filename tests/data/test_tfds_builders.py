@@ -15,7 +15,7 @@ from ardm.data.config import DataConfig
 from ardm.data.dataset import load
 from tests.data.published import IDX_NAMES, random_images, serve, write_cifar, write_idx
 
-GREY, COLOUR = (28, 28, 1), (32, 32, 3)
+GRAY, COLOR = (28, 28, 1), (32, 32, 3)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def url_infos(folder: Path, url: str) -> dict[str, UrlInfo]:
 )
 def test_what_is_downloaded_equals_what_is_read_from_the_files(name, builder, files, served):
     folder, url = served
-    write_idx(files, random_images(60, GREY, 1), random_images(7, GREY, 2))
+    write_idx(files, random_images(60, GRAY, 1), random_images(7, GRAY, 2))
     for file in IDX_NAMES.values():
         (folder / f"{file}.gz").write_bytes(gzip.compress((files / file).read_bytes()))
 
@@ -70,7 +70,7 @@ def test_what_is_downloaded_equals_what_is_read_from_the_files(name, builder, fi
 
 def test_cifar10_too_and_its_cache(files, served, tmp_path):
     folder, url = served
-    write_cifar(files, random_images(50, COLOUR, 1), random_images(7, COLOUR, 2))
+    write_cifar(files, random_images(50, COLOR, 1), random_images(7, COLOR, 2))
     with tarfile.open(folder / "cifar.tar.gz", "w:gz") as archive:
         archive.add(files, "cifar-10-batches-bin")
 

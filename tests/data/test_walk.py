@@ -55,10 +55,10 @@ def test_circles_of_links_end(root):
     listing = walk(str(root))
     names = ["a/1.png", "a/to_b/2.png", "b/2.png", "b/to_a/1.png"]
     assert list(listing.files) == names
-    found = unused(root)
-    assert found["up/"] == found["here/"] == "link to a folder above it"
+    reasons = unused(root)
+    assert reasons["up/"] == reasons["here/"] == "link to a folder above it"
     again = "link to a folder that is read already"
-    assert found["a/self/"] == found["a/to_b/to_a/"] == found["b/to_a/to_b/"] == again
+    assert reasons["a/self/"] == reasons["a/to_b/to_a/"] == reasons["b/to_a/to_b/"] == again
 
 
 def test_many_links_among_many_folders_take_no_time(root):

@@ -18,7 +18,7 @@ def test_a_model_that_does_not_fit_is_refused_with_all_faults():
 
 
 @pytest.mark.slow
-def test_shapes_are_known_without_initialising():
+def test_shapes_are_known_without_initializing():
     model = tiny_model(side=4, levels=2)
     params = model.init(jax.random.key(0))
     assert jax.tree.map(lambda a: (a.shape, a.dtype), model.shapes) == jax.tree.map(
@@ -31,9 +31,9 @@ def test_unraveling_undoes_raveling_on_the_device_and_on_the_host():
     model = tiny_model(side=4, levels=2)
     params = tiny_params(model)
     flat, _ = ravel_pytree(params)
-    for found in (model.unravel(flat), model.unravel(np.asarray(flat))):
-        assert jax.tree.structure(found) == jax.tree.structure(params)
-        jax.tree.map(np.testing.assert_array_equal, found, params)
+    for unraveled in (model.unravel(flat), model.unravel(np.asarray(flat))):
+        assert jax.tree.structure(unraveled) == jax.tree.structure(params)
+        jax.tree.map(np.testing.assert_array_equal, unraveled, params)
 
 
 def test_parameters_are_a_tree_of_dictionaries_with_names():

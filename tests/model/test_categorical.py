@@ -43,7 +43,7 @@ def test_draws_match_the_probabilities(temperature):
 
 @pytest.mark.parametrize("noise", [0.0, 0.5, 1 - 2**-24])
 def test_classes_without_probability_are_never_drawn(noise):
-    """Not even at the ends of the noise, where rounding of the sums could lead outside."""
+    """The same holds for the extreme values of the noise, where sums are rounded."""
     output = Categorical(channels=1, classes=256)
     logits = jnp.full((1, 1, 1, 1, 256), -1e9).at[..., 100:200].set(0.0)
     drawn = output.draw(logits, jnp.full((1, 1, 1, 1), noise, jnp.float32), jnp.float32(1))

@@ -49,14 +49,14 @@ def test_attention_where_no_level_works_names_the_sides():
 
 
 def test_all_faults_at_once():
-    found = faults(of(channels=18, groups=4, heads=4, attention=(5,)), MNIST, 2)
-    assert [fault.split(":")[0] for fault in found] == [
+    problems = faults(of(channels=18, groups=4, heads=4, attention=(5,)), MNIST, 2)
+    assert [fault.split(":")[0] for fault in problems] == [
         "net.attention",
         "net.channels",
         "net.groups",
         "net.heads",
     ]
-    assert found[2].endswith("choose from [1, 2, 3, 6, 9, 18]")
+    assert problems[2].endswith("choose from [1, 2, 3, 6, 9, 18]")
 
 
 @pytest.mark.parametrize(
@@ -85,22 +85,22 @@ def test_lists_become_tuples_so_that_a_model_can_be_hashed():
 
 
 @pytest.mark.parametrize(
-    ("output", "shape", "classes", "told"),
+    ("output", "shape", "classes", "ending"),
     [
         ("rgb_mixture", (28, 28, 1), 256, "have 1; choose categorical or logistic_mixture"),
         ("rgb_mixture", (28, 28, 3), 2, "the images have 2 classes; choose categorical"),
         ("logistic_mixture", (28, 28, 1), 2, "the images have 2 classes; choose categorical"),
     ],
 )
-def test_an_output_that_does_not_fit_is_refused_with_those_that_do(output, shape, classes, told):
+def test_an_output_that_does_not_fit_is_refused_with_those_that_do(output, shape, classes, ending):
     (fault,) = faults(ModelConfig(output=output), shape, classes)
     assert fault.startswith(f"output: {output} ")
-    assert fault.endswith(told)
+    assert fault.endswith(ending)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("output", ["categorical", "logistic_mixture"])
-def test_outputs_per_channel_fit_grey_and_colour(output, channels):
+def test_outputs_per_channel_fit_gray_and_color(output, channels):
     assert faults(ModelConfig(output=output), (28, 28, channels), 256) == []
     assert faults(ModelConfig(output="rgb_mixture"), (28, 28, 3), 256) == []
 

@@ -32,7 +32,7 @@ def test_all_orders_are_equally_likely():
 
 
 def test_masks_partition_the_dimensions():
-    """The dimensions revealed at t = 0, 1, ... are disjoint, one each, and together all."""
+    """Every step reveals one dimension, and each dimension is revealed at one step."""
     size = 12
     sigma = draws.orders(keys_of(3), (4, 3, 1))
     masks = [np.asarray(draws.visible(sigma, jnp.full(3, t))) for t in range(size + 1)]
@@ -52,7 +52,7 @@ def test_uniform_times_are_uniform():
 
 @pytest.mark.parametrize("batch", [1, 3, 8, 20])
 def test_antithetic_times_are_uniform_for_every_example(batch):
-    """Over the offsets, each example alone meets every t equally often."""
+    """Over many steps each example by itself gets every t equally often."""
     steps, rounds = 8, 4000
     times = jax.vmap(lambda s: draws.antithetic_times(KEY, s, jnp.arange(batch), batch, steps))(
         jnp.arange(rounds)
@@ -64,7 +64,7 @@ def test_antithetic_times_are_uniform_for_every_example(batch):
 
 @pytest.mark.parametrize(("batch", "steps"), [(4, 784), (64, 784), (784, 784), (10, 7), (14, 7)])
 def test_antithetic_times_form_a_comb(batch, steps):
-    """Any window of the circle of steps holds its share of the batch, to within one."""
+    """Every window of consecutive steps, modulo `steps`, has its share of the batch, up to one."""
     times = np.asarray(draws.antithetic_times(KEY, 3, jnp.arange(batch), batch, steps))
     assert times.min() >= 0
     assert times.max() < steps
@@ -105,12 +105,12 @@ def test_times_by_importance_have_their_density_and_weighted_means_are_unbiased(
         # Chi-square with 11 degrees of freedom: 31.3 is its 0.999 quantile.
         assert ((counts - expected) ** 2 / expected).sum() < 31.3
     values = np.random.default_rng(0).normal(size=D)
-    found = (weight * values[t]).mean(axis=1)
-    assert found.mean() == pytest.approx(values.mean(), abs=4 * found.std() / np.sqrt(rounds))
+    means = (weight * values[t]).mean(axis=1)
+    assert means.mean() == pytest.approx(values.mean(), abs=4 * means.std() / np.sqrt(rounds))
 
 
 def test_times_by_importance_form_a_comb():
-    """Every step has its share of a large batch, to within one."""
+    """Every step gets its share of a large batch, up to one example."""
     batch = 1000
     t, _ = draws.importance_times(KEY, 3, jnp.arange(batch), batch, 28)
     share = batch * np.diff(draws.importance(28)[0].astype(float), prepend=0.0)

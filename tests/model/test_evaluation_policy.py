@@ -20,7 +20,7 @@ compiled_evaluate = jax.jit(evaluate, static_argnames=("model", "count"))
 
 
 def run(model, params, x, bounds, pass_=0):
-    """Estimates of a set of images, under a policy or, without one, one dimension per call."""
+    """Estimates for a set of images under a policy; None is one dimension per call."""
     n = len(x)
     index, place = jnp.arange(n), places(KEY, pass_, n)
     return compiled_evaluate(model, params, x, KEY, pass_, index, place, n, bounds)
@@ -34,21 +34,21 @@ def test_a_padded_policy_does_not_tell_its_budget_by_its_shape():
 def test_under_one_step_per_call_the_estimate_is_the_usual_one():
     x, bounds = random_images(MODEL, 8), padded(np.arange(4), 4)
     for pass_ in range(3):
-        found, usual = (run(MODEL, PARAMS, x, policy, pass_) for policy in (bounds, None))
-        np.testing.assert_array_equal(found.t, usual.t)
-        np.testing.assert_allclose(found.nelbo, usual.nelbo, rtol=1e-6)
+        estimates, usual = (run(MODEL, PARAMS, x, policy, pass_) for policy in (bounds, None))
+        np.testing.assert_array_equal(estimates.t, usual.t)
+        np.testing.assert_allclose(estimates.nelbo, usual.nelbo, rtol=1e-6)
 
 
 def test_policies_are_measured_with_the_same_draws():
-    """Where t begins a segment, nothing differs from one dimension per call."""
+    """If t is the start of a segment, the estimate equals that of one dimension per call."""
     x = random_images(MODEL, 64)
     usual = run(MODEL, PARAMS, x, None)
     for starts in ([0], [0, 2], [0, 1, 3]):
-        found = run(MODEL, PARAMS, x, padded(np.array(starts), 4))
-        np.testing.assert_array_equal(found.t, usual.t)
-        same = np.isin(found.t, starts)
-        np.testing.assert_allclose(found.nelbo[same], usual.nelbo[same], rtol=1e-6)
-        assert not np.allclose(found.nelbo[~same], usual.nelbo[~same])
+        estimates = run(MODEL, PARAMS, x, padded(np.array(starts), 4))
+        np.testing.assert_array_equal(estimates.t, usual.t)
+        same = np.isin(estimates.t, starts)
+        np.testing.assert_allclose(estimates.nelbo[same], usual.nelbo[same], rtol=1e-6)
+        assert not np.allclose(estimates.nelbo[~same], usual.nelbo[~same])
 
 
 def exact_cost(x, starts):

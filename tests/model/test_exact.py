@@ -26,7 +26,7 @@ def run(x=ALL, order=ORDER, starts=(0, 1, 2, 3), **options):
 
 
 def by_hand(image, order):
-    """The chain rule, dimension after dimension."""
+    """Compute the log-likelihood by the chain rule, dimension after dimension."""
     total = 0.0
     for t in range(4):
         at = tuple(np.argwhere(order == t)[0])
@@ -44,9 +44,9 @@ def test_the_likelihood_is_that_of_the_chain_rule():
 
 @pytest.mark.parametrize("starts", [(0,), (0, 3), (0, 1, 2, 3)])
 def test_the_likelihoods_of_all_images_sum_to_one(starts):
-    found = run(starts=starts)
-    assert (found.dtype, found.shape) == (np.float64, (16,))
-    assert np.exp(found).sum() == pytest.approx(1.0, rel=1e-5)
+    log_p = run(starts=starts)
+    assert (log_p.dtype, log_p.shape) == (np.float64, (16,))
+    assert np.exp(log_p).sum() == pytest.approx(1.0, rel=1e-5)
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3])
@@ -59,7 +59,7 @@ def test_the_likelihoods_of_complementary_segments_add_up(cut):
 
 
 def test_the_first_segment_is_a_distribution_and_the_second_one_given_it():
-    """Summed over the hidden half, p(x_A) stays the same, and p(x_B | x_A) gives one."""
+    """p(x_A) does not depend on the other half x_B, and p(x_B | x_A) sums to one over x_B."""
     first = np.exp(run(starts=[0, 1], end=2))
     second = np.exp(run(starts=[2, 3]))
     given = [tuple(image[ORDER < 2]) for image in ALL]
@@ -70,7 +70,7 @@ def test_the_first_segment_is_a_distribution_and_the_second_one_given_it():
 
 
 def test_over_all_orders_the_mean_is_the_bound():
-    """The mean over all orders of the exact values is that of the estimator over all orders, t."""
+    """The mean exact value over all orders equals the mean estimate over all orders and t."""
     image = np.asarray(random_images(MODEL, 1))
     orders = np.array(list(permutations(range(4)))).reshape(-1, 2, 2, 1)
     exact = np.mean([run(image, order)[0] for order in orders])

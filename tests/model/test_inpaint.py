@@ -55,15 +55,15 @@ def test_another_region_is_refused_with_the_choices():
 
 
 def test_what_is_given_stays_in_every_completion():
-    made = run(completions=5)
-    assert (made.shape, made.dtype) == ((3, 5, 4, 4, 1), np.uint8)
-    for image, several in zip(X, made, strict=True):
+    completed = run(completions=5)
+    assert (completed.shape, completed.dtype) == ((3, 5, 4, 4, 1), np.uint8)
+    for image, several in zip(X, completed, strict=True):
         for one in several:
             np.testing.assert_array_equal(one[:2], image[:2])
-    assert len(np.unique(made[0].reshape(5, -1), axis=0)) > 1
+    assert len(np.unique(completed[0].reshape(5, -1), axis=0)) > 1
 
 
-def test_hidden_pixels_of_the_original_have_no_say():
+def test_hidden_pixels_of_the_original_do_not_matter():
     hidden = X.copy()
     hidden[:, 2:] = 2 - hidden[:, 2:]
     np.testing.assert_array_equal(run(hidden), run())
@@ -78,8 +78,8 @@ def test_a_completion_depends_on_neither_the_number_of_images_nor_of_completions
 
 def test_completions_are_those_of_the_sampler():
     keys = image_keys(jax.random.fold_in(KEY, 1), jnp.arange(2))
-    made = complete(PREDICT, keys, X[[1, 1]], TOP, STARTS, objective=MODEL.objective)
-    np.testing.assert_array_equal(run()[1], made.images)
+    samples = complete(PREDICT, keys, X[[1, 1]], TOP, STARTS, objective=MODEL.objective)
+    np.testing.assert_array_equal(run()[1], samples.images)
 
 
 def test_no_completions_are_refused():
@@ -88,7 +88,7 @@ def test_no_completions_are_refused():
 
 
 def test_completions_follow_the_conditional_distribution():
-    """Where a model copies the first pixel everywhere, so do the completions."""
+    """If the model copies the first pixel everywhere, the completions have one value."""
     model = tiny_model(side=4, classes=3)
 
     def predict(x, mask, t):
@@ -96,5 +96,5 @@ def test_completions_follow_the_conditional_distribution():
         return 50.0 * jax.nn.one_hot(first, 3)
 
     images = np.arange(3, dtype=np.uint8).repeat(16).reshape(3, 4, 4, 1)
-    made = inpaint(predict, KEY, images, TOP, STARTS, 3, objective=model.objective)
-    np.testing.assert_array_equal(made, np.repeat(images[:, None], 3, axis=1))
+    completed = inpaint(predict, KEY, images, TOP, STARTS, 3, objective=model.objective)
+    np.testing.assert_array_equal(completed, np.repeat(images[:, None], 3, axis=1))

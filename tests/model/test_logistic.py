@@ -29,31 +29,31 @@ def by_difference(x, mean, log_scale, classes):
 def test_the_product_is_the_difference_of_the_distribution_function(classes, mean, log_scale):
     x = np.arange(classes)
     expected = by_difference(x, mean, log_scale, classes)
-    found = log_prob(jnp.asarray(x), jnp.float32(mean), jnp.float32(log_scale), classes)
-    # The difference itself loses its digits far out, even in float64.
+    log_p = log_prob(jnp.asarray(x), jnp.float32(mean), jnp.float32(log_scale), classes)
+    # In the tails the difference loses its digits, even in float64.
     sound = expected > -20
-    np.testing.assert_allclose(found[sound], expected[sound], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(log_p[sound], expected[sound], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 256, 65_536])
 @pytest.mark.parametrize("log_scale", [-1e6, -7.0, 0.0, 7.0, 1e6])
 def test_bounded_scales_keep_every_class_possible(classes, log_scale):
     bounded = logistic.bounded(jnp.float32(log_scale), classes)
-    found = log_prob(jnp.arange(classes), jnp.float32(0.3), bounded, classes)
-    assert np.isfinite(found).all()
-    assert np.exp(np.asarray(found, np.float64)).sum() == pytest.approx(1, rel=1e-4)
+    log_p = log_prob(jnp.arange(classes), jnp.float32(0.3), bounded, classes)
+    assert np.isfinite(log_p).all()
+    assert np.exp(np.asarray(log_p, np.float64)).sum() == pytest.approx(1, rel=1e-4)
 
 
 @pytest.mark.parametrize("classes", [3, 256, 65_536])
 def test_the_least_scale_follows_the_number_of_classes(classes):
-    """Any inner class can be all but certain, and the bins meet without gap or overlap."""
+    """Every inner class can be almost certain, and the bins meet without a gap or an overlap."""
     lowest = logistic.bounded(jnp.float32(-jnp.inf), classes)
     assert float(lowest) == pytest.approx(-np.log(10 * (classes - 1)))
     for k in {1, classes // 3, classes - 2}:
         mean = logistic.level(jnp.int32(k), classes)
-        found = log_prob(jnp.arange(classes), mean, lowest, classes)
-        assert np.exp(found[k]) > 0.999
-        assert np.exp(np.asarray(found, np.float64)).sum() == pytest.approx(1, rel=1e-4)
+        log_p = log_prob(jnp.arange(classes), mean, lowest, classes)
+        assert np.exp(log_p[k]) > 0.999
+        assert np.exp(np.asarray(log_p, np.float64)).sum() == pytest.approx(1, rel=1e-4)
 
 
 def test_levels_go_from_minus_one_to_one():

@@ -15,7 +15,7 @@ def test_a_pixel_has_one_set_of_weights_and_two_rows_per_channel():
 
 
 def test_a_narrow_component_draws_the_class_at_its_mean():
-    """Weights on component 1; means of the two channels at classes 3 and 0."""
+    """Component 1 has all the weight; the means of the two channels are at classes 3 and 0."""
     rows = jnp.array(
         [[-50, 50, -50], [0, 0.5, 0], [0, -1, 0], [0, -7, 0], [0, -7, 0]], jnp.float32
     )[None, None, None]

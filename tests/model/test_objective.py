@@ -51,7 +51,7 @@ def test_the_average_over_all_orders_and_steps_is_the_exact_value(side, channels
 
 
 def test_the_model_of_one_order_is_a_distribution():
-    """The probabilities of all images sum to one: what the exact value above is worth."""
+    """The probabilities of all images sum to one, so the exact values above are correct."""
     model = tiny_model()
     images = jnp.array(list(product([0, 1], repeat=4)), jnp.uint8).reshape(-1, 2, 2, 1)
     sigma = jnp.broadcast_to(jnp.array([2, 0, 3, 1]).reshape(1, 2, 2, 1), images.shape)
@@ -105,14 +105,14 @@ def test_weights_keep_the_bound_of_steps_by_importance_unbiased():
     model = tiny_model()
     objective, predict = model.objective, partial(compiled(model), tiny_params(model))
     x, n = jnp.repeat(random_images(model, 1), 4000, axis=0), jnp.arange(4000)
-    found = {}
+    losses = {}
     for kind in ("antithetic", "importance"):
         terms = objective.terms(predict, x, objective.draw(KEY, 0, n, 4000, kind))
-        found[kind] = np.asarray(objective.loss(terms, 0.3))
-    errors = [loss.std() / np.sqrt(4000) for loss in found.values()]
-    usual, weighted = (loss.mean() for loss in found.values())
+        losses[kind] = np.asarray(objective.loss(terms, 0.3))
+    errors = [loss.std() / np.sqrt(4000) for loss in losses.values()]
+    usual, weighted = (loss.mean() for loss in losses.values())
     assert weighted == pytest.approx(usual, abs=4 * np.hypot(*errors))
-    assert not np.array_equal(*found.values())
+    assert not np.array_equal(*losses.values())
 
 
 def test_dropout_acts_in_training_only_and_does_not_depend_on_the_split():

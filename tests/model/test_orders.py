@@ -23,7 +23,7 @@ def test_raster_goes_row_by_row():
     )
 
 
-def test_centre_out_begins_in_the_middle_and_ends_in_a_corner():
+def test_center_out_begins_in_the_middle_and_ends_in_a_corner():
     np.testing.assert_array_equal(
         draws.fixed("centre-out", KEY, (3, 3, 1))[..., 0], [[5, 1, 6], [2, 0, 3], [7, 4, 8]]
     )
@@ -40,11 +40,11 @@ def test_the_channels_of_a_pixel_follow_each_other():
 
 
 def test_the_random_order_is_of_the_key_and_of_no_image():
-    one, again = (draws.fixed("random", KEY, (4, 4, 1)) for _ in range(2))
-    np.testing.assert_array_equal(one, again)
-    assert not np.array_equal(one, draws.fixed("random", jax.random.key(4), (4, 4, 1)))
+    shared, again = (draws.fixed("random", KEY, (4, 4, 1)) for _ in range(2))
+    np.testing.assert_array_equal(shared, again)
+    assert not np.array_equal(shared, draws.fixed("random", jax.random.key(4), (4, 4, 1)))
     keys = jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(50))
-    assert not (draws.orders(keys, (4, 4, 1)) == one).all(axis=(1, 2, 3)).any()
+    assert not (draws.orders(keys, (4, 4, 1)) == shared).all(axis=(1, 2, 3)).any()
 
 
 def test_another_order_is_refused_with_the_choices():

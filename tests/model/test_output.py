@@ -1,4 +1,4 @@
-"""What holds for every output distribution."""
+"""Properties of every output distribution."""
 
 from itertools import product
 
@@ -25,13 +25,13 @@ every_output = pytest.mark.parametrize("output", OUTPUTS, ids=str)
 
 
 def some_features(output, spread, count=1, seed=0):
-    """Numbers of a network for `count` images of one pixel."""
+    """Random network outputs for `count` images of one pixel."""
     random = np.random.default_rng(seed)
     return jnp.asarray(spread * random.standard_normal((count, 1, 1, output.features)), jnp.float32)
 
 
 def events(output):
-    """All values of one mask entry: of one channel, or of all channels together."""
+    """All values at one entry of the mask: those of one channel, or of all channels together."""
     together = output.channels // output.mask_channels
     values = np.array(list(product(range(output.classes), repeat=together)))
     return jnp.asarray(values if together > 1 else np.repeat(values, output.channels, 1), jnp.uint8)
@@ -41,8 +41,8 @@ def log_probs(output, features):
     """Log-probability of every event, float64, shape events m."""
     values = events(output)
     parameters = output.parameters(jnp.repeat(features, len(values), axis=0))
-    found = jax.jit(output.log_prob)(parameters, values[:, None, None])
-    return np.asarray(found[:, 0, 0], np.float64)
+    log_p = jax.jit(output.log_prob)(parameters, values[:, None, None])
+    return np.asarray(log_p[:, 0, 0], np.float64)
 
 
 @every_output
@@ -55,7 +55,7 @@ def test_the_probabilities_of_all_values_sum_to_one(output, spread):
 
 @every_output
 def test_draws_have_their_log_probability(output):
-    """A goodness of fit: chi-square over all values, rare ones put together."""
+    """A chi-square test over all values, with rare values combined."""
     count = 20_000
     features = some_features(output, 1.0, seed=1)
     expected = count * np.exp(log_probs(output, features))
@@ -71,9 +71,9 @@ def test_draws_have_their_log_probability(output):
         seen = [*counts[common], counts[~common].sum()]
         awaited = [*expected[common, channel], expected[~common, channel].sum()]
         kept = slice(None) if awaited[-1] >= 5 else slice(-1)
-        found = np.array(seen[kept], float)
-        awaited = np.array(awaited[kept]) * found.sum() / np.sum(awaited[kept])
-        assert stats.chisquare(found, awaited).pvalue > 1e-3
+        observed = np.array(seen[kept], float)
+        awaited = np.array(awaited[kept]) * observed.sum() / np.sum(awaited[kept])
+        assert stats.chisquare(observed, awaited).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("output", [o for o in OUTPUTS if o.mask_channels > 1], ids=str)
@@ -131,6 +131,6 @@ def test_a_low_temperature_gathers_the_draws(output):
 
 
 @every_output
-def test_an_output_is_a_key(output):
+def test_an_output_is_hashable(output):
     assert hash(output) == hash(type(output)(**vars(output)))
     assert output == type(output)(**vars(output))

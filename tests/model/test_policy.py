@@ -9,7 +9,7 @@ from ardm.model import policy
 
 
 def losses(dims, seed=0):
-    """Noisy losses that fall with the step, as a training tracks them."""
+    """Noisy losses that fall with the generation step, like those that training tracks."""
     random = np.random.default_rng(seed)
     return (np.exp(-3 * np.arange(dims) / dims) + 0.1 * random.random(dims)).astype(np.float32)
 
@@ -41,12 +41,12 @@ def test_impossible_budgets_name_the_range(budget):
 
 @pytest.mark.parametrize("dims", range(1, 9))
 @pytest.mark.parametrize("seed", range(5))
-def test_the_dynamic_programme_finds_what_trying_all_policies_finds(dims, seed):
+def test_the_dynamic_program_finds_what_trying_all_policies_finds(dims, seed):
     L = np.random.default_rng(seed).exponential(size=dims)
     falling = np.sort(L)[::-1]
-    found = policy.optimal(L, range(1, dims + 1))
-    assert list(found) == list(range(1, dims + 1))
-    for budget, starts in found.items():
+    policies = policy.optimal(L, range(1, dims + 1))
+    assert list(policies) == list(range(1, dims + 1))
+    for budget, starts in policies.items():
         best = min(
             sum((r - l) * falling[l] for l, r in zip((0, *cut), (*cut, dims), strict=True))  # noqa: E741
             for cut in combinations(range(1, dims), budget - 1)
@@ -86,12 +86,12 @@ def test_calls_are_spent_where_the_loss_falls():
     np.testing.assert_array_equal(policy.optimal(L, [3])[3], [0, 30, 80])
 
 
-def test_an_image_of_colours_takes_a_moment():
+def test_the_policies_of_a_color_image_take_a_moment():
     begin = time.monotonic()
-    found = policy.optimal(losses(3072), [10, 20, 50, 100])
-    # Under a second on an idle machine.
+    policies = policy.optimal(losses(3072), [10, 20, 50, 100])
+    # It takes less than a second on an idle machine.
     assert time.monotonic() - begin < 10
-    assert [len(starts) for starts in found.values()] == [10, 20, 50, 100]
+    assert [len(starts) for starts in policies.values()] == [10, 20, 50, 100]
 
 
 def test_a_training_that_diverged_has_no_policy():
@@ -145,9 +145,9 @@ def test_a_uniform_policy_gives_every_stage_its_share():
 def test_with_stages_too_it_finds_what_trying_all_policies_finds(seed):
     L = np.random.default_rng(seed).exponential(size=STAGES * D)
     falling = np.concatenate([np.sort(part)[::-1] for part in np.split(L, STAGES)])
-    found = policy.optimal(L, LIMITS, STAGES)
+    policies = policy.optimal(L, LIMITS, STAGES)
     begins = set(range(0, len(L), D))
-    for budget, starts in found.items():
+    for budget, starts in policies.items():
         best = min(
             float(np.diff([*cut, len(L)]) @ falling[list(cut)])
             for cut in combinations(range(len(L)), budget)

@@ -11,7 +11,7 @@ OUTPUT = RGBMixture(classes=256, components=2)
 
 
 def narrow(means, coefficients):
-    """Parameters of one pixel whose two components are alike and as narrow as can be."""
+    """Parameters of one pixel with two equal components that are as narrow as possible."""
     rows = [0.0, *means, -7.0, -7.0, -7.0, *np.arctanh(coefficients)]
     return jnp.asarray(rows, jnp.float32)[None, None, None, :, None].repeat(2, axis=-1)
 
@@ -45,11 +45,11 @@ def test_a_pixel_is_one_dimension():
 
 
 def test_the_bound_of_a_blind_guess_is_that_of_all_channels():
-    """Bits per dimension count every number of the image, not every pixel."""
+    """Bits per dimension are per value of the image, not per pixel."""
     model = tiny_model(side=2, channels=3, classes=4, output="rgb_mixture", components=2)
     draw = model.objective.draw(jax.random.key(0), 0, jnp.arange(8), 8, "antithetic")
     wide = jnp.zeros((8, 2, 2, 10, 2)).at[..., 4:7, :].set(20.0)
     x = jnp.asarray(np.random.default_rng(0).choice([0, 3], (8, 2, 2, 3)), jnp.uint8)
     terms = jax.jit(lambda: model.objective.terms(lambda *_: wide, x, draw))()
-    # So wide a logistic is a fair coin between the two edge values of each channel.
+    # A logistic this wide gives each of the two edge values of a channel probability 1/2.
     np.testing.assert_allclose(model.objective.loss(terms, 0.0), 1, rtol=1e-5)

@@ -17,7 +17,7 @@ KEY = jax.random.key(21)
 MODEL = tiny_model(side=4, levels=2, classes=3)
 PARAMS = tiny_params(MODEL)
 PREDICT = MODEL.bind(PARAMS)
-# Five dimensions in no particular place.
+# Five dimensions at arbitrary places.
 KNOWN = np.isin(np.arange(16), [0, 3, 6, 7, 14]).reshape(MODEL.shape)
 
 
@@ -27,7 +27,7 @@ def run(num=3, budget=4, *, model=MODEL, predict=PREDICT, key=KEY, starts=None, 
 
 
 def sequential(num):
-    """Sample dimension after dimension, with nothing of the sampler but its random draws."""
+    """Sample dimension by dimension, with the random draws of the sampler but none of its code."""
     keys = jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(num))
     sigma = np.asarray(draws.orders(keys, MODEL.shape))
     noise = np.asarray(
@@ -102,7 +102,7 @@ def test_one_program_of_each_device_serves_all_policies():
 
 
 def test_what_is_generated_is_seen_by_the_next_calls():
-    """A model that repeats what it sees gives images of one value."""
+    """A model that repeats the visible values generates images of a single value."""
 
     def predict(x, mask, t):
         seen = jnp.where(mask, 2.0 * x - 1, 0.0).sum(axis=(1, 2, 3))
@@ -145,7 +145,7 @@ def test_impossible_policies_are_refused(starts):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"num": 0}, "num 0: expected 1 image or more"),
         ({"batch": 0}, "batch 0: expected 1 image or more"),
@@ -153,8 +153,8 @@ def test_impossible_policies_are_refused(starts):
         ({"temperature": float("nan")}, "temperature nan: expected a positive number"),
     ],
 )
-def test_impossible_numbers_are_refused(wrong, told):
-    with pytest.raises(InputError, match=told):
+def test_impossible_numbers_are_refused(wrong, message):
+    with pytest.raises(InputError, match=message):
         run(**wrong)
 
 
@@ -176,7 +176,7 @@ def test_an_optimal_policy_of_all_steps_is_sequential_sampling_bit_for_bit():
 
 
 def finished(num=3, starts=None, known=KNOWN, x=None, **options):
-    """Images of which something is given, completed."""
+    """Complete images of which the dimensions `known` are given."""
     x = np.random.default_rng(2).integers(0, 3, (num, 4, 4, 1), np.uint8) if x is None else x
     starts = np.arange(int(known.sum()), 16) if starts is None else starts
     keys = image_keys(KEY, jnp.arange(num))
@@ -190,14 +190,14 @@ def test_with_nothing_known_completion_is_sampling_bit_for_bit():
 
 def test_what_is_known_stays_and_what_is_not_does_not_matter():
     x = np.random.default_rng(2).integers(0, 3, (3, 4, 4, 1), np.uint8)
-    made = finished(x=x).images
-    np.testing.assert_array_equal(made[:, KNOWN], x[:, KNOWN])
+    completed = finished(x=x).images
+    np.testing.assert_array_equal(completed[:, KNOWN], x[:, KNOWN])
     other = finished(x=np.where(KNOWN, x, 2 - x).astype(np.uint8)).images
-    np.testing.assert_array_equal(made, other)
+    np.testing.assert_array_equal(completed, other)
 
 
 def test_what_is_known_is_seen_by_every_call():
-    """The model is shown t = the number of known dimensions, and all of them, from the start."""
+    """The first call has t = the number of known dimensions, and all of them are visible."""
     seen = []
 
     def predict(x, mask, t):
@@ -235,8 +235,8 @@ def test_a_policy_must_begin_where_the_known_dimensions_end():
 
 def test_images_of_which_all_is_known_are_given_back():
     x = np.random.default_rng(2).integers(0, 3, (3, 4, 4, 1), np.uint8)
-    made = finished(x=x, known=np.ones(MODEL.shape, bool))
-    np.testing.assert_array_equal(made.images, x)
+    samples = finished(x=x, known=np.ones(MODEL.shape, bool))
+    np.testing.assert_array_equal(samples.images, x)
 
 
 def test_several_channels_are_generated_one_by_one():
@@ -267,7 +267,7 @@ def test_a_model_of_any_kind_generates_images_of_its_classes(options):
     stages = model.objective.stages
     starts = policy.uniform(model.D, stages, stages)
     predict = model.bind(tiny_params(model))
-    made = run(3, model=model, predict=predict, starts=starts, batch=2, keep_chain=True)
-    assert made.images.shape == (3, *model.shape)
-    assert made.images.max() < model.classes
-    np.testing.assert_array_equal(made.chain[-1], made.images)
+    samples = run(3, model=model, predict=predict, starts=starts, batch=2, keep_chain=True)
+    assert samples.images.shape == (3, *model.shape)
+    assert samples.images.max() < model.classes
+    np.testing.assert_array_equal(samples.chain[-1], samples.images)

@@ -19,7 +19,7 @@ KEY = jax.random.key(2)
 
 
 def inputs(model, count=3):
-    """Images of which half the dimensions are visible."""
+    """Images with half of their dimensions visible."""
     draw = some_draw(model, count)
     t = jnp.full(count, model.D // 2)
     return random_images(model, count), visible(draw.sigma, t), t
@@ -56,7 +56,7 @@ def test_logits_have_a_row_of_classes_for_every_dimension(channels, classes, lev
 
 @pytest.mark.parametrize(("levels", "patch"), [(1, 1), (2, 2)])
 def test_predictions_depend_on_visible_values_alone(levels, patch):
-    """Changing all hidden values changes no bit; changing one visible value does."""
+    """Changes of hidden values change no bit; a change of one visible value does."""
     model = tiny_model(4, channels=2, classes=3, levels=levels, patch=patch)
     predict = partial(compiled(model), tiny_params(model))
     x, mask, t = inputs(model)
@@ -71,8 +71,8 @@ def test_predictions_depend_on_visible_values_alone(levels, patch):
 
 
 @pytest.mark.parametrize("value", [0, 1])
-def test_hidden_is_a_state_of_its_own(value):
-    """For binary pixels too: hiding a pixel says something else than either of its values."""
+def test_a_hidden_pixel_differs_from_both_values(value):
+    """A hidden pixel gives another prediction than either of the two values of a binary pixel."""
     model = tiny_model()
     predict = partial(compiled(model), tiny_params(model))
     x, t = jnp.full((1, 2, 2, 1), value, jnp.uint8), jnp.array([2])
@@ -92,7 +92,7 @@ def test_every_parameter_gets_a_gradient():
     draw = some_draw(model, 4)
     x = random_images(model, 4)
     grads = gradient(model)(tiny_params(model), x, draw)
-    # A bias of the attention's keys shifts all of a query's scores alike: it has no effect.
+    # The bias of the attention's keys adds the same number to all scores of a query: no effect.
     idle = {
         jax.tree_util.keystr(path)
         for path, grad in jax.tree_util.tree_leaves_with_path(grads)
@@ -118,8 +118,8 @@ def test_bfloat16_computes_close_to_float32_with_float32_parameters():
 
 
 @pytest.mark.parametrize("groups", [1, 2, 6])
-def test_group_norm_is_flax_s(groups):
-    """Nothing but the order of the sums differs."""
+def test_group_norm_equals_that_of_flax(groups):
+    """The results are equal up to the order of the sums."""
     random = np.random.default_rng(0)
     x = jnp.asarray(random.normal(3, 2, (2, 3, 4, 6)), jnp.float32)
     ours = GroupNorm(6, groups=groups)

@@ -25,20 +25,20 @@ every_kind = pytest.mark.parametrize("kind", range(len(KINDS)), ids=lambda i: st
 
 @cache
 def model_of(kind, side=2, channels=1, classes=5, levels=1):
-    """Five classes: no power of the branch factor."""
+    """A model of five classes, which is not a power of the branch factor."""
     return tiny_model(side, channels, classes, levels, objective="upscale", upscale=KINDS[kind])
 
 
 def stage_nll(model, params, x, sigma, stage):
     """Minus the log-likelihood of the digits of a stage, one dimension after the other."""
-    ladder, total = model.objective.coarsening, 0.0
+    coarsening, total = model.objective.coarsening, 0.0
     for step in range(model.D):
         t = jnp.full(len(x), step)
         mask = visible(sigma, t)
-        shown = jnp.where(mask, ladder.previous(x, stage + 1), ladder.previous(x, stage))
+        shown = jnp.where(mask, coarsening.previous(x, stage + 1), coarsening.previous(x, stage))
         logits = compiled(model)(params, shown, mask, stage * model.D + t)
         p = np.exp(np.asarray(logits, np.float64))
-        p = np.take_along_axis(p, np.asarray(ladder.digit(x, stage))[..., None], -1)[
+        p = np.take_along_axis(p, np.asarray(coarsening.digit(x, stage))[..., None], -1)[
             ..., 0
         ] / p.sum(-1)
         total = total - np.log(p)[np.asarray(sigma) == step]
@@ -64,13 +64,13 @@ def test_the_average_over_stages_orders_and_steps_is_the_exact_value(kind):
             estimates.append(terms.nelbo)
             per_dim.append(terms.nll_per_dim.mean())
         assert np.mean(estimates) == pytest.approx(exact, rel=1e-4)
-        # What the KL tracker holds: one entry per step of every stage, which add up to the bound.
+        # The KL tracker has one entry per step of every stage; they add up to the bound.
         assert sum(per_dim) == pytest.approx(exact, rel=1e-4)
 
 
 @every_kind
 def test_the_model_of_one_order_per_stage_is_a_distribution(kind):
-    """The probabilities of all images sum to one: what the exact value above is worth."""
+    """The probabilities of all images sum to one, so the exact values above are correct."""
     model = model_of(kind, side=1, channels=2)
     images = jnp.array(list(product(range(5), repeat=2)), jnp.uint8).reshape(-1, 1, 1, 2)
     random, nll = np.random.default_rng(0), 0.0
@@ -82,21 +82,21 @@ def test_the_model_of_one_order_per_stage_is_a_distribution(kind):
 
 @every_kind
 def test_predictions_depend_on_earlier_digits_and_visible_ones_alone(kind):
-    """Changing all that is finer changes no bit; changing what is known does."""
+    """Changes of hidden digits change no bit; changes of known digits do."""
     model = model_of(kind, side=4, levels=2)
-    ladder, params = model.objective.coarsening, tiny_params(model)
+    coarsening, params = model.objective.coarsening, tiny_params(model)
     x = random_images(model, model.objective.stages)
     stage = jnp.arange(len(x))
     sigma = model.objective.draw(KEY, 0, stage, len(x), "uniform").sigma
     t = stage * model.D + model.D // 2
     mask = visible(sigma, t % model.D)
-    shown = jnp.where(mask, ladder.previous(x, stage + 1), ladder.previous(x, stage))
-    found = compiled(model)(params, x, mask, t)
-    np.testing.assert_array_equal(found, compiled(model)(params, shown.astype(x.dtype), mask, t))
-    # Zero digits at the last stage leave nothing of the value but what is before it.
-    other = jnp.where(mask, x, ladder.previous(x, stage)).astype(x.dtype)
-    np.testing.assert_array_equal(found, compiled(model)(params, other, mask, t))
-    assert not np.array_equal(found[-1], compiled(model)(params, (x + 1) % 5, mask, t)[-1])
+    shown = jnp.where(mask, coarsening.previous(x, stage + 1), coarsening.previous(x, stage))
+    logits = compiled(model)(params, x, mask, t)
+    np.testing.assert_array_equal(logits, compiled(model)(params, shown.astype(x.dtype), mask, t))
+    # At the last stage a hidden digit is the lowest one, which `previous` sets to zero.
+    other = jnp.where(mask, x, coarsening.previous(x, stage)).astype(x.dtype)
+    np.testing.assert_array_equal(logits, compiled(model)(params, other, mask, t))
+    assert not np.array_equal(logits[-1], compiled(model)(params, (x + 1) % 5, mask, t)[-1])
 
 
 def test_a_previous_value_is_visible_though_its_dimension_is_hidden():

@@ -39,16 +39,16 @@ def kept(budget=6):
 
 
 def sequential(num, given=None, known=NOTHING):
-    """Choose digit after digit, with nothing of the sampler but its random draws."""
+    """Sample digit after digit, with the random draws of the sampler but none of its code."""
     keys = jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(num))
-    x, ladder = np.zeros((num, *MODEL.shape), np.uint8), OBJECTIVE.coarsening
+    x, coarsening = np.zeros((num, *MODEL.shape), np.uint8), OBJECTIVE.coarsening
     if given is not None:
         x[:, known] = given[:, known]
     for stage in range(OBJECTIVE.stages):
         own = draws.stream(keys, stage)
         sigma = np.asarray(known_first(draws.orders(own, MODEL.shape), known))
         noise = jax.vmap(lambda k: OBJECTIVE.output.noise(k, 2, 2))(draws.noise_keys(own))
-        unit = ladder.branch ** (ladder.stages - 1 - stage)
+        unit = coarsening.branch ** (coarsening.stages - 1 - stage)
         for step in range(known.sum(), MODEL.D):
             t = jnp.full(num, stage * MODEL.D + step)
             logits = compiled(MODEL)(PARAMS, jnp.asarray(x), jnp.asarray(sigma < step), t)
@@ -74,8 +74,8 @@ def test_the_key_decides():
 
 
 def test_values_are_refined_stage_after_stage():
-    """A frame of a stage holds coarse values of its resolutions, and the later agree with them."""
-    chain, ladder = kept().chain, OBJECTIVE.coarsening
+    """The values in a frame are coarse values, before or after its stage, of the final image."""
+    chain, coarsening = kept().chain, OBJECTIVE.coarsening
     assert chain.shape == (7, 3, 2, 2, 1)
     assert (chain[0] == HIDDEN).all()
     np.testing.assert_array_equal(chain[-1], kept().images)
@@ -85,7 +85,8 @@ def test_values_are_refined_stage_after_stage():
         generated = frame != HIDDEN
         assert generated.mean() == min(call / 2, 1)
         before, after = (
-            np.asarray(f(jnp.asarray(chain[-1]), stage)) for f in (ladder.previous, ladder.next)
+            np.asarray(f(jnp.asarray(chain[-1]), stage))
+            for f in (coarsening.previous, coarsening.next)
         )
         assert ((frame == before) | (frame == after))[generated].all()
         if call % 2 == 0:
@@ -147,11 +148,11 @@ def test_what_is_known_stays_and_the_rest_is_sequential_sampling_bit_for_bit():
     x = np.random.default_rng(1).integers(0, 5, (3, *MODEL.shape)).astype(np.uint8)
     starts = policy.remaining(np.ones(12), 2, 6, stages=3, evenly=True)
     keys = image_keys(KEY, jnp.arange(3))
-    made = complete(PREDICT, keys, x, LEFT, starts, objective=OBJECTIVE, keep_chain=True)
-    np.testing.assert_array_equal(made.images, sequential(3, x, LEFT))
-    np.testing.assert_array_equal(made.images[:, LEFT], x[:, LEFT])
-    assert (made.chain[0] == np.where(LEFT, x.astype(int), HIDDEN)).all()
-    assert made.images.max() < MODEL.classes
+    samples = complete(PREDICT, keys, x, LEFT, starts, objective=OBJECTIVE, keep_chain=True)
+    np.testing.assert_array_equal(samples.images, sequential(3, x, LEFT))
+    np.testing.assert_array_equal(samples.images[:, LEFT], x[:, LEFT])
+    assert (samples.chain[0] == np.where(LEFT, x.astype(int), HIDDEN)).all()
+    assert samples.images.max() < MODEL.classes
 
 
 def test_one_order_for_all_serves_every_stage():

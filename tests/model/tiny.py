@@ -1,4 +1,4 @@
-"""A model small enough to enumerate, with parameters that are far from their start."""
+"""A model small enough to enumerate all its images, with parameters far from initial ones."""
 
 from functools import cache
 
@@ -25,7 +25,7 @@ def tiny_model(side=2, channels=1, classes=2, levels=1, patch=1, dropout=0.0, **
 
 
 def tiny_params(model, seed=0):
-    """Parameters drawn so that no layer is zero, as many are at the start of training."""
+    """Draw parameters. No layer is zero, unlike at the start of training."""
     random = np.random.default_rng(seed)
     return jax.tree.map(
         lambda leaf: jnp.asarray(0.3 * random.standard_normal(leaf.shape) + 0.1, leaf.dtype),

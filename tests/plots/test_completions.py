@@ -12,15 +12,15 @@ KNOWN = np.arange(28)[:, None] + np.zeros(28, int) < 14
 
 def drawn(classes=2, channels=1, n=2, completions=3):
     originals = RANDOM.integers(0, classes, (n, 28, 28, channels), dtype=np.uint8)
-    made = RANDOM.integers(0, classes, (n, completions, 28, 28, channels), dtype=np.uint8)
-    made[:, :, KNOWN] = originals[:, None][:, :, KNOWN]
-    picture = Image.open(io.BytesIO(completion_grid(originals, KNOWN, made, classes)))
+    completed = RANDOM.integers(0, classes, (n, completions, 28, 28, channels), dtype=np.uint8)
+    completed[:, :, KNOWN] = originals[:, None][:, :, KNOWN]
+    picture = Image.open(io.BytesIO(completion_grid(originals, KNOWN, completed, classes)))
     assert picture.format == "PNG"
-    return originals, made, np.asarray(picture).astype(int)
+    return originals, completed, np.asarray(picture).astype(int)
 
 
 def tile(sheet, row, column):
-    """An image of the grid at its own size; the third column and those after it stand apart."""
+    """Cut an image out of the grid at its own size. A wider gap precedes the third column."""
     top, left = 29 + row * 120, 8 + column * 120 + (16 if column > 1 else 0)
     whole = sheet[top : top + 112, left : left + 112]
     small = whole[::4, ::4]
@@ -30,7 +30,7 @@ def tile(sheet, row, column):
 
 @pytest.mark.parametrize(("classes", "channels"), [(2, 1), (256, 1), (256, 3)])
 def test_every_image_is_where_it_belongs_and_only_what_is_given_is_tinted(classes, channels):
-    originals, made, sheet = drawn(classes, channels)
+    originals, completed, sheet = drawn(classes, channels)
     assert sheet.shape == (29 + 2 * 120, 8 + 5 * 120 + 16, 3)
     for row in range(2):
         shade = np.broadcast_to(originals[row].astype(int) * 255 // (classes - 1), (28, 28, 3))
@@ -41,7 +41,7 @@ def test_every_image_is_where_it_belongs_and_only_what_is_given_is_tinted(classe
         for number in range(3):
             completion = tile(sheet, row, 2 + number)
             np.testing.assert_array_equal(completion[KNOWN], given[KNOWN])
-            shade = made[row, number].astype(int) * 255 // (classes - 1)
+            shade = completed[row, number].astype(int) * 255 // (classes - 1)
             expected = np.broadcast_to(shade, (28, 28, 3))
             np.testing.assert_array_equal(completion[~KNOWN], expected[~KNOWN])
 

@@ -23,7 +23,7 @@ def test_curves_can_be_drawn_of_any_number_of_points(points):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("strange", [np.nan, np.inf, 0.5])
 def test_a_curve_of_strange_values_is_drawn_all_the_same(strange):
-    """A run that diverges, or stands still, must not end for its picture."""
+    """A plot must not end a run that diverges or makes no progress."""
     train = dict.fromkeys(range(1, 60), strange)
     assert opened(curves.loss_curve(train, {"valid": {60: (strange, 0.0)}}, "run")).format == "PNG"
     some = train | {1: 0.3, 59: 0.2}

@@ -20,7 +20,7 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def tile(sheet: np.ndarray, rows: int, row: int, column: int) -> np.ndarray:
-    """Image (row, column) of a grid of 14x14 images, at its own size again."""
+    """Cut image (row, column) out of a grid of 14x14 images, at its own size."""
     zoom = sheet.shape[0] // (15 * rows + 1)
     small = sheet[::zoom, ::zoom]
     top, left = 1 + 15 * row, 1 + 15 * column
@@ -52,7 +52,7 @@ def test_every_image_of_a_grid_is_where_it_belongs_from_black_to_white(classes, 
         np.testing.assert_array_equal(shown, expected)
 
 
-def test_what_is_not_generated_yet_is_grey():
+def test_what_is_not_generated_yet_is_gray():
     images = np.full((1, 14, 14, 1), -1, np.int32)
     images[0, 0, 0] = 1
     shown = tile(pixels(pictures.grid(images, 2)), 1, 0, 0)
@@ -60,7 +60,7 @@ def test_what_is_not_generated_yet_is_grey():
     assert set(shown.ravel()[1:]) == {96}
 
 
-def test_a_colour_image_keeps_its_channels():
+def test_a_color_image_keeps_its_channels():
     images = RANDOM.integers(0, 256, (1, 14, 14, 3), dtype=np.uint8)
     np.testing.assert_array_equal(tile(pixels(pictures.grid(images, 256)), 1, 0, 0), images[0])
 

@@ -15,9 +15,9 @@ L = np.linspace(0.7, 0.1, 100)
 def invented(kind, starts):
     nats = policy.expected_nelbo(starts, L)
     bpd = nats / (100 * np.log(2))
-    found = Estimate(bpd, nats, 0.01, 0.7, 50, 1)
+    estimate = Estimate(bpd, nats, 0.01, 0.7, 50, 1)
     extra = Estimate(bpd - L.sum() / (100 * np.log(2)), nats - L.sum(), 0.002, 0.1, 50, 1)
-    return Measured(kind, starts, nats, bpd, found, extra)
+    return Measured(kind, starts, nats, bpd, estimate, extra)
 
 
 @pytest.mark.filterwarnings("error")

@@ -22,7 +22,7 @@ def tiny_model(
     side: int = SIDE, dropout: float = 0.1, channels: int = 1, classes: int = 2, **options
 ) -> Model:
     """A model; `options` are keys of the `model` section."""
-    # Two channels to a group: one alone would have its time embedding normalised away.
+    # Two channels per group, because normalizing a single one would remove its time embedding.
     net = NetConfig(channels=4, multipliers=(1,), blocks=1, attention=(), groups=2, dropout=dropout)
     return build(ModelConfig(net=net, **options), (side, side, channels), classes)
 
@@ -43,14 +43,14 @@ def tiny_work(group=None, config: TrainingConfig | None = None) -> Work:
 
 
 def bits(tree) -> list[tuple]:
-    """Everything of a tree that must be equal for its bits to be."""
+    """Types, shapes and bytes of all leaves: equal if and only if the trees have equal bits."""
     return [
         (str(leaf.dtype), leaf.shape, np.asarray(leaf).tobytes()) for leaf in jax.tree.leaves(tree)
     ]
 
 
 class Member:
-    """One worker of a group of threads; what is gathered is stacked as the workers gave it."""
+    """One worker of a group of threads, which gathers trees in the order of the ranks."""
 
     def __init__(self, rank: int, table: list, barrier: threading.Barrier) -> None:
         self.rank, self.size = rank, len(table)
@@ -72,7 +72,7 @@ class Member:
 
 
 def together(size: int, work):
-    """Run `work(member)` in `size` threads at once; gives what each of them returned."""
+    """Run `work(member)` in `size` threads at once; return their results."""
     table, barrier = [None] * size, threading.Barrier(size)
     members = [Member(rank, table, barrier) for rank in range(size)]
     with ThreadPoolExecutor(size) as threads:

@@ -9,7 +9,7 @@ from ardm.training.devices import cores_here, quota
 
 @pytest.fixture
 def groups(tmp_path):
-    """A function that makes control groups, and the quota that they come to."""
+    """A function that writes files of control groups, and returns the resulting quota."""
 
     def make(own: str, files: dict[str, str]) -> float:
         (tmp_path / "own").write_text(own)

@@ -1,4 +1,4 @@
-"""What a process asks of XLA before it touches a device."""
+"""The flags that a process sets for XLA before it uses a device."""
 
 import os
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 def lively(model):
-    """Parameters far from their start, at which every prediction is the same."""
+    """Parameters far from the initial ones, with which all predictions are equal."""
     random = np.random.default_rng(0)
     return jax.tree.map(
         lambda leaf: jnp.asarray(0.2 * random.standard_normal(leaf.shape), leaf.dtype),
@@ -43,8 +43,8 @@ def test_the_same_arguments_give_the_same_estimate(model, params):
 def test_the_size_of_a_chunk_does_not_matter(model, params, chunk):
     images = tiny_images(20)
     usual = Evaluator(model, seed=1)(params, images)
-    found = Evaluator(model, seed=1, chunk=chunk)(params, images)
-    np.testing.assert_allclose(found, usual, rtol=1e-5)
+    estimate = Evaluator(model, seed=1, chunk=chunk)(params, images)
+    np.testing.assert_allclose(estimate, usual, rtol=1e-5)
 
 
 def test_more_passes_draw_anew_and_narrow_the_error(model, params):
@@ -55,9 +55,9 @@ def test_more_passes_draw_anew_and_narrow_the_error(model, params):
 
 
 def test_bits_per_dimension_are_nats_over_d_ln_2(model, params):
-    found = Evaluator(model, seed=1)(params, tiny_images(20))
-    assert found.nelbo_nats == pytest.approx(found.nelbo_bpd * 16 * np.log(2))
-    assert found.se_nats == pytest.approx(found.se_bpd * 16 * np.log(2))
+    estimate = Evaluator(model, seed=1)(params, tiny_images(20))
+    assert estimate.nelbo_nats == pytest.approx(estimate.nelbo_bpd * 16 * np.log(2))
+    assert estimate.se_nats == pytest.approx(estimate.se_bpd * 16 * np.log(2))
 
 
 def test_a_single_image_has_no_standard_error(model, params):
@@ -81,6 +81,6 @@ def test_the_mean_is_that_over_all_orders_and_steps():
     every = jnp.repeat(jnp.asarray(image), len(t), axis=0)
     mean = jax.jit(lambda p: model.objective.terms(model.bind(p), every, draw).nelbo.mean())
     exact = float(mean(params))
-    found = Evaluator(model, seed=1, chunk=64)(params, np.repeat(image, 1024, axis=0), passes=2)
-    assert found.se_nats < 0.1 * exact
-    assert found.nelbo_nats == pytest.approx(exact, abs=3 * found.se_nats)
+    estimate = Evaluator(model, seed=1, chunk=64)(params, np.repeat(image, 1024, axis=0), passes=2)
+    assert estimate.se_nats < 0.1 * exact
+    assert estimate.nelbo_nats == pytest.approx(exact, abs=3 * estimate.se_nats)

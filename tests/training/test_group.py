@@ -38,7 +38,7 @@ def test_a_message_that_is_too_long_is_refused_before_anybody_waits_for_it():
 
 def test_the_group_of_threads_that_these_tests_use_stacks_in_the_order_of_the_ranks():
     gathered = together(4, lambda member: member.gather(jnp.int32(member.rank * 10)))
-    assert [list(np.asarray(found)) for found in gathered] == [[0, 10, 20, 30]] * 4
+    assert [list(np.asarray(tree)) for tree in gathered] == [[0, 10, 20, 30]] * 4
 
 
 PEER = """
@@ -57,11 +57,11 @@ try:
     group.gather(jax.numpy.arange(3.0)).block_until_ready()
 except Exception as error:
     print(type(error).__name__, flush=True)
-os._exit(0)  # the service of jax.distributed would wait for the other
+os._exit(0)  # a normal exit would wait for the other process
 """
 
 
-def test_a_worker_whose_peer_is_killed_gets_the_error_of_a_program_and_not_of_its_author():
+def test_a_worker_whose_peer_is_killed_gets_a_runtime_error_of_jax():
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
@@ -69,6 +69,6 @@ def test_a_worker_whose_peer_is_killed_gets_the_error_of_a_program_and_not_of_it
         subprocess.Popen([sys.executable, "-c", PEER, address, str(rank)], stdout=subprocess.PIPE)
         for rank in range(2)
     ]
-    said = [peer.communicate(timeout=120)[0].decode() for peer in peers]
+    outputs = [peer.communicate(timeout=120)[0].decode() for peer in peers]
     assert [peer.returncode for peer in peers] == [0, -signal.SIGKILL]
-    assert said[0].splitlines()[-1] == "JaxRuntimeError"
+    assert outputs[0].splitlines()[-1] == "JaxRuntimeError"

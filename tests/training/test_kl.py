@@ -28,18 +28,18 @@ def test_a_step_that_was_never_seen_counts_as_the_entropy_of_a_uniform_guess():
     assert list(after.hits) == [0, 0, 1, 0, 0, 0, 0]
 
 
-def test_the_first_news_replaces_the_guess_and_the_next_ones_are_averaged():
+def test_the_first_batch_replaces_the_guess_and_later_ones_are_averaged():
     tracker = kl.init(STEPS, K)
-    told = [[1.0, 3.0], [5.0], [0.0, 0.0, 9.0]]
-    for values in told:
+    batches = [[1.0, 3.0], [5.0], [0.0, 0.0, 9.0]]
+    for values in batches:
         spare = [(0, 1.0)] * (6 - len(values))
         tracker = update(tracker, *batch([(4, v) for v in values] + spare))
-    # Each batch counts once, however many of its examples met the step.
+    # Each batch counts once, however many of its examples have this step.
     np.testing.assert_allclose(tracker.nats[4], np.mean([2.0, 5.0, 3.0]), rtol=1e-6)
     assert tracker.hits[4] == 3
 
 
-def test_in_the_long_run_old_news_fades():
+def test_in_the_long_run_old_batches_fade():
     tracker = kl.init(STEPS, K)
     for _ in range(100):
         tracker = update(tracker, *batch([(1, 2.0)] * 6))
@@ -50,10 +50,10 @@ def test_in_the_long_run_old_news_fades():
 
 @settings(deadline=None, max_examples=40)
 @given(pairs, st.randoms())
-def test_the_order_within_a_batch_does_not_matter(told, random):
-    mixed = told.copy()
+def test_the_order_within_a_batch_does_not_matter(examples, random):
+    mixed = examples.copy()
     random.shuffle(mixed)
-    one = update(kl.init(STEPS, K), *batch(told))
+    one = update(kl.init(STEPS, K), *batch(examples))
     other = update(kl.init(STEPS, K), *batch(mixed))
     np.testing.assert_allclose(one.nats, other.nats, rtol=1e-5, atol=1e-6)
     assert list(one.hits) == list(other.hits)
@@ -61,9 +61,9 @@ def test_the_order_within_a_batch_does_not_matter(told, random):
 
 @settings(deadline=None, max_examples=40)
 @given(pairs)
-def test_a_step_takes_the_mean_of_its_own_examples_alone(told):
-    after = update(kl.init(STEPS, K), *batch(told))
+def test_a_step_takes_the_mean_of_its_own_examples_alone(examples):
+    after = update(kl.init(STEPS, K), *batch(examples))
     for t in range(STEPS):
-        mine = [nll for at, nll in told if at == t]
-        expected = np.mean(mine) if mine else np.log(K)
+        own = [nll for at, nll in examples if at == t]
+        expected = np.mean(own) if own else np.log(K)
         np.testing.assert_allclose(after.nats[t], expected, rtol=1e-5, atol=1e-5)

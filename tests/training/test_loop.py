@@ -50,7 +50,7 @@ def test_a_flag_of_any_worker_reaches_all_of_them_at_the_same_step(begin):
 
 
 def test_the_state_after_a_step_is_not_touched_by_the_next_one(begin):
-    """What a save holds while training goes on."""
+    """A save in the background reads the state while training continues."""
     steps = train(tiny_work(), begin, nothing)
     kept = next(steps).state
     before = bits(kept)

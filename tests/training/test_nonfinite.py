@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 DIVERGES = tiny_config(learning_rate=1e30, clip=None)
 SOME = tiny_config(learning_rate=1e-5, clip=None, ce_weight=1.7e19, steps=12, on_nonfinite="skip")
-"""So heavy that the norm of some gradients overflows, and that of the others does not."""
+"""With this `ce_weight` the norms of some gradients overflow, and those of others do not."""
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +36,11 @@ def begin():
 
 
 def done_by(group, config, state):
-    """What the loop yielded, and the error that ended it, if one did."""
+    """The steps that the loop yields, and the message of the error that ends it, or None."""
     done = []
     try:
-        for one in train(tiny_work(group, config), state, lambda: 0):
-            done.append(one)
+        for step_done in train(tiny_work(group, config), state, lambda: 0):
+            done.append(step_done)
     except Diverged as error:
         return done, str(error)
     return done, None
@@ -49,7 +49,7 @@ def done_by(group, config, state):
 @pytest.mark.parametrize("size", [1, 2])
 def test_a_run_that_diverges_ends_on_all_workers_at_the_same_step(begin, size):
     for done, error in together(size, lambda member: done_by(member, DIVERGES, begin)):
-        assert [one.step for one in done] == [1]
+        assert [step_done.step for step_done in done] == [1]
         assert is_finite(done[-1].state)
         assert error.startswith("step 2: the loss or the gradient is not finite (loss nan bits/dim")
         assert "gradient norm nan" in error
@@ -59,24 +59,26 @@ def test_a_run_that_diverges_ends_on_all_workers_at_the_same_step(begin, size):
 def test_a_step_left_out_changes_nothing_but_the_number_of_the_step(begin):
     done, error = done_by(Alone(), SOME, begin)
     assert error is None
-    assert [one.step for one in done] == list(range(1, SOME.steps + 1))
-    finite = [one.finite for one in done]
+    assert [step_done.step for step_done in done] == list(range(1, SOME.steps + 1))
+    finite = [step_done.finite for step_done in done]
     assert 0 < finite.count(False) < SOME.steps, "change ce_weight of SOME"
     before = begin
-    for one in done:
-        assert is_finite(one.state)
-        assert int(one.state.step) == one.step
-        assert one.finite == bool(np.isfinite(one.metrics.grad_norm))
-        unchanged = bits(one.state._replace(step=before.step)) == bits(before)
-        assert unchanged == (not one.finite)
-        before = one.state
+    for step_done in done:
+        assert is_finite(step_done.state)
+        assert int(step_done.state.step) == step_done.step
+        assert step_done.finite == bool(np.isfinite(step_done.metrics.grad_norm))
+        unchanged = bits(step_done.state._replace(step=before.step)) == bits(before)
+        assert unchanged == (not step_done.finite)
+        before = step_done.state
 
 
 def test_steps_left_out_are_the_same_for_two_workers_and_after_a_restart(begin):
     alone, _ = done_by(Alone(), SOME, begin)
-    for found, _ in together(2, lambda member: done_by(member, SOME, begin)):
-        assert [one.finite for one in found] == [one.finite for one in alone]
-        assert bits(found[-1].state) == bits(alone[-1].state)
+    for of_worker, _ in together(2, lambda member: done_by(member, SOME, begin)):
+        assert [step_done.finite for step_done in of_worker] == [
+            step_done.finite for step_done in alone
+        ]
+        assert bits(of_worker[-1].state) == bits(alone[-1].state)
     middle = place(jax.device_get(alone[5].state))
     assert bits(done_by(Alone(), SOME, middle)[0][-1].state) == bits(alone[-1].state)
 
@@ -85,13 +87,13 @@ def test_too_many_steps_left_out_in_a_row_end_the_run(begin, monkeypatch):
     monkeypatch.setattr(loop, "MOST_SKIPPED", 3)
     config = tiny_config(learning_rate=1e30, clip=None, on_nonfinite="skip")
     done, error = done_by(Alone(), config, begin)
-    assert [one.finite for one in done] == [True, False, False]
+    assert [step_done.finite for step_done in done] == [True, False, False]
     assert error.startswith("step 4: ")
     assert "the 2 steps before it" in error
 
 
 def poisoned(state, part: str, value: float):
-    """The state with one number of a part that is not finite."""
+    """The state with one number of a part replaced by `value`."""
     if part == "kl":
         return state._replace(kl=state.kl._replace(nats=state.kl.nats.at[0].set(value)))
     if part in ("mu", "nu"):

@@ -144,7 +144,7 @@ def test_weight_decay_shrinks_hidden_kernels_and_nothing_else(optimizer):
 
 
 def one_step(config: TrainingConfig):
-    """The first update."""
+    """The first update of the parameters."""
     flat, unravel = ravel_pytree(PARAMS)
     transform = optimizer.optimizer(config, PARAMS)
     updates, _ = transform.update(ravel_pytree(GRADIENTS[0])[0], transform.init(flat), flat)

@@ -57,23 +57,23 @@ def test_the_measurement_is_the_evaluation_under_the_policy(measured, evaluator)
 @pytest.mark.parametrize("chunk", [1, 7, 64])
 def test_the_size_of_a_chunk_does_not_matter(chunk, measured):
     other = Evaluator(MODEL, seed=1, chunk=chunk)
-    found = other(PARAMS, IMAGES, passes=2, policy=measured[0].starts)
-    np.testing.assert_allclose(found, measured[0].found, rtol=1e-5)
+    estimate = other(PARAMS, IMAGES, passes=2, policy=measured[0].starts)
+    np.testing.assert_allclose(estimate, measured[0].found, rtol=1e-5)
 
 
 def test_a_budget_of_all_steps_is_measured_once(evaluator):
-    told = []
-    found = measure(evaluator, PARAMS, L, IMAGES[:4], [16], tell=told.append)
-    assert [item.kind for item in found] == ["sequential"]
-    assert told == found
-    assert (found[0].extra.nelbo_nats, found[0].gain) == (0.0, None)
+    reported = []
+    results = measure(evaluator, PARAMS, L, IMAGES[:4], [16], tell=reported.append)
+    assert [item.kind for item in results] == ["sequential"]
+    assert reported == results
+    assert (results[0].extra.nelbo_nats, results[0].gain) == (0.0, None)
 
 
-def test_an_impossible_budget_is_told_before_anything_is_measured(evaluator):
-    told = []
+def test_an_impossible_budget_is_refused_before_anything_is_measured(evaluator):
+    reported = []
     with pytest.raises(InputError, match="choose from 1 to 16"):
-        measure(evaluator, PARAMS, L, IMAGES, [2, 17], tell=told.append)
-    assert not told
+        measure(evaluator, PARAMS, L, IMAGES, [2, 17], tell=reported.append)
+    assert not reported
 
 
 def test_costs_are_differences_in_pairs(measured, evaluator):
@@ -90,12 +90,12 @@ def test_costs_are_differences_in_pairs(measured, evaluator):
 
 
 def test_the_measured_losses_are_the_isotonic_fit_of_other_draws(evaluator):
-    found = measure_steps(evaluator, PARAMS, IMAGES, passes=8)
-    assert found.shape == (16,)
-    assert (np.diff(found) <= 0).all()
+    losses = measure_steps(evaluator, PARAMS, IMAGES, passes=8)
+    assert losses.shape == (16,)
+    assert (np.diff(losses) <= 0).all()
     total = evaluator.per_image(PARAMS, IMAGES, passes=8)
-    assert not np.isclose(found.sum(), total.nelbo.mean(), rtol=1e-9)
-    assert found.sum() == pytest.approx(total.nelbo.mean(), rel=0.2)
+    assert not np.isclose(losses.sum(), total.nelbo.mean(), rtol=1e-9)
+    assert losses.sum() == pytest.approx(total.nelbo.mean(), rel=0.2)
 
 
 def test_the_isotonic_fit_averages_what_is_out_of_order_and_fills_gaps():

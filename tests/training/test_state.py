@@ -55,7 +55,8 @@ def test_a_placed_state_is_bound_to_a_device_and_otherwise_the_same(begin):
 )
 def test_a_long_gradient_is_cut_to_the_norm_and_a_short_one_left_alone(clip, norm, taken):
     _, after = moved(tiny_config(clip=clip), norm)
-    # Adam hides the length of a first step; its first moment does not: there it stands times 0.1.
+    # Adam's first update does not depend on the gradient's norm, but its first moment is 0.1 times
+    # the clipped gradient.
     moment = optax.tree.norm(optax.tree.get(after.opt_state, "mu"))
     np.testing.assert_allclose(moment, 0.1 * taken, rtol=1e-4)
 

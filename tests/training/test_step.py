@@ -26,13 +26,13 @@ from tests.training.setting import (
 pytestmark = pytest.mark.slow
 
 
-COLOUR = {"channels": 3, "classes": 8}
+COLOR = {"channels": 3, "classes": 8}
 KINDS = {
     "categorical": {},
-    "rgb_mixture": COLOUR | {"output": "rgb_mixture", "components": 2},
-    "upscale": COLOUR | {"objective": "upscale", "upscale": {"branch": 2, "mode": "augment"}},
+    "rgb_mixture": COLOR | {"output": "rgb_mixture", "components": 2},
+    "upscale": COLOR | {"objective": "upscale", "upscale": {"branch": 2, "mode": "augment"}},
 }
-"""What each golden value is of, as options of `tiny_model`."""
+"""For each golden value the model that it belongs to, as options of `tiny_model`."""
 
 GOLDEN = {
     "categorical": {
@@ -56,7 +56,7 @@ GOLDEN = {
 }
 
 WHOLE = tiny_config(grad_shards=1, steps=40, schedule="constant", learning_rate=3e-2)
-"""Not sharded."""
+"""A configuration with a single gradient shard."""
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +64,10 @@ def begin():
     return states.place(states.init(tiny_model(), tiny_config(), SEED))
 
 
-def two_steps(group, state, config=None, lanes=None):
-    """Two steps of one worker; its last state, metrics and share."""
+def two_steps(group, state, config=None, devices=None):
+    """Take two steps with one worker; returns its last state and metrics, and its share."""
     work = tiny_work(group, config)
-    step = Step(work.model, work.config, work.seed, group, lanes)
+    step = Step(work.model, work.config, work.seed, group, devices)
     for number in range(2):
         images = work.batches.slice(number, *step.share)
         state, metrics = step(state, images, flag=10 * number + group.rank)
@@ -82,24 +82,24 @@ def test_any_number_of_workers_that_divides_the_shards_gives_the_same_bits(begin
     config = tiny_config(t_sampling=t_sampling)
     alone, metrics, share = two_steps(Alone(), begin, config)
     assert share == (0, 8)
-    found = together(size, lambda member: two_steps(member, begin, config))
-    for state, told, _ in found:
+    workers = together(size, lambda member: two_steps(member, begin, config))
+    for state, of_worker, _ in workers:
         assert bits(state) == bits(alone)
-        assert bits(told[:2]) == bits(metrics[:2])
-        assert list(told.flags) == [10 + rank for rank in range(size)]
-    shares = [share for _, _, share in found]
+        assert bits(of_worker[:2]) == bits(metrics[:2])
+        assert list(of_worker.flags) == [10 + rank for rank in range(size)]
+    shares = [share for _, _, share in workers]
     assert [i for start, stop in shares for i in range(start, stop)] == list(range(8))
 
 
-def test_a_second_lane_gives_the_same_bits(begin):
-    state, metrics, _ = two_steps(Alone(), begin, lanes=1)
-    found, told, _ = two_steps(Alone(), begin, lanes=2)
-    assert bits(found) == bits(state)
-    assert bits(told[:2]) == bits(metrics[:2])
+def test_a_second_device_gives_the_same_bits(begin):
+    state, metrics, _ = two_steps(Alone(), begin, devices=1)
+    other, other_metrics, _ = two_steps(Alone(), begin, devices=2)
+    assert bits(other) == bits(state)
+    assert bits(other_metrics[:2]) == bits(metrics[:2])
 
 
 def test_the_bits_are_the_same_with_the_compiler_as_users_have_it():
-    """All other tests compile without optimisation."""
+    """All other tests compile without optimization."""
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     done = subprocess.run(
         [sys.executable, "-m", "tests.training.digests"],
@@ -148,20 +148,20 @@ def test_one_step_gives_the_value_that_it_gave_before(kind):
     random = np.random.default_rng(1)
     images = random.integers(0, model.classes, (8, *model.shape), dtype=np.uint8)
     after, metrics = step(begin, images, 0)
-    found = {
+    measured = {
         "nelbo_bpd": float(metrics.nelbo_bpd),
         "grad_norm": float(metrics.grad_norm),
         "ema_norm": float(optax.tree.norm(after.ema)),
         "kl_mean": float(after.kl.nats.mean()),
     }
     assert after.kl.nats.shape == (model.objective.steps,)
-    assert found == pytest.approx(GOLDEN[kind], rel=1e-4), (
-        "One training step gives another value than it used to, so runs that are under way cannot "
-        "be gone on with. If you meant to change the mathematics, the random draws, the net or the "
-        f"optimiser, set GOLDEN[{kind!r}] in {__file__} to {found} and say so in CHANGELOG.md; "
-        "if you did not, something that should not matter does. A new version of JAX or Flax may "
-        "also change how keys are split or parameters begin: then update it together with the "
-        "lock file."
+    assert measured == pytest.approx(GOLDEN[kind], rel=1e-4), (
+        "One training step gives another value than before, so existing runs cannot be "
+        "continued. If you meant to change the mathematics, the random draws, the net or the "
+        f"optimizer, set GOLDEN[{kind!r}] in {__file__} to {measured} and say so in CHANGELOG.md; "
+        "if you did not, a change has an effect that it should not have. A new version of JAX or "
+        "Flax may also change how keys are split or parameters are initialized: then update it "
+        "together with the lock file."
     )
 
 
@@ -176,11 +176,11 @@ def test_training_on_one_image_makes_it_likely(begin):
     assert np.mean(nelbo[-5:]) < 0.2
 
 
-def test_after_a_rehearsal_a_step_compiles_nothing(begin):
+def test_after_a_warm_up_a_step_compiles_nothing(begin):
     work = tiny_work(config=tiny_config(clip=0.7))
-    with compilations() as rehearsed:
+    with compilations() as warmed_up:
         warm_up(work)
-    assert rehearsed
+    assert warmed_up
     with compilations() as programs:
         done = next(train(work, begin, lambda: 0))
     assert int(done.state.step) == 1
