@@ -87,14 +87,14 @@ def _measure(name: str) -> None:
 @contextmanager
 def _slow(address: str, seconds: float) -> Iterator[str]:
     """A proxy in a process of its own; gives its address."""
-    from ardm.chaos.storage_faults import Fault, order
+    from ardm.chaos.storage_faults import Fault, control
 
     command = [sys.executable, "-m", "ardm.chaos.storage_faults", address]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
-        order(told["control"], Fault("slow", delay=seconds))
+        control(told["control"], Fault("slow", delay=seconds))
         yield told["address"]
     finally:
         process.terminate()

@@ -1,6 +1,7 @@
-"""Runs with a long past: a thousand attempts, or one attempt of a month.
+"""Writes runs with a long history: a thousand attempts, or one attempt of a month.
 
-They are written through the ledger itself, but for its beats, of which a month has 130,000.
+The events are written through the real event log. Only the heartbeats are left out, because a month
+has 130,000 of them.
 """
 
 import json
@@ -17,17 +18,17 @@ from ardm.store.run_directory import Run
 from ardm.store.store import Store
 
 ATTEMPT_S = 2400.0
-"""Seconds from one of many attempts to the next."""
+"""Time from the beginning of an attempt to that of the next (seconds)."""
 
 DAY = 86400.0
 
 
 def many_attempts(run: Run, count: int) -> None:
-    """Write attempts of which each was killed after some saves.
+    """Write attempts, each of which was killed after some saves.
 
     Args:
-        run: without attempts.
-        count: of attempts.
+        run: a run without attempts.
+        count: number of attempts to write.
     """
     rolled = RollUp(upto=max(count - UNSETTLED, 0))
     contents: dict[str, bytes] = {}
@@ -53,21 +54,21 @@ def many_attempts(run: Run, count: int) -> None:
 
 
 def one_attempt(run: Run, days: float, interval: float = 30.0, step_s: float = 1.0) -> int:
-    """Write an attempt that trains yet.
+    """Write one attempt that is still training.
 
     Args:
-        run: without attempts.
-        days: since it began.
-        interval: seconds between two saves.
-        step_s: seconds of a step.
+        run: a run without attempts.
+        days: time since the attempt began (days).
+        interval: time between two saves (seconds).
+        step_s: duration of a step (seconds).
 
     Returns:
-        Events that it has had.
+        The number of its events.
     """
     with tempfile.TemporaryDirectory() as folder:
-        aside = run if run.store.is_local else Run(Store(folder), run.name)
-        count = _train(aside, days * DAY, interval, step_s)
-        if aside is not run:
+        local = run if run.store.is_local else Run(Store(folder), run.name)
+        count = _train(local, days * DAY, interval, step_s)
+        if local is not run:
             source = str(Path(folder) / run.name)
             run.store.fs.put(source, run.store.path(""), recursive=True)
     return count
@@ -77,15 +78,15 @@ def _train(run: Run, seconds: float, interval: float, step_s: float) -> int:
     claim, now = _claim(1), 0.0
     run.store.create(run.claim(1), json.dumps(claim).encode())
     summary = Summarizer(run, 1, claim)
-    book = EventLog(run, 1, clock=lambda: claim["time"] + now, listener=summary.add)
+    log = EventLog(run, 1, clock=lambda: claim["time"] + now, listener=summary.add)
     pace, events, saved = Pace(10**9, lambda: now), 0, 0.0
 
     def add(kind: str, **fields: Any) -> None:
         nonlocal events
-        book.add(kind, **fields)
+        log.add(kind, **fields)
         events += 1
-        # Each summary replaces the one before, so the last one is all that is left in the end.
-        if book.flush(at_least=event_log.FULL) and now > seconds - 4 * event_log.FULL * interval:
+        # Each summary replaces the one before, so only the last ones have to be written.
+        if log.flush(at_least=event_log.FULL) and now > seconds - 4 * event_log.FULL * interval:
             summary.write()
 
     add("claimed", **{k: v for k, v in claim.items() if k != "time"})
@@ -100,8 +101,8 @@ def _train(run: Run, seconds: float, interval: float, step_s: float) -> int:
             saved = now
             add("stalled", step=step, seconds=0.01)
             add("saved", step=step, seconds=2.0, bytes=10**7, interval=interval, digest="0" * 64)
-    told = _progress(1, claim["time"] + now, step) | book.landmarks | {"tail": book.tail()}
-    run.store.write(run.progress(1), json.dumps(told).encode())
+    progress = _progress(1, claim["time"] + now, step) | log.landmarks | {"tail": log.tail()}
+    run.store.write(run.progress(1), json.dumps(progress).encode())
     return events
 
 
