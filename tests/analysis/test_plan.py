@@ -211,7 +211,7 @@ def test_the_command_reads_figures_from_a_run_and_reports_what_is_missing(tmp_pa
     result = CliRunner().invoke(app, args)
     found = json.loads(result.stdout)
     assert (found["figures"]["step_s"], found["market"]["hours"]) == (1.0, 1.0)
-    assert "the stall of a save nor its seconds nor the recovery" in result.stderr
+    assert "the stall of a save nor the duration of a save nor the recovery time" in result.stderr
 
 
 @pytest.mark.parametrize(
