@@ -7,10 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARDM := $(BIN)/ardm
 
-# The lock files name no host; `uv` may come from the machine or through pip.
+# `uv` is used if it is installed; otherwise pip installs it into the environment.
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/python -m uv)
 
-# Where it is set, as in many images, each of a job's dozen processes compiles all that it imports.
+# With this variable, which many images set, each of a job's dozen processes would compile all
+# modules that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 export ARDM_STORE := $(or $(STORE),$(ARDM_STORE),./runs)
@@ -22,10 +23,10 @@ SETS := $(foreach item,$(SET),--set $(item))
 .PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report plan chaos soak bench bench-recovery bench-history check test test-fast \
         lint fix cluster-up cluster-down gcs-emulator down clean lock try-bounds
 
-help: ## list the targets
+help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.done ## install everything into .venv
+setup: $(VENV)/.done ## install all dependencies into .venv
 
 $(VENV)/.done: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else \
@@ -36,21 +37,21 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
 
-submit: setup ## train JOB; the same RUN goes on (FOLLOW=1 stays and shows the progress)
+submit: setup ## train JOB, or continue RUN (FOLLOW=1 shows the progress until it ends)
 	@$(ARDM) submit $(JOB_FILE) $(if $(RUN),--run $(RUN)) $(if $(ADDRESS),--address $(ADDRESS)) \
 	  $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(WORKERS),--workers $(WORKERS)) $(SETS) \
 	  $(if $(FOLLOW),--follow)
 
-status: setup ## what RUN is doing
+status: setup ## show the state of RUN, its newest checkpoint and its attempts
 	@$(ARDM) status $(RUN_OR_JOB)
 
-watch: setup ## progress of RUN until it ends
+watch: setup ## show the progress of RUN until it ends
 	@$(ARDM) watch $(RUN_OR_JOB)
 
-logs: setup ## the logs of RUN
+logs: setup ## print the logs of RUN
 	@$(ARDM) logs $(RUN_OR_JOB)
 
-stop: setup ## have RUN save and end
+stop: setup ## ask RUN to save and stop
 	@$(ARDM) stop $(RUN_OR_JOB)
 
 pull: setup ## copy the newest checkpoint of RUN to pulled/
@@ -59,70 +60,70 @@ pull: setup ## copy the newest checkpoint of RUN to pulled/
 sample: setup ## draw a grid of images from RUN
 	@$(ARDM) sample $(RUN_OR_JOB)
 
-evaluate: setup ## the test NELBO of RUN
+evaluate: setup ## estimate the NELBO of RUN on the valid split
 	@$(ARDM) evaluate $(RUN_OR_JOB)
 
-policy: setup ## what fewer network calls per image of RUN cost
+policy: setup ## measure the cost of fewer network calls per image of RUN
 	@$(ARDM) policy $(RUN_OR_JOB)
 
-inpaint: setup ## complete halves of test images with RUN
+inpaint: setup ## complete the lower halves of images with RUN
 	@$(ARDM) inpaint $(RUN_OR_JOB)
 
-report: setup ## goodput and cost of RUN
+report: setup ## report the goodput and the cost of RUN
 	@$(ARDM) report $(RUN_OR_JOB)
 
-plan: setup ## expected goodput and cost on preemptible machines
+plan: setup ## predict goodput and cost on preemptible machines
 	@$(ARDM) plan
 
 down: setup ## stop the local Ray that `make submit` started
 	@$(ARDM) down
 
 chaos: JOB = smoke
-chaos: setup ## train JOB for MINUTES among kills, drains and outages; shows what was lost
+chaos: setup ## train JOB for MINUTES while faults are injected, and check the result
 	@$(ARDM) chaos $(JOB_FILE) --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0) \
 	  $(if $(WORKERS),--workers $(WORKERS)) $(SETS)
 
-soak: setup ## train a tiny job among FAULTS faults of this machine, one every few seconds
+soak: setup ## inject FAULTS faults into a tiny job, one every few seconds
 	@$(ARDM) soak --faults $(or $(FAULTS),100) --seed $(or $(SEED),0)
 
 cluster-up: setup ## start the cluster of cluster.yaml on Google Cloud
 	$(BIN)/ray up -y cluster.yaml
 
-cluster-down: setup ## end the cluster of cluster.yaml
+cluster-down: setup ## stop the cluster of cluster.yaml
 	$(BIN)/ray down -y cluster.yaml
 
 gcs-emulator: setup ## run a GCS server on this machine until Ctrl-C
 	@$(BIN)/python -m ardm.chaos.emulator
 
-check: lint test ## what CI runs: format, lint, types, all tests
+check: lint test ## run what CI runs: format, lint, types and all tests
 
-lint: setup
+lint: setup ## check the format, the lint rules and the types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: setup ## all tests
+test: setup ## run all tests
 	$(BIN)/python -m pytest --numprocesses=logical --no-loadscope-reorder
 
-test-fast: setup ## the tests without a cluster and without what is slow: a few minutes
+test-fast: setup ## run the tests that are neither slow nor need a cluster (a few minutes)
 	$(BIN)/python -m pytest --numprocesses=logical --no-loadscope-reorder -m "not cluster and not slow"
 
 bench: setup ## time a training step, in pairs
 	@$(BIN)/python benchmarks/step.py $(JOB_FILE)
 
 bench-recovery: JOB = smoke
-bench-recovery: setup ## what kills, notices and saves cost, beside Ray Train's defaults
+bench-recovery: setup ## measure the cost of kills, notices and saves, and compare Ray Train
 	@$(BIN)/python benchmarks/recovery.py $(JOB_FILE)
 	@$(BIN)/python benchmarks/saves.py $(JOB_FILE)
 
-bench-history: setup ## what a long past costs: status, stop and a restart at 40 ms per answer
+bench-history: setup ## time status, stop and a restart of a run with a long history
 	@$(BIN)/python benchmarks/history.py
 
-fix: setup ## format and mend what the linter can
+fix: setup ## format, and fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: setup ## resolve the lock files anew
+lock: setup ## resolve the dependencies and write the lock files
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-header -q -o requirements.lock
 	$(UV) pip compile pyproject.toml --extra cuda --python-version 3.12 \
@@ -132,5 +133,5 @@ lock: setup ## resolve the lock files anew
 try-bounds: setup ## install without the locks, at the oldest and the newest versions allowed, and use both
 	@$(BIN)/python scripts/try_bounds.py
 
-clean: ## remove the environment and all caches, but no run
+clean: ## remove the environment and all caches; runs are kept
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

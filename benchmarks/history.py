@@ -93,14 +93,14 @@ def _measure(name: str) -> None:
 @contextmanager
 def _slow(address: str, seconds: float) -> Iterator[str]:
     """Run the delaying proxy in a separate process; yields its address."""
-    from ardm.chaos.storage_faults import Fault, order
+    from ardm.chaos.storage_faults import Fault, control
 
     command = [sys.executable, "-m", "ardm.chaos.storage_faults", address]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         addresses = json.loads(process.stdout.readline())
-        order(addresses["control"], Fault("slow", delay=seconds))
+        control(addresses["control"], Fault("slow", delay=seconds))
         yield addresses["address"]
     finally:
         process.terminate()

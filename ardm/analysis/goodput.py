@@ -1,8 +1,8 @@
-"""Goodput of a run: the part of its wall time that went into steps that count.
+"""Goodput of a run: the share of its wall time that went into steps that count.
 
-Every second from the first submission to the last end belongs to exactly one of: a cause of
-badput, the productive rest, or an idle time in which nobody wanted the run to be trained (from a
-stop, a failure or the last step until it was submitted again). Idle time is no wall time.
+Each second from the first submission to the end of the last attempt is counted exactly once: as
+badput of one cause, as productive time, or as idle time. A run is idle from a stop, a failure or
+its last step until it is submitted again. Idle time is not part of the wall time.
 """
 
 from dataclasses import replace
@@ -14,99 +14,109 @@ from ardm.events.records import AttemptRecord, Evaluation, Save
 __all__ = ["Account", "AttemptRecord", "Evaluation", "Save", "accounts", "goodput", "records"]
 
 CAUSES = ("queued", "start_up", "restore", "compile", "recomputed", "save_stalls", "down")
-"""queued: from a submission to the beginning of its first attempt.
-start_up: in an attempt, before its first step, and what that step took beyond an ordinary one.
-restore: finding, reading and verifying the newest checkpoint.
-compile: XLA, or reading its work from the compilation cache, as far as the first step waited.
-recomputed: steps and evaluations that a later attempt had to do again.
-save_stalls: training slowed down by a save beside it, or waiting for the last one.
-down: from the end of an attempt to the beginning of the next one of the same job."""
+"""Causes of badput:
+
+- queued: the time from a submission to the beginning of its first attempt.
+- start_up: the time in an attempt before its first step, and the time by which that step took
+  longer than an ordinary step.
+- restore: the time to find, read and verify the newest checkpoint.
+- compile: the time for which the first step waited for XLA or for the compilation cache.
+- recomputed: the time of steps and evaluations that a later attempt had to repeat.
+- save_stalls: the time by which saves slowed down training, and the wait for the final save.
+- down: the time from the end of an attempt to the beginning of the next one of the same job."""
 
 
 class Account(NamedTuple):
-    """Where the time of an attempt went, and the time between the one before and it."""
+    """How the time of an attempt, and the time between the previous attempt and it, was spent."""
 
     attempt: int
     workers: int
     alive_s: float
+    """Time from the beginning of the attempt to its end (seconds)."""
     productive_s: float
-    """The alive time that is no badput."""
+    """The part of `alive_s` that is not badput (seconds)."""
     step_s: float | None
-    """Seconds of an ordinary step, where two or more were done."""
+    """Duration of an ordinary step (seconds); None if fewer than two steps were done."""
     idle_s: float
+    """Idle time before the attempt (seconds)."""
     badput: dict[str, float]
+    """Badput by cause (seconds); see `CAUSES`."""
 
 
-def accounts(found: list[AttemptRecord], now: float) -> list[Account]:
-    """Where the time went, attempt by attempt.
+def accounts(attempts: list[AttemptRecord], now: float) -> list[Account]:
+    """Account for the time of each attempt.
 
     Args:
-        found: of `records`.
-        now: seconds since 1970; a living attempt is accounted for up to here.
+        attempts: the attempts of a run, oldest first, as `records` returns them.
+        now: the present time (seconds since 1970); the account of a living attempt ends here.
     """
-    found = _on_one_clock(found, now)
-    around = [None, *found, None]
-    return [_account(around[i], record, around[i + 2], now) for i, record in enumerate(found)]
+    attempts = _on_one_clock(attempts, now)
+    around = [None, *attempts, None]
+    return [_account(around[i], record, around[i + 2], now) for i, record in enumerate(attempts)]
 
 
-def goodput(found: list[AttemptRecord], now: float) -> dict[str, Any]:
-    """Fraction of the wall time that was productive, and where the rest went.
+def goodput(attempts: list[AttemptRecord], now: float) -> dict[str, Any]:
+    """The share of the wall time that was productive, and how the rest was spent.
 
     Args:
-        found: of `records`.
-        now: seconds since 1970; the wall time of a living run ends here.
+        attempts: the attempts of a run, oldest first, as `records` returns them.
+        now: the present time (seconds since 1970); the wall time of a living run ends here.
 
     Returns:
-        `fraction` (None before there is any wall time), `badput` (seconds by cause, see `CAUSES`),
+        `fraction` (None if the wall time is 0), `badput` (seconds by cause; see `CAUSES`),
         `steps_lost`, `productive_s`, `wall_s` and `idle_s`. Badput and productive time add up to
         the wall time.
     """
-    listed = accounts(found, now)
-    badput = {cause: sum(account.badput[cause] for account in listed) for cause in CAUSES}
-    productive = sum(account.productive_s for account in listed)
+    by_attempt = accounts(attempts, now)
+    badput = {cause: sum(account.badput[cause] for account in by_attempt) for cause in CAUSES}
+    productive = sum(account.productive_s for account in by_attempt)
     wall = productive + sum(badput.values())
     return {
         "fraction": round(productive / wall, 4) if wall > 0 else None,
         "badput": {cause: round(seconds, 1) for cause, seconds in badput.items()},
-        "steps_lost": sum(record.steps_lost for record in found),
+        "steps_lost": sum(record.steps_lost for record in attempts),
         "productive_s": round(productive, 1),
         "wall_s": round(wall, 1),
-        "idle_s": round(sum(account.idle_s for account in listed), 1),
+        "idle_s": round(sum(account.idle_s for account in by_attempt), 1),
     }
 
 
-def skipped_steps(found: list[AttemptRecord]) -> int:
-    """Steps of the run that were left out because they were not finite.
+def skipped_steps(attempts: list[AttemptRecord]) -> int:
+    """The number of skipped steps, whose loss, gradient or new state was not finite.
 
-    A step that a later attempt did again counts as that attempt left it.
+    For a step that a later attempt repeated, the later attempt counts.
     """
     steps: set[int] = set()
-    for record in found:
+    for record in attempts:
         if record.first_step is not None:
             steps = {step for step in steps if step <= record.first_step}
         steps.update(record.skipped)
-    return len(steps) + sum(record.older.skipped for record in found)
+    return len(steps) + sum(record.older.skipped for record in attempts)
 
 
 def end_of(record: AttemptRecord, after: AttemptRecord | None, now: float) -> float:
-    """When an attempt ended, or is taken to have: never later than the next one's beginning."""
+    """The time at which an attempt ended, at the latest when the next one began.
+
+    For an attempt without a recorded end this is the time at which it was last seen, or `now` if it
+    is the newest one.
+    """
     end = record.ended or (max(now, record.last_seen) if after is None else record.last_seen)
     return max(end if after is None else min(end, after.began), record.began)
 
 
-def _on_one_clock(found: list[AttemptRecord], now: float) -> list[AttemptRecord]:
-    """The attempts in the order of their claims, whatever the clocks of their machines said.
+def _on_one_clock(attempts: list[AttemptRecord], now: float) -> list[AttemptRecord]:
+    """Shift attempts in time so that they follow each other in the order of their claims.
 
-    One that seems to begin before the one ahead of it was on a machine whose clock was behind. What
-    happened within it is measured by that one clock, and is moved as a whole to where it fits.
+    An attempt that seems to begin before the previous one ran on a machine whose clock was behind.
+    All of its times come from that clock, so they are shifted together to where they fit.
     """
     ordered: list[AttemptRecord] = []
-    for i, record in enumerate(found):
+    for i, record in enumerate(attempts):
         before = ordered[-1] if ordered else None
         if record.undated:
-            later = (r.began for r in found[i:] if not r.undated)
-            place = end_of(before, record, now) if before else next(later, now)
-            record = _moved(record, max(place, before.last_seen if before else place))
+            later = (r.began for r in attempts[i:] if not r.undated)
+            begin = end_of(before, record, now) if before else next(later, now)
+            record = _moved(record, max(begin, before.last_seen if before else begin))
         elif before and record.began < before.began:
             record = _moved(record, before.ended or before.last_seen)
         ordered.append(record)
@@ -114,7 +124,7 @@ def _on_one_clock(found: list[AttemptRecord], now: float) -> list[AttemptRecord]
 
 
 def _moved(record: AttemptRecord, to: float) -> AttemptRecord:
-    """An attempt as if it had begun at another time."""
+    """Shift all times of an attempt so that it begins at `to` (seconds since 1970)."""
     by = to - record.began
     return replace(
         record,
@@ -131,34 +141,34 @@ def _account(
     before: AttemptRecord | None, record: AttemptRecord, after: AttemptRecord | None, now: float
 ) -> Account:
     alive = end_of(record, after, now) - record.began
-    badput, step_s = _inside(record, alive)
-    queued, down, idle = _ahead(before, record, now)
+    badput, step_s = _within(record, alive)
+    queued, down, idle = _before(before, record, now)
     productive = max(alive - sum(badput.values()), 0.0)
     badput |= {"queued": queued, "down": down}
     return Account(record.attempt, record.workers, alive, productive, step_s, idle, badput)
 
 
-def _ahead(
+def _before(
     before: AttemptRecord | None, record: AttemptRecord, now: float
 ) -> tuple[float, float, float]:
-    """Seconds queued, down and idle between the attempt before and this one."""
+    """Seconds queued, down and idle between the previous attempt and this one."""
     free_from = end_of(before, record, now) if before else record.began
     new = before is None or before.submission != record.submission
-    asked = record.submitted if new and record.submitted is not None else None
+    submitted = record.submitted if new and record.submitted is not None else None
     if before is None:
-        return max(record.began - asked, 0.0) if asked else 0.0, 0.0, 0.0
-    asked = record.began if asked is None else min(max(asked, free_from), record.began)
-    queued, between = record.began - asked, asked - free_from
+        return max(record.began - submitted, 0.0) if submitted else 0.0, 0.0, 0.0
+    submitted = record.began if submitted is None else min(max(submitted, free_from), record.began)
+    queued, between = record.began - submitted, submitted - free_from
     wanted = not (before.outcome and before.outcome.ends_the_job)
     return (queued, between, 0.0) if wanted else (queued, 0.0, between)
 
 
-def _inside(record: AttemptRecord, alive: float) -> tuple[dict[str, float], float | None]:
-    """Badput within an attempt, and the seconds of its ordinary step."""
+def _within(record: AttemptRecord, alive: float) -> tuple[dict[str, float], float | None]:
+    """Badput within an attempt by cause, and the duration of an ordinary step (seconds)."""
     badput, left = dict.fromkeys(CAUSES, 0.0), alive
 
     def take(cause: str, seconds: float) -> None:
-        """Whatever the events say, no more than the attempt lived."""
+        """Count seconds as badput, but in total never more than the attempt lived."""
         nonlocal left
         taken = min(max(seconds, 0.0), left)
         badput[cause] += taken

@@ -1,4 +1,4 @@
-"""What a job would take and cost on workers that vanish: tabulated ahead, from measured figures."""
+"""Predicts the time and the cost of a job on preemptible workers, from measured figures."""
 
 import itertools
 import math
@@ -17,93 +17,96 @@ from ardm.store.run_directory import Run
 
 @dataclass(frozen=True)
 class Figures:
-    """What a run measures of itself, in seconds. The defaults are plain assumptions."""
+    """Durations that a run measures (seconds). The defaults are assumptions."""
 
     step_s: float = 60.0
-    """A step on one worker."""
+    """Duration of a step on one worker (seconds)."""
     stall_s: float = 0.5
-    """What a save takes from the training."""
+    """Time for which a save stalls training (seconds)."""
     save_s: float = 5.0
-    """From a save's beginning to its commit."""
+    """Time from the beginning of a save to its commit (seconds)."""
     recovery_s: float = 60.0
-    """From an interruption to the next new step: about 25 s where workers wait ready, and a VM's
-    boot where they do not."""
+    """Time from an interruption to the next new step (seconds): about 25 s if a spare worker is
+    ready, otherwise the time in which a VM boots."""
 
 
 @dataclass(frozen=True)
 class Market:
-    """The work, the machines and their prices."""
+    """The amount of work, the machines and their prices."""
 
     hours: float = 2000.0
-    """Of steps, on one worker."""
+    """Duration of all steps of the job on one worker (hours)."""
     overhead: float = 0.03
-    """By which each doubling of the workers lengthens a step beyond its fair share."""
+    """Each doubling of the workers makes a step longer by this share of its ideal duration."""
     noticed: float = 0.5
-    """Share of preemptions that come with a notice."""
+    """Share of preemptions that are announced by a notice."""
     notice_s: float = 30.0
-    """Seconds of a notice: 30 on Google Cloud, 120 on AWS."""
+    """Time from a notice to the preemption (seconds): 30 on Google Cloud, 120 on AWS."""
     spot_price: float = 0.35
-    """Per worker-hour; the default takes an hour on demand as the unit."""
+    """Price per worker-hour of a preemptible machine; the default on-demand price is 1."""
     on_demand_price: float = 1.0
+    """Price per worker-hour of an on-demand machine."""
 
 
 RATES = (0.005, 0.02, 0.1)
-"""Preemptions per worker-hour: about 11 %, 38 % and 91 % of the machines in a day."""
+"""Preemptions per worker-hour: about 11 %, 38 % and 91 % of the machines are preempted in a day."""
 WORKERS = (8, 64, 256)
 INTERVALS = (10.0, 30.0, 120.0, 600.0)
-"""Seconds between saves."""
+"""Times between the beginnings of two saves (seconds)."""
 
 
 def group_step_s(step_s: float, workers: int, overhead: float) -> float:
-    """Seconds of a step on a group: its fair share, lengthened by each doubling of the workers.
+    """The duration of a step on several workers (seconds).
 
     Args:
-        step_s: on one worker.
-        workers: in the group.
-        overhead: per doubling.
+        step_s: duration of a step on one worker (seconds).
+        workers: number of workers.
+        overhead: each doubling of the workers makes a step longer by this share of its ideal
+            duration `step_s / workers`.
     """
     return step_s / workers * (1.0 + overhead * math.log2(workers))
 
 
 def measured(run: Run, overhead: float, defaults: Figures) -> tuple[Figures, float, list[str]]:
-    """Figures of a run, from its ledger.
+    """Read the figures of a run from its event log.
 
     Args:
-        run: an existing one.
-        overhead: per doubling of the workers, by which its steps are brought to one worker.
-        defaults: for what the ledger does not tell yet.
+        run: an existing run.
+        overhead: overhead per doubling of the workers (see `group_step_s`), by which the measured
+            step times are converted to one worker.
+        defaults: values of the figures that the event log does not contain yet.
 
     Returns:
-        The figures; the hours of steps of the whole job on one worker; and the names of those
-        figures that the ledger does not tell.
+        The figures; the duration of all steps of the job on one worker (hours); and the names of
+        the figures that the event log does not contain.
 
     Raises:
-        NotFound: no such run.
-        InputError: it has not done enough steps for their seconds to be known.
+        NotFound: there is no such run.
+        InputError: the run has done too few steps for their duration to be known.
     """
     spec = registry.read_spec(run)
-    found = goodput.records(run)
-    told = goodput.accounts(found, found[-1].last_seen) if found else []
-    steps = [
+    records = goodput.records(run)
+    accounts = goodput.accounts(records, records[-1].last_seen) if records else []
+    step_s = [
         account.step_s / group_step_s(1.0, account.workers, overhead)
-        for account in told
+        for account in accounts
         if account.step_s
     ]
-    if not steps:
+    if not step_s:
         raise InputError(
-            f"run {run.name} has no attempt of two or more steps yet, so what a step takes is not "
-            "known; wait for some, or give --step-seconds and leave out --run"
+            f"run {run.name} has no attempt of two or more steps yet, so the duration of a step is "
+            "not known; wait for more steps, or give --step-seconds and leave out --run"
         )
-    seen = {
-        "stall_s": [stall for record in found for stall in record.stalls],
-        "save_s": [save.seconds for record in found for save in record.saves],
-        "recovery_s": _recoveries(found),
+    measurements = {
+        "stall_s": [stall for record in records for stall in record.stalls],
+        "save_s": [save.seconds for record in records for save in record.saves],
+        "recovery_s": _recoveries(records),
     }
-    known = {name: round(median(values), 3) for name, values in seen.items() if values}
-    figures = replace(defaults, step_s=round(median(steps), 4), **known)
+    known = {name: round(median(values), 3) for name, values in measurements.items() if values}
+    figures = replace(defaults, step_s=round(median(step_s), 4), **known)
     figures = replace(figures, stall_s=min(figures.stall_s, figures.save_s))
     hours = spec.training.steps * figures.step_s / 3600
-    return figures, hours, [name for name in seen if name not in known]
+    return figures, hours, [name for name in measurements if name not in known]
 
 
 def plan(
@@ -115,27 +118,28 @@ def plan(
     runs: int = 200,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Simulate a job for every rate, number of workers and interval.
+    """Simulate a job for every combination of preemption rate, number of workers and interval.
 
     Args:
-        figures: of the job.
-        market: it is done in.
+        figures: the measured or assumed figures of the job.
+        market: the amount of work, the machines and their prices.
         rates: preemptions per worker-hour.
-        intervals: seconds between saves; the one that `interval: auto` takes is added.
+        intervals: times between saves (seconds); the interval that `interval: auto` would choose
+            is added to them.
         workers: numbers of workers.
-        runs: simulated runs of each case.
-        seed: of the random numbers.
+        runs: number of simulated runs of each case.
+        seed: seed of the random numbers.
 
     Returns:
-        A JSON value: the arguments, and `rows`, one for each rate and number of workers, each with
-        its `cells`, one for each interval, and `best`, the index of the one of most goodput.
+        A JSON value: the arguments, and `rows`, one for each rate and number of workers. A row has
+        `cells`, one for each interval, and `best`, the index of the cell with the most goodput.
     """
     groups = [(rate, count) for rate in rates for count in workers]
     cases = [
         [_case(figures, market, rate, count, seconds) for seconds in (*intervals, None)]
         for rate, count in groups
     ]
-    told = simulate([case for row in cases for case in row], runs, seed)
+    results = simulate([case for row in cases for case in row], runs, seed)
     width = len(intervals) + 1
     return {
         "figures": asdict(figures),
@@ -143,7 +147,7 @@ def plan(
         "runs": runs,
         "seed": seed,
         "rows": [
-            _row(market, rate, count, row, told[i * width : (i + 1) * width])
+            _row(market, rate, count, row, results[i * width : (i + 1) * width])
             for i, ((rate, count), row) in enumerate(zip(groups, cases, strict=True))
         ],
     }
@@ -152,13 +156,13 @@ def plan(
 def _case(
     figures: Figures, market: Market, rate: float, workers: int, interval: float | None
 ) -> Case:
-    """A case; without an interval, with the one that `interval: auto` comes to."""
+    """The case to simulate; if the interval is None, with that of `interval: auto`."""
     step_s = group_step_s(figures.step_s, workers, market.overhead)
     per_s = rate * workers / 3600
     if interval is None:
         mtbf = 1 / per_s if per_s else math.inf
         interval = choose(figures.stall_s, figures.save_s, mtbf)
-    # A save begins at the end of a step, and when the one before is committed.
+    # A save begins at the end of a step, and not before the previous save is committed.
     work = max(interval, figures.save_s) - figures.stall_s
     return Case(
         steps=max(round(market.hours * 3600 / figures.step_s), 1),
@@ -174,12 +178,12 @@ def _case(
 
 
 def _row(
-    market: Market, rate: float, workers: int, cases: Sequence[Case], told: Sequence[Simulated]
+    market: Market, rate: float, workers: int, cases: Sequence[Case], results: Sequence[Simulated]
 ) -> dict[str, Any]:
     case = cases[0]
     per_s = case.interruptions_per_s
     hours = case.steps * case.step_s / 3600
-    cells = [_cell(market, workers, *pair) for pair in zip(cases, told, strict=True)]
+    cells = [_cell(market, workers, *pair) for pair in zip(cases, results, strict=True)]
     return {
         "rate": rate,
         "workers": workers,
@@ -193,30 +197,30 @@ def _row(
     }
 
 
-def _cell(market: Market, workers: int, case: Case, told: Simulated) -> dict[str, Any]:
-    cost = told.hours * workers * market.spot_price
+def _cell(market: Market, workers: int, case: Case, result: Simulated) -> dict[str, Any]:
+    cost = result.hours * workers * market.spot_price
     return {
         "interval_s": round(case.cycle_s, 3),
-        "goodput": told.goodput,
-        "goodput_se": told.goodput_se,
+        "goodput": result.goodput,
+        "goodput_se": result.goodput_se,
         "expected": expected_goodput(case),
-        "hours": _finite(told.hours),
-        "interruptions": _finite(told.interruptions),
-        "steps_lost": told.steps_lost,
+        "hours": _finite(result.hours),
+        "interruptions": _finite(result.interruptions),
+        "steps_lost": result.steps_lost,
         "cost": _finite(cost),
-        "finished": told.finished,
+        "finished": result.finished,
     }
 
 
 def _finite(value: float) -> float | None:
-    """JSON knows no infinity: what never ends has no hours."""
+    """None instead of infinity, which JSON does not have."""
     return value if math.isfinite(value) else None
 
 
-def _recoveries(found: Sequence[goodput.AttemptRecord]) -> list[float]:
-    """Seconds from each interruption to the beginning of the first step after it."""
+def _recoveries(attempts: Sequence[goodput.AttemptRecord]) -> list[float]:
+    """Times from each interruption to the beginning of the next new step (seconds)."""
     gaps = []
-    for before, after in itertools.pairwise(found):
+    for before, after in itertools.pairwise(attempts):
         interrupted = before.outcome is not None and before.outcome.was_interrupted
         same = before.submission == after.submission
         if interrupted and same and after.trains_from is not None:

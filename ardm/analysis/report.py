@@ -1,4 +1,4 @@
-"""What a run has come to: where its time went, what its interruptions and saves cost, its price."""
+"""The report of a run: how its time was spent, its interruptions, its saves and its cost."""
 
 import time
 from statistics import mean, median
@@ -15,74 +15,78 @@ from ardm.store.run_directory import Run
 def report(
     run: Run, on_demand_price: float | None = None, now: float | None = None
 ) -> dict[str, Any]:
-    """Account for a run.
+    """Report on a run.
 
     Args:
-        run: an existing one.
-        on_demand_price: per worker-hour; what the productive time would have cost is added.
-        now: seconds since 1970; default: the time of day.
+        run: an existing run.
+        on_demand_price: price per worker-hour of on-demand machines; if it is given, the report
+            contains what the productive time would have cost on them.
+        now: the present time (seconds since 1970); None reads the clock.
 
     Returns:
         The object that `ardm report --json` prints: `goodput` as of `goodput.goodput`,
-        `skipped_steps`, `evaluation_s` (which is productive), `interruptions`, `saves`, `cost`
-        (None if the job names no price) and `attempts` with the seconds of each.
+        `skipped_steps`, `evaluation_s` (a part of the productive time), `interruptions`, `saves`,
+        `cost` (None if neither the job nor `on_demand_price` gives a price) and `attempts`.
 
     Raises:
-        NotFound: no such run.
+        NotFound: there is no such run.
     """
     spec = registry.read_spec(run)
     now = time.time() if now is None else now
-    found = goodput.records(run)
-    if found and now - found[-1].last_seen > stale_s(found[-1].beat_s):
-        now = found[-1].last_seen
-    told = goodput.accounts(found, now)
+    records = goodput.records(run)
+    if records and now - records[-1].last_seen > stale_s(records[-1].beat_s):
+        now = records[-1].last_seen
+    accounts = goodput.accounts(records, now)
     return {
         "run": run.name,
         "job": spec.job,
-        "steps": found[-1].last_step or 0 if found else 0,
+        "steps": records[-1].last_step or 0 if records else 0,
         "total_steps": spec.training.steps,
-        "goodput": goodput.goodput(found, now),
-        "skipped_steps": goodput.skipped_steps(found),
-        "evaluation_s": round(sum(r.evaluations_s for r in found), 1),
-        "interruptions": _interruptions(found),
-        "saves": _saves(found),
-        "cost": _cost(told, spec.scaling.price_per_worker_hour, on_demand_price),
-        "attempts": [_attempt(*pair) for pair in zip(found, told, strict=True)],
+        "goodput": goodput.goodput(records, now),
+        "skipped_steps": goodput.skipped_steps(records),
+        "evaluation_s": round(sum(r.evaluations_s for r in records), 1),
+        "interruptions": _interruptions(records),
+        "saves": _saves(records),
+        "cost": _cost(accounts, spec.scaling.price_per_worker_hour, on_demand_price),
+        "attempts": [_attempt(*pair) for pair in zip(records, accounts, strict=True)],
     }
 
 
-def _interruptions(found: list[goodput.AttemptRecord]) -> dict[str, Any]:
-    struck = [r for r in found if r.outcome and r.outcome.was_interrupted]
-    workers = found[-1].workers if found else 1
+def _interruptions(records: list[goodput.AttemptRecord]) -> dict[str, Any]:
+    interrupted = [r for r in records if r.outcome and r.outcome.was_interrupted]
+    lost = [r.steps_lost for r in interrupted]
+    workers = records[-1].workers if records else 1
     return {
-        "count": len(struck),
-        "noticed": sum(r.outcome == Outcome.PREEMPTED for r in struck),
-        "steps_lost": [r.steps_lost for r in struck],
-        "mean_steps_lost": round(mean(r.steps_lost for r in struck), 2) if struck else None,
-        "mtbf_s": round(save_interval.interruptions(found, workers).mtbf(), 1),
+        "count": len(interrupted),
+        "noticed": sum(r.outcome == Outcome.PREEMPTED for r in interrupted),
+        "steps_lost": lost,
+        "mean_steps_lost": round(mean(r.steps_lost for r in interrupted), 2)
+        if interrupted
+        else None,
+        "mtbf_s": round(save_interval.interruptions(records, workers).mtbf(), 1),
     }
 
 
-def _saves(found: list[goodput.AttemptRecord]) -> dict[str, Any]:
-    saves = [save for record in found for save in record.saves]
-    stalls = [stall for record in found for stall in record.stalls]
+def _saves(records: list[goodput.AttemptRecord]) -> dict[str, Any]:
+    saves = [save for record in records for save in record.saves]
+    stalls = [stall for record in records for stall in record.stalls]
     return {
-        "count": sum(record.save_count for record in found),
-        "failed": sum(record.saves_failed for record in found),
+        "count": sum(record.save_count for record in records),
+        "failed": sum(record.saves_failed for record in records),
         "median_s": round(median(s.seconds for s in saves), 3) if saves else None,
         "median_stall_s": round(median(stalls), 3) if stalls else None,
         "bytes": round(median(s.bytes for s in saves)) if saves else None,
         "interval_s": saves[-1].interval_s if saves else None,
-        "total_bytes": sum(record.save_bytes for record in found),
+        "total_bytes": sum(record.save_bytes for record in records),
     }
 
 
 def _cost(
-    told: list[goodput.Account], price: float | None, on_demand_price: float | None
+    accounts: list[goodput.Account], price: float | None, on_demand_price: float | None
 ) -> dict[str, Any] | None:
-    """Worker-hours under way are paid for; the time between attempts is not."""
-    paid = sum(a.alive_s * a.workers for a in told) / 3600
-    productive = sum(a.productive_s * a.workers for a in told) / 3600
+    """The cost of the time in which attempts lived; the time between them is not paid for."""
+    paid = sum(a.alive_s * a.workers for a in accounts) / 3600
+    productive = sum(a.productive_s * a.workers for a in accounts) / 3600
     if price is None and on_demand_price is None:
         return None
     return {

@@ -1,14 +1,16 @@
-"""Training under preemptions, simulated event by event for many runs at once.
+"""Simulates training under preemptions, event by event, for many runs at once.
 
-The model is Daly's (2006) in whole steps, with asynchronous saves (Vaidya 1997) and with notices:
+The model is that of Daly (2006), in whole steps, with asynchronous saves (Vaidya 1997) and notices:
 
-- A group works in steps. After every `save_every` of them a save begins: it stalls the group for
-  `stall_s`, and commits `save_s` after its beginning, while the next steps are done.
-- Interruptions of the group are a Poisson process: that of one worker times their number.
-- Without a notice, steps since the last committed save are lost. With one, the group ends the step
-  (or stall) it is in and saves while everything waits: nothing is lost, if that fits in the notice.
-- Then the group recovers for `recovery_s`. Interruptions strike then too, and begin it anew.
-- The end of the work waits for its last save.
+- A group of workers trains in steps. After every `save_every` steps a save begins. It stalls the
+  group for `stall_s`, and commits `save_s` after its beginning, while the next steps are done.
+- Interruptions of the group are a Poisson process, whose rate is that of one worker times the
+  number of workers.
+- Without a notice, the steps since the last committed save are lost. With a notice, the group ends
+  its current step (or stall), stops and saves. If that takes no longer than the notice, no step is
+  lost.
+- Then the group recovers for `recovery_s`. An interruption during a recovery restarts the recovery.
+- The work ends when its last save has been committed.
 """
 
 import math
@@ -21,61 +23,65 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 MOST_EVENTS = 2000
-"""Events after which a simulated run is cut off; its goodput up to there is as good a witness."""
+"""A simulated run is cut off after this many events; its goodput up to then is used."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One group at one piece of work; times in seconds."""
+    """A group of workers and its work. All times are in seconds, and all rates per second."""
 
     steps: int
     step_s: float
     save_every: int
-    """Steps from one save to the next."""
+    """Number of steps from one save to the next."""
     stall_s: float
     save_s: float
-    """From the beginning of a save to its commit; at least the stall, and at most the distance of
-    two saves."""
+    """Time from the beginning of a save to its commit: at least `stall_s`, at most `cycle_s`."""
     recovery_s: float
     interruptions_per_s: float
-    """Of the whole group."""
+    """Rate of the interruptions of the whole group."""
     noticed: float = 0.0
-    """Share of interruptions that come with a notice."""
+    """Share of interruptions that are announced by a notice."""
     notice_s: float = 30.0
+    """Time from a notice to the interruption."""
 
     @property
     def cycle_s(self) -> float:
-        """From the start of one save to the start of the next."""
+        """Time from the beginning of one save to the beginning of the next."""
         return self.save_every * self.step_s + self.stall_s
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """What the simulated runs of one case came to; means over runs."""
+    """The results of the simulated runs of a case, averaged over the runs."""
 
     goodput: float
-    """Seconds of steps that count over all seconds, both summed over the runs."""
+    """The time of steps that count, divided by all time; both are summed over the runs."""
     goodput_se: float
+    """Standard error of the goodput."""
     hours: float
-    """Of the whole work; extrapolated where runs were cut off."""
+    """Duration of the whole work (hours); extrapolated if runs were cut off."""
     interruptions: float
-    """In the whole work."""
+    """Number of interruptions during the whole work."""
     steps_lost: float
-    """Per interruption."""
+    """Number of steps lost per interruption."""
     finished: float
-    """Share of runs that were followed to the end of the work."""
+    """Share of runs that were simulated to the end of the work."""
 
 
 def simulate(cases: Sequence[Case], runs: int, seed: int) -> list[Simulated]:
     """Simulate runs of every case.
 
-    All cases meet the same random numbers, so that they differ by their figures, not by luck; and
-    the result of a case does not depend on the others.
+    All cases use the same random numbers, so that their results differ only because of their
+    figures. The result of a case does not depend on the other cases.
 
     Args:
-        cases: what to simulate.
-        runs: simulated runs of each case, two or more.
-        seed: of the random numbers.
+        cases: the cases to simulate.
+        runs: number of simulated runs of each case, at least 2.
+        seed: seed of the random numbers.
+
+    Returns:
+        The result of each case.
     """
     rng = np.random.default_rng(seed)
     groups = Groups(cases, runs)
@@ -102,20 +108,21 @@ class Groups:
         self.noticed, self.notice = column("noticed"), column("notice_s")
         shape = len(cases), runs
         self.clock, self.done = np.zeros(shape), np.zeros(shape)
-        self.lost, self.struck = np.zeros(shape), np.zeros(shape)
+        self.lost, self.interruptions = np.zeros(shape), np.zeros(shape)
         self.recovering = np.zeros(shape, bool)
         self.working = np.ones(shape, bool)
 
     def event(self, exponentials: Floats, uniforms: Floats) -> None:
-        """Go on to the next interruption, the end of the recovery, or the end of the work.
+        """Advance each run to its next interruption, the end of its recovery or of its work.
 
-        Interruptions have no memory, so that each of these may begin with a new waiting time.
+        A Poisson process has no memory, so the time to the next interruption may be drawn anew
+        after each of these events.
         """
         with np.errstate(divide="ignore"):
             x = np.broadcast_to(exponentials / self.rate, self.clock.shape)
         down, up = self.working & self.recovering, self.working & ~self.recovering
         self.clock += np.where(down, np.minimum(x, self.recovery), 0.0)
-        self.struck += down & (x < self.recovery)
+        self.interruptions += down & (x < self.recovery)
         self.recovering &= ~(down & (x >= self.recovery))
         finish = self._finish()
         ends = up & (x >= finish)
@@ -125,15 +132,15 @@ class Groups:
         self._interrupt(up & ~ends, np.where(up & ~ends, x, 0.0), uniforms < self.noticed)
 
     def _finish(self) -> Floats:
-        """Seconds to the commit of the last save, if nothing happens."""
+        """Seconds until the last save commits, if there is no interruption."""
         left = self.n - self.done
         saves = np.maximum(np.ceil(left / self.k) - 1, 0)
         last = left * self.s + saves * self.stall
         one_before = np.where(saves > 0, saves * self.cycle - self.stall + self.save, 0.0)
         return np.maximum(last, one_before) + self.save
 
-    def _interrupt(self, struck: NDArray[np.bool_], x: Floats, noticed: NDArray[np.bool_]) -> None:
-        """Interrupt the runs of a mask, x seconds after they began or went on."""
+    def _interrupt(self, mask: NDArray[np.bool_], x: Floats, noticed: NDArray[np.bool_]) -> None:
+        """Interrupt the runs in a mask, x seconds after they began or resumed."""
         left = self.n - self.done
         cycles = np.floor(x / self.cycle)
         within = x - cycles * self.cycle
@@ -143,31 +150,33 @@ class Groups:
         working = (within < self.k * self.s) & (steps < left)
         next_step = np.minimum((np.floor(within / self.s) + 1) * self.s, self.k * self.s)
         rest = np.where(steps < left, np.where(working, next_step, self.cycle) - within, 0.0)
-        kept = struck & noticed & (rest + self.save <= self.notice)
-        lost = struck & ~kept
+        kept = mask & noticed & (rest + self.save <= self.notice)
+        lost = mask & ~kept
         self.done += np.where(kept, steps + working, np.where(lost, saved, 0.0))
-        self.clock += np.where(struck, x, 0.0) + np.where(kept, rest + self.save, 0.0)
+        self.clock += np.where(mask, x, 0.0) + np.where(kept, rest + self.save, 0.0)
         self.lost += np.where(lost, steps - saved, 0.0)
-        self.struck += struck
+        self.interruptions += mask
         over = kept & (self.done >= self.n)
         self.working &= ~over
-        self.recovering |= struck & ~over
+        self.recovering |= mask & ~over
 
 
 def expected_goodput(case: Case) -> float | None:
-    """Goodput of endless work, in closed form; the simulation approaches it.
+    """The goodput of unlimited work in closed form, which the simulation approaches.
 
-    Daly's (2006) complete model: with M seconds between failures, recovery R and cycles of L
-    seconds of which T work, each failure follows after M seconds of life and `M (exp(R/M) - 1)` of
-    recovery, and cycles saved by then are `1 / (exp(L/M) - 1)`. Here a save commits B seconds
-    behind its stall, which divides them by `exp(B/M)`; and a noticed interruption saves the steps
-    begun.
+    This is the complete model of Daly (2006). Let M be the mean time between failures, R the
+    recovery time, and L the duration of a cycle, of which T is work. Between two failures a group
+    trains for M seconds and recovers for `M (exp(R/M) - 1)` seconds on average, and it saves
+    `1 / (exp(L/M) - 1)` cycles. The model here differs in two ways: a save commits B seconds after
+    its stall, which divides the number of saved cycles by `exp(B/M)`, and an interruption with a
+    notice saves all steps that were begun.
 
     Args:
-        case: as for `simulate`; its number of steps does not matter.
+        case: the case, as for `simulate`; its number of steps does not matter.
 
     Returns:
-        The goodput; None where only some of the notices are long enough, which has no such form.
+        The goodput; None if only some of the notices are long enough, because there is no closed
+        form then.
     """
     T, L, s = case.save_every * case.step_s, case.cycle_s, case.step_s
     if case.interruptions_per_s == 0:
@@ -188,7 +197,7 @@ def expected_goodput(case: Case) -> float | None:
     gone = -math.expm1(-L / M)
     begun = s * math.expm1(-T / M) / math.expm1(-s / M) / gone
     worked = -M * math.expm1(-T / M) / gone
-    # The rest of the stall that an interruption fell into.
+    # The remaining time of a stall during which the interruption happened.
     stalled = (case.stall_s * math.exp(-T / M) + M * (math.exp(-L / M) - math.exp(-T / M))) / gone
     rest = begun - worked + stalled
     return ((1 - f) * saved + f * begun) / (repaired + f * (rest + case.save_s))
@@ -197,15 +206,15 @@ def expected_goodput(case: Case) -> float | None:
 def _summary(case: Case, groups: Groups, i: int) -> Simulated:
     work, clock = groups.done[i] * case.step_s, groups.clock[i]
     fraction = work.sum() / clock.sum()
-    # Of a ratio of sums, to first order.
-    spread = (work - fraction * clock).std(ddof=1) / np.sqrt(clock.size) / clock.mean()
-    struck = groups.struck[i].sum()
+    # Standard error of a ratio of sums, to first order.
+    se = (work - fraction * clock).std(ddof=1) / np.sqrt(clock.size) / clock.mean()
+    count = groups.interruptions[i].sum()
     hours = case.steps * case.step_s / fraction / 3600 if fraction > 0 else math.inf
     return Simulated(
         goodput=float(fraction),
-        goodput_se=float(spread),
+        goodput_se=float(se),
         hours=float(hours),
-        interruptions=float(struck / clock.sum() * hours * 3600) if fraction > 0 else math.inf,
-        steps_lost=float(groups.lost[i].sum() / struck) if struck else 0.0,
+        interruptions=float(count / clock.sum() * hours * 3600) if fraction > 0 else math.inf,
+        steps_lost=float(groups.lost[i].sum() / count) if count else 0.0,
         finished=float(1 - groups.working[i].mean()),
     )

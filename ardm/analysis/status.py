@@ -1,4 +1,4 @@
-"""What a run is doing, from the store alone; the cluster's word is added where there is one."""
+"""The status of a run, read from its store; the status of its Ray job is added if it is known."""
 
 import time
 from dataclasses import asdict
@@ -14,41 +14,43 @@ from ardm.store import registry
 from ardm.store.claims import silence, stale_s
 from ardm.store.run_directory import Run
 
-SERVER_PATIENCE = 60.0
-"""Seconds after a submission for which a job server that does not answer may still begin it."""
+SUBMISSION_GRACE_S = 60.0
+"""For this long after a submission, a run counts as queued even if the job server does not answer
+(seconds)."""
 
-_OF_PROGRESS = ("starting", "training", "saving", "draining")
-"""States that an attempt gives itself while it lives."""
+_LIVING_STATES = ("starting", "training", "saving", "draining")
+"""States that a living attempt reports."""
 
 
 def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, Any]:
-    """Describe a run.
+    """Describe the present state of a run.
 
     Args:
-        run: an existing one.
-        ray: what is noted of the newest submission (`address`, `submission_id`, `submitted`,
-            `after`), and the job server's `status`; each may be missing or None.
-        verify: read the newest checkpoint and check its digest; without, its word is taken.
+        run: an existing run.
+        ray: the record of the newest submission (`address`, `submission_id`, `submitted`, `after`),
+            and the `status` of its job on the job server; each may be missing or None.
+        verify: whether to read the newest checkpoint and verify its digest. Otherwise the digest is
+            taken from its metadata.
 
     Returns:
         The object that `ardm status --json` prints.
 
     Raises:
-        NotFound: no such run.
+        NotFound: there is no such run.
     """
     spec, now = registry.read_spec(run), time.time()
-    found = goodput.records(run)
-    number = found[-1].attempt if found else None
+    records = goodput.records(run)
+    number = records[-1].attempt if records else None
     progress = (run.store.read_record(run.progress(number)) if number else None) or {}
     silent = 0.0
-    if found and found[-1].outcome is None:
-        last = found[-1]
+    if records and records[-1].outcome is None:
+        last = records[-1]
         silent = silence(run, last.attempt, last.last_seen, now, stale_s(last.beat_s))
     state, reason = _waiting(number or 0, ray, now) or _state(
-        found, progress, ray.get("status"), silent
+        records, progress, ray.get("status"), silent
     )
     live = state in ("training", "saving")
-    changed = _changed(found)
+    changed = _changed(records)
     checkpoint, digest, skipped = _checkpoint(run, now, verify=verify)
     return {
         "run": run.name,
@@ -61,62 +63,62 @@ def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, A
         "digest": digest,
         "checkpoint": checkpoint,
         "skipped": skipped,
-        "attempts": [_attempt(record) for record in found],
-        "metrics": _metrics(found, progress),
+        "attempts": [_attempt(record) for record in records],
+        "metrics": _metrics(records, progress),
         "steps_per_s": progress.get("steps_per_s") if live else None,
         "eta_s": progress.get("eta_s") if live else None,
         "save_error": progress.get("save_error"),
-        "goodput": goodput.goodput(found, now if live or state == "starting" else _end(found)),
-        "skipped_steps": goodput.skipped_steps(found),
+        "goodput": goodput.goodput(records, now if live or state == "starting" else _end(records)),
+        "skipped_steps": goodput.skipped_steps(records),
         "learning_rate_change": next(
-            (asdict(record.rate_change) for record in reversed(found) if record.rate_change), None
+            (asdict(record.rate_change) for record in reversed(records) if record.rate_change), None
         ),
         "changed": list(changed),
-        "changes": [change._asdict() for some in changed.values() for change in some],
-        "workers_differ": found[-1].workers_differ if found else [],
+        "changes": [change._asdict() for changes in changed.values() for change in changes],
+        "workers_differ": records[-1].workers_differ if records else [],
         "ray": {key: ray.get(key) for key in ("address", "submission_id", "status")},
     }
 
 
-def _end(found: list[goodput.AttemptRecord]) -> float:
-    return (found[-1].ended or found[-1].last_seen) if found else time.time()
+def _end(records: list[goodput.AttemptRecord]) -> float:
+    return (records[-1].ended or records[-1].last_seen) if records else time.time()
 
 
 def _waiting(number: int, ray: dict[str, Any], now: float) -> tuple[str, str] | None:
-    """The state of a run whose newest submission has made no attempt; None for any other run.
+    """The state of a run whose newest submission has not begun an attempt; None for other runs.
 
-    How an earlier attempt ended says nothing about the submission after it.
+    The outcome of an earlier attempt says nothing about a submission after it.
     """
     after, job = ray.get("after"), ray.get("status")
     if after is None or number > after:
         return None
     if job in ("FAILED", "STOPPED"):
         return ("failed" if job == "FAILED" else "stopped"), f"the Ray job is {job}"
-    unheard = job is None and now - (ray.get("submitted") or 0.0) < SERVER_PATIENCE
-    if job in ("PENDING", "RUNNING") or unheard:
-        return "queued", f"submission {ray.get('submission_id')} has made no attempt so far"
+    unanswered = job is None and now - (ray.get("submitted") or 0.0) < SUBMISSION_GRACE_S
+    if job in ("PENDING", "RUNNING") or unanswered:
+        return "queued", f"submission {ray.get('submission_id')} has not begun an attempt yet"
     return None
 
 
 def _state(
-    found: list[goodput.AttemptRecord], progress: dict[str, Any], job: str | None, silent: float
+    records: list[goodput.AttemptRecord], progress: dict[str, Any], job: str | None, silent: float
 ) -> tuple[str, str]:
-    """The state of the run and one line on why."""
+    """The state of the run, and the reason in one line."""
     running = job in ("PENDING", "RUNNING")
-    if not found:
+    if not records:
         if job in ("FAILED", "STOPPED"):
             return ("failed" if job == "FAILED" else "stopped"), f"the Ray job is {job}"
         return "queued", "no attempt has begun"
-    last = found[-1]
+    last = records[-1]
     if last.outcome is None:
         if silent < stale_s(last.beat_s):
-            state = progress.get("state")
-            return (state if state in _OF_PROGRESS else "starting"), ""
+            reported = progress.get("state")
+            return (reported if reported in _LIVING_STATES else "starting"), ""
         if running:
-            return "recovering", f"attempt {last.attempt} is silent for {silent:.0f} s"
+            return "recovering", f"attempt {last.attempt} has sent no heartbeat for {silent:.0f} s"
         return "stopped", (
-            f"attempt {last.attempt} ended without a word {silent:.0f} s ago; "
-            "submit the run again to go on"
+            f"attempt {last.attempt} has sent no heartbeat for {silent:.0f} s; "
+            "submit the run again to continue"
         )
     if running and not last.outcome.ends_the_job:
         return "recovering", last.reason
@@ -130,30 +132,29 @@ def _checkpoint(
 
     def skip(checkpoint: Checkpoint, reason: Exception) -> None:
         if not isinstance(reason, Unfinished):
-            skipped.append(
-                {"step": checkpoint.step, "attempt": checkpoint.attempt, "reason": str(reason)}
-            )
+            entry = {"step": checkpoint.step, "attempt": checkpoint.attempt, "reason": str(reason)}
+            skipped.append(entry)
 
-    def look(checkpoint: Checkpoint) -> tuple[int, dict[str, Any]]:
+    def read_size_and_metadata(checkpoint: Checkpoint) -> tuple[int, dict[str, Any]]:
         size = sum(run.store.files(checkpoint.name).values())
         read = checkpoints.verify if verify else checkpoints.metadata
         return size, checkpoints.guarded(checkpoint, read)
 
     try:
-        newest = restore.newest_usable(run, look, skip)
+        newest = restore.newest_usable(run, read_size_and_metadata, skip)
     except Unreadable:
         newest = None
     if newest is None:
         return None, None, skipped
     checkpoint, size, metadata = newest
-    shown = {
+    description = {
         "step": checkpoint.step,
         "attempt": checkpoint.attempt,
         "uri": checkpoint.uri,
         "age_s": round(max(now - metadata["time"], 0.0), 1),
         "bytes": size,
     }
-    return shown, metadata["digest"], skipped
+    return description, metadata["digest"], skipped
 
 
 def _attempt(record: goodput.AttemptRecord) -> dict[str, Any]:
@@ -170,9 +171,9 @@ def _attempt(record: goodput.AttemptRecord) -> dict[str, Any]:
     }
 
 
-def _metrics(found: list[goodput.AttemptRecord], progress: dict[str, Any]) -> dict[str, Any]:
+def _metrics(records: list[goodput.AttemptRecord], progress: dict[str, Any]) -> dict[str, Any]:
     metrics: dict[str, Any] = {"train_nelbo_bpd": progress.get("train_nelbo_bpd")}
-    newest_first = list(reversed(found))
+    newest_first = list(reversed(records))
     for split, events in (
         ("valid", (record.validated for record in newest_first)),
         ("test", (record.evaluated for record in newest_first)),
@@ -184,10 +185,10 @@ def _metrics(found: list[goodput.AttemptRecord], progress: dict[str, Any]) -> di
     return metrics
 
 
-def _changed(found: list[goodput.AttemptRecord]) -> dict[str, list[Change]]:
-    """What differs between attempts and voids the promise of equal bits: the latest changes."""
+def _changed(records: list[goodput.AttemptRecord]) -> dict[str, list[Change]]:
+    """The latest changes between attempts that void the promise of bitwise equal results."""
     return latest_changes(
-        [r.claim | ({"data": r.data} if r.data else {}) for r in found if r.claim]
+        [r.claim | ({"data": r.data} if r.data else {}) for r in records if r.claim]
     )
 
 

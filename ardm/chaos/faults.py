@@ -1,4 +1,4 @@
-"""Faults, each as what really happens: a signal to a process, a drain, a damaged object."""
+"""Injects faults as they really happen: signals to processes, node drains, damaged objects."""
 
 import os
 import signal
@@ -10,97 +10,97 @@ import psutil
 
 from ardm.chaos import power_cut, small_faults
 from ardm.chaos.nodes import CONTROLLER, WORKER
-from ardm.chaos.schedule import Planned
-from ardm.chaos.stage import NoVictim, Stage, pick, pick_node
-from ardm.chaos.verdict import Injected
+from ardm.chaos.schedule import PlannedFault
+from ardm.chaos.targets import NoTarget, Targets, pick, pick_node
+from ardm.chaos.verdict import InjectedFault
 from ardm.cluster import raylet
 
-ABSENT = 5.0
-"""Seconds from the end of a drained node to its replacement."""
+REPLACEMENT_S = 5.0
+"""A drained node is replaced this long after it was killed (seconds)."""
 
-BETWEEN = 0.02
-"""Seconds from one SIGTERM to the next."""
+BETWEEN_SIGNALS_S = 0.02
+"""Seconds between two SIGTERMs to the same process."""
 
 
-def inject(stage: Stage, planned: Planned) -> Injected:
-    """Make a fault happen.
+def inject(targets: Targets, planned: PlannedFault) -> InjectedFault:
+    """Inject a fault.
 
     Args:
-        stage: what it happens to.
+        targets: the fault is injected into one of these.
         planned: the fault.
 
     Returns:
-        What happened, when, and to which attempt.
+        A record of what was done, when, and to which attempt.
 
     Raises:
-        NoVictim: nothing happened; try again later.
+        NoTarget: nothing was done, because the fault has no target at present; try again later.
     """
-    progress = stage.watch.progress()
+    progress = targets.watch.progress()
     begin = time.time()
     try:
-        told, more = _FAULTS[planned.kind](stage, planned)
+        description, extra = _FAULTS[planned.kind](targets, planned)
     except psutil.NoSuchProcess as error:
-        raise NoVictim(str(error)) from error
-    return Injected(
+        raise NoTarget(str(error)) from error
+    return InjectedFault(
         kind=planned.kind,
         time=begin,
-        until=max(time.time(), begin + more.get("lasts_s", 0.0)),
+        until=max(time.time(), begin + extra.get("lasts_s", 0.0)),
         # The progress file of the newest attempt may be torn.
-        attempt=progress.get("attempt") or max(stage.run.attempts(), default=0),
+        attempt=progress.get("attempt") or max(targets.run.attempts(), default=0),
         step=progress.get("step", 0),
-        told=told,
-        extra_steps=more.get("extra_steps", 0),
-        saves=more.get("saves", False),
+        told=description,
+        extra_steps=extra.get("extra_steps", 0),
+        saves=extra.get("saves", False),
     )
 
 
-def _worker(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    victim = pick(stage.nodes.processes(WORKER), planned)
+def _worker(targets: Targets, planned: PlannedFault) -> tuple[str, dict[str, Any]]:
+    victim = pick(targets.nodes.processes(WORKER), planned)
     victim.kill()
     return f"worker {victim.pid} killed", {}
 
 
-def _node(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    victim = pick_node(stage.nodes, planned)
-    stage.nodes.kill(victim)
-    stage.later(planned.details["absent_s"], stage.nodes.add)
+def _node(targets: Targets, planned: PlannedFault) -> tuple[str, dict[str, Any]]:
+    victim = pick_node(targets.nodes, planned)
+    targets.nodes.kill(victim)
+    targets.later(planned.details["absent_s"], targets.nodes.add)
     return f"node {victim.node_id[:8]} killed, back in {planned.details['absent_s']:.0f} s", {}
 
 
-def _controller(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    victim = pick(stage.nodes.processes(CONTROLLER), planned)
+def _controller(targets: Targets, planned: PlannedFault) -> tuple[str, dict[str, Any]]:
+    victim = pick(targets.nodes.processes(CONTROLLER), planned)
     victim.kill()
     return f"controller {victim.pid} killed", {}
 
 
-def _driver(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    victim = pick(stage.nodes.drivers(), planned)
+def _driver(targets: Targets, planned: PlannedFault) -> tuple[str, dict[str, Any]]:
+    victim = pick(targets.nodes.drivers(), planned)
     victim.kill()
     return f"driver {victim.pid} killed", {}
 
 
-def _head(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    # What was to become of the old nodes is of no interest any more.
-    stage.due.clear()
-    stage.nodes.replace_all(stage.size)
+def _head(targets: Targets, planned: PlannedFault) -> tuple[str, dict[str, Any]]:
+    # Deferred actions concern nodes of the old cluster.
+    targets.deferred.clear()
+    targets.nodes.replace_all(targets.node_count)
     return "head and all nodes killed; another cluster started", {}
 
 
-def _drain(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    nodes, seconds = stage.nodes, planned.details["deadline_s"]
+def _drain(targets: Targets, planned: PlannedFault) -> tuple[str, dict[str, Any]]:
+    nodes, seconds = targets.nodes, planned.details["deadline_s"]
     victim = pick_node(nodes, planned)
     raylet.drain(victim, "ardm chaos", seconds)
 
-    def take_away() -> None:
+    def end_of_notice() -> None:
         nodes.kill(victim)
-        stage.later(ABSENT, nodes.add)
+        targets.later(REPLACEMENT_S, nodes.add)
 
-    stage.later(seconds, take_away)
+    targets.later(seconds, end_of_notice)
     return f"node {victim.node_id[:8]} drained, gone in {seconds:.0f} s", {"lasts_s": seconds}
 
 
-def _freeze(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    victim = pick(stage.nodes.processes(WORKER), planned)
+def _freeze(targets: Targets, planned: PlannedFault) -> tuple[str, dict[str, Any]]:
+    victim = pick(targets.nodes.processes(WORKER), planned)
     seconds = planned.details["seconds"]
     os.kill(victim.pid, signal.SIGSTOP)
     try:
@@ -111,35 +111,41 @@ def _freeze(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
     return f"worker {victim.pid} stopped for {seconds:.0f} s", {}
 
 
-def _damage(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    workers = stage.nodes.processes(WORKER)
-    good = stage.watch.good()
-    if len(good) < 2 or not workers:
-        # The promise is to fall back to the checkpoint before the newest: there must be one.
-        raise NoVictim
-    newest, before = good[:2]
-    stage.watch.give_up(newest)
-    fs, where = stage.run.store.fs, stage.run.checkpoint(newest.attempt, newest.step)
-    sizes = fs.find(stage.run.store.path(where), detail=True)
-    path, at = pick_byte({name: about["size"] for name, about in sizes.items()}, planned.pick)
-    spoil(fs, path, planned.details["how"], at)
+def _damage(targets: Targets, planned: PlannedFault) -> tuple[str, dict[str, Any]]:
+    workers = targets.nodes.processes(WORKER)
+    intact = targets.watch.intact()
+    if len(intact) < 2 or not workers:
+        # A run promises to fall back to the checkpoint before the newest, so there must be one.
+        raise NoTarget
+    newest, before = intact[:2]
+    targets.watch.exclude(newest)
+    fs, directory = targets.run.store.fs, targets.run.checkpoint(newest.attempt, newest.step)
+    files = fs.find(targets.run.store.path(directory), detail=True)
+    path, at = pick_byte({name: file["size"] for name, file in files.items()}, planned.pick)
+    damage_file(fs, path, planned.details["how"], at)
     pick(workers, planned).kill()
-    told = f"step {newest.step}: {planned.details['how']} {path.rpartition(f'{where}/')[2]}"
-    return f"{told}, and a worker killed", {"extra_steps": newest.step - before.step}
+    name = path.rpartition(f"{directory}/")[2]
+    description = f"step {newest.step}: {planned.details['how']} {name}, and a worker killed"
+    return description, {"extra_steps": newest.step - before.step}
 
 
 def pick_byte(sizes: dict[str, int], pick: float) -> tuple[str, int]:
-    """The file that holds some byte of a checkpoint, and where in it; every byte is as likely."""
+    """Select a byte of a checkpoint: the file that holds it, and its offset there.
+
+    Args:
+        sizes: the size of each file, in bytes.
+        pick: a number in [0, 1); uniform numbers select every byte with equal probability.
+    """
     left = int(pick * sum(sizes.values()))
     for path in sorted(sizes):
         if left < sizes[path]:
             return path, left
         left -= sizes[path]
-    raise NoVictim("an empty checkpoint")
+    raise NoTarget("the checkpoint is empty")
 
 
-def spoil(fs: Any, path: str, how: str, at: int) -> None:
-    """Cut a file off at a byte, flip a bit of it, or remove the file."""
+def damage_file(fs: Any, path: str, how: str, at: int) -> None:
+    """Truncate a file at an offset, flip a bit of the byte there, or remove the file."""
     if how == "remove":
         fs.rm(path)
         return
@@ -151,33 +157,33 @@ def spoil(fs: Any, path: str, how: str, at: int) -> None:
     fs.pipe_file(path, bytes(data))
 
 
-def _torn(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    victim = pick(stage.nodes.processes(WORKER), planned)
-    chosen = power_cut.choose(stage.run, planned)
+def _torn(targets: Targets, planned: PlannedFault) -> tuple[str, dict[str, Any]]:
+    victim = pick(targets.nodes.processes(WORKER), planned)
+    chosen = power_cut.choose(targets.run, planned)
     if chosen is None:
-        raise NoVictim
-    # The dead do not write a torn file anew.
+        raise NoTarget
+    # A living worker would write the torn file again.
     victim.kill()
-    power_cut.tear(stage.run.store, chosen)
+    power_cut.tear(targets.run.store, chosen)
     return f"{chosen}, and a worker killed", {}
 
 
-def _signals(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    to, drawn = planned.details["to"], planned.details["signal"]
-    nodes = stage.nodes
-    victims = nodes.drivers() if to == "driver" else nodes.processes(WORKER)
-    victim = pick(victims, planned)
-    if drawn == "SIGHUP":
+def _signals(targets: Targets, planned: PlannedFault) -> tuple[str, dict[str, Any]]:
+    to, name = planned.details["to"], planned.details["signal"]
+    nodes = targets.nodes
+    candidates = nodes.drivers() if to == "driver" else nodes.processes(WORKER)
+    victim = pick(candidates, planned)
+    if name == "SIGHUP":
         victim.send_signal(signal.SIGHUP)
     else:
         victim.send_signal(signal.SIGTERM)
-        time.sleep(BETWEEN)
+        time.sleep(BETWEEN_SIGNALS_S)
         if victim.is_running():
             victim.send_signal(signal.SIGTERM)
-    return f"{drawn} to {to} {victim.pid}", {"saves": to == "driver"}
+    return f"{name} to {to} {victim.pid}", {"saves": to == "driver"}
 
 
-_FAULTS: dict[str, Callable[[Stage, Planned], tuple[str, dict[str, Any]]]] = {
+_FAULTS: dict[str, Callable[[Targets, PlannedFault], tuple[str, dict[str, Any]]]] = {
     "worker": _worker,
     "node": _node,
     "controller": _controller,

@@ -1,6 +1,7 @@
-"""Runs with a long past: a thousand attempts, or one attempt of a month.
+"""Writes runs with a long history: a thousand attempts, or one attempt of a month.
 
-They are written through the event log itself, but for its beats, of which a month has 130,000.
+The events are written through the real event log. Only the heartbeats are left out, because a month
+has 130,000 of them.
 """
 
 import json
@@ -18,17 +19,17 @@ from ardm.store.run_directory import Run
 from ardm.store.store import Store
 
 ATTEMPT_S = 2400.0
-"""Seconds from one of many attempts to the next."""
+"""Time from the beginning of an attempt to that of the next (seconds)."""
 
 DAY = 86400.0
 
 
 def many_attempts(run: Run, count: int) -> None:
-    """Write attempts of which each was killed after some saves.
+    """Write attempts, each of which was killed after some saves.
 
     Args:
-        run: without attempts.
-        count: of attempts.
+        run: a run without attempts.
+        count: number of attempts to write.
     """
     rolled = RollUp(upto=max(count - UNSETTLED, 0))
     contents: dict[str, bytes] = {}
@@ -54,21 +55,21 @@ def many_attempts(run: Run, count: int) -> None:
 
 
 def one_attempt(run: Run, days: float, interval: float = 30.0, step_s: float = 1.0) -> int:
-    """Write an attempt that trains yet.
+    """Write one attempt that is still training.
 
     Args:
-        run: without attempts.
-        days: since it began.
-        interval: seconds between two saves.
-        step_s: seconds of a step.
+        run: a run without attempts.
+        days: time since the attempt began (days).
+        interval: time between two saves (seconds).
+        step_s: duration of a step (seconds).
 
     Returns:
-        Events that it has had.
+        The number of its events.
     """
     with tempfile.TemporaryDirectory() as folder:
-        aside = run if run.store.is_local else Run(Store(folder), run.name)
-        count = _train(aside, days * DAY, interval, step_s)
-        if aside is not run:
+        local = run if run.store.is_local else Run(Store(folder), run.name)
+        count = _train(local, days * DAY, interval, step_s)
+        if local is not run:
             source = str(Path(folder) / run.name)
             run.store.fs.put(source, run.store.path(""), recursive=True)
     return count

@@ -1,7 +1,7 @@
 """Gives each Ray node small temporary file systems and a clock, as if it ran on its own machine.
 
-The file systems need the right to mount; the clock needs libfaketime. Where one is missing, the
-faults that depend on it are left out, with the reason.
+The file systems need the permission to mount; the clock needs libfaketime. If one is missing, the
+faults that depend on it are left out, and the reason is reported.
 """
 
 import errno
@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-ROOM = 256 * 2**20
-"""Bytes of a node's temporary folder, and of its `/dev/shm` beside Ray's object store."""
+FILESYSTEM_BYTES = 256 * 2**20
+"""Size of a node's temporary folder. Its `/dev/shm` is larger by the size of Ray's object store."""
 
 SHARED_MEMORY = Path("/dev/shm")
 
 _FILL, _BLOCK = "ardm-chaos-fills-this", bytes(2**20)
 
 _LIBRARIES = ("lib/*/faketime/libfaketimeMT.so.1", "lib/faketime/libfaketimeMT.so.1")
-"""Where a package puts libfaketime, from the directory above that of its command."""
+"""Paths of libfaketime in the packages of Linux distributions, relative to the parent of the
+directory of its command."""
 
 _PROBE = """
 import sys, time
@@ -36,24 +37,24 @@ assert time.time() < before - 3000.0, "the clock was not stepped"
 
 @dataclass(frozen=True)
 class Machine:
-    """What the nodes of a cluster get.
+    """The private file systems and clocks of the nodes of a cluster.
 
     Attributes:
-        folder: for the clocks' files and the places where temporary folders are mounted.
+        folder: directory for the files of the clocks and for the mount points.
         clocks: whether the clock of a node can be stepped.
-        rooms: whether the temporary folder and `/dev/shm` of a node can be filled.
-        shm_bytes: that Ray's object store takes of `/dev/shm`.
+        filesystems: whether the temporary folder and `/dev/shm` of a node can be filled.
+        shm_bytes: size of Ray's object store, which lies in `/dev/shm` (bytes).
     """
 
     folder: Path
     clocks: bool = False
-    rooms: bool = False
+    filesystems: bool = False
     shm_bytes: int = 0
 
     def environment(self, number: int) -> dict[str, str]:
-        """Variables of the processes of a node."""
+        """The environment variables of the processes of a node."""
         variables: dict[str, str] = {}
-        if self.rooms:
+        if self.filesystems:
             variables["TMPDIR"] = str(self.temporary(number))
         library = faketime() if self.clocks else None
         if library is not None:
@@ -62,23 +63,26 @@ class Machine:
         return variables
 
     def command(self, number: int, command: Sequence[str]) -> list[str]:
-        """The command that starts a node, inside its private file systems if it has any.
+        """Wrap the command that starts a node, so that it runs inside its private file systems.
 
         No other process sees these file systems; they vanish with the node's last process.
         """
-        if not self.rooms:
+        if not self.filesystems:
             return list(command)
         temporary = self.temporary(number)
         temporary.mkdir(parents=True, exist_ok=True)
-        mounts = {temporary: ROOM, SHARED_MEMORY: ROOM + self.shm_bytes}
-        return _in_rooms(mounts, command)
+        mounts = {
+            temporary: FILESYSTEM_BYTES,
+            SHARED_MEMORY: FILESYSTEM_BYTES + self.shm_bytes,
+        }
+        return _in_filesystems(mounts, command)
 
     def temporary(self, number: int) -> Path:
         """The temporary folder of a node, as its processes see it."""
         return self.folder / f"tmp-{number}"
 
     def step(self, number: int, seconds: float) -> None:
-        """Set the clock of a node so many seconds ahead of that of the machine."""
+        """Set the clock of a node `seconds` ahead of the clock of the machine."""
         aside = self._clock(number).with_suffix(".new")
         aside.write_text(f"{seconds:+.0f}\n")
         aside.replace(self._clock(number))
@@ -88,24 +92,27 @@ class Machine:
 
 
 def fill(pid: int, place: Path) -> int:
-    """Leave no room in a file system that a process sees; the number of bytes this took.
+    """Fill the file system at `place`, as the process with this ID sees it.
+
+    Returns:
+        The number of bytes that were written.
 
     Raises:
         OSError: the process is gone.
     """
-    taken = 0
+    written = 0
     with (_seen_by(pid, place) / _FILL).open("wb", buffering=0) as file:
         try:
             while True:
-                taken += file.write(_BLOCK)
+                written += file.write(_BLOCK)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-    return taken
+    return written
 
 
-def relieve(pid: int, place: Path) -> None:
-    """Give back the room that `fill` has taken; nothing happens if the process is gone."""
+def free(pid: int, place: Path) -> None:
+    """Free the space that `fill` took; nothing happens if the process is gone."""
     try:
         (_seen_by(pid, place) / _FILL).unlink(missing_ok=True)
     except OSError:
@@ -113,21 +120,21 @@ def relieve(pid: int, place: Path) -> None:
 
 
 def left_out(kinds: Iterable[str], environment: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The kinds of faults that this machine does not permit, each with the reason.
+    """The kinds of faults that cannot be injected on this machine, each with the reason.
 
     Args:
-        kinds: that are wanted.
-        environment: of the processes that would be hit.
-        folder: for a try.
+        kinds: the kinds that are asked for.
+        environment: environment variables of the processes that the faults would affect.
+        folder: directory for the files of a test.
     """
-    tries = {"clock": _clock_fault, "full": _mount_fault}
-    reasons = {kind: tries[kind](environment, folder) for kind in kinds if kind in tries}
+    checks = {"clock": _clock_fault, "full": _mount_fault}
+    reasons = {kind: checks[kind](environment, folder) for kind in kinds if kind in checks}
     return {kind: reason for kind, reason in reasons.items() if reason}
 
 
 @cache
 def faketime() -> Path | None:
-    """The library libfaketime, if its command is installed."""
+    """The path of the library libfaketime; None if its command is not installed."""
     command = shutil.which("faketime")
     if command is None:
         return None
@@ -136,14 +143,14 @@ def faketime() -> Path | None:
 
 
 def _clock_fault(environment: Mapping[str, str], folder: Path) -> str:
-    """Why the clock of a process cannot be stepped; empty if it can."""
+    """The reason why the clock of a process cannot be stepped; empty if it can."""
     library = faketime()
     if library is None:
         return "libfaketime is not installed (package faketime)"
     clock = folder / "clock-probe"
     clock.write_text("+0\n")
     preloaded = dict(environment) | _preloaded(library, clock)
-    # Version 0.9.10 ends every time.sleep() of Python 3.11 with an error.
+    # With version 0.9.10 every time.sleep() of Python 3.11 raises an error.
     return _fault([sys.executable, "-c", _PROBE, str(clock)], preloaded, "libfaketime fails here")
 
 
@@ -153,7 +160,9 @@ def _mount_fault(environment: Mapping[str, str], folder: Path) -> str:
         return "the command unshare is not installed"
     place = folder / "mount-probe"
     place.mkdir()
-    return _fault(_in_rooms({place: 2**20}, ["true"]), environment, "mounting is not permitted")
+    return _fault(
+        _in_filesystems({place: 2**20}, ["true"]), environment, "mounting is not permitted"
+    )
 
 
 def _fault(command: Sequence[str], environment: Mapping[str, str], what: str) -> str:
@@ -162,7 +171,7 @@ def _fault(command: Sequence[str], environment: Mapping[str, str], what: str) ->
     return f"{what}: {last}" if done.returncode else ""
 
 
-def _in_rooms(mounts: Mapping[Path, int], command: Sequence[str]) -> list[str]:
+def _in_filesystems(mounts: Mapping[Path, int], command: Sequence[str]) -> list[str]:
     lines = [f'mount -t tmpfs -o size={size} ardm-chaos "{path}"' for path, size in mounts.items()]
     script = " && ".join([*lines, 'exec "$@"'])
     shell = ["sh", "-c", script, "sh"]
@@ -174,7 +183,7 @@ def _preloaded(library: Path, clock: Path) -> dict[str, str]:
         "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_CACHE_DURATION": "1",
-        # Time-outs go by a clock that no step moves, here as on a real machine.
+        # Timeouts use the monotonic clock, which no step moves, here as on a real machine.
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "NO_FAKE_STAT": "1",
     }

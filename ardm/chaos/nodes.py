@@ -1,7 +1,7 @@
-"""Ray clusters of several nodes on this machine, ended with the processes that were started.
+"""Ray clusters of several nodes on this machine.
 
-Each node has its own raylet, temporary folder and workers, as if it were a machine; what is killed
-is therefore exactly what dies with a machine.
+Each node has its own raylet, temporary folder and workers, as if it were a machine. Killing a node
+therefore ends exactly the processes that end with a machine.
 """
 
 import os
@@ -24,21 +24,22 @@ from ardm.cluster._ray import GcsClient, GcsClientOptions, GlobalState, NodeDeat
 from ardm.errors import JobFailed
 
 START_PATIENCE = 120.0
-"""Seconds that a node may take to join its cluster."""
+"""A node that takes longer to join its cluster is an error (seconds)."""
 
 OBJECT_STORE = 100_000_000
-"""Bytes of a node's object store, which lies in `/dev/shm`."""
+"""Size of a node's object store, which lies in `/dev/shm` (bytes)."""
 
 WORKER, CONTROLLER = "ray::RayTrainWorker", "ray::TrainController"
-"""What Ray (2.60) calls the processes of Ray Train."""
+"""The names that Ray (2.60) gives to the processes of Ray Train."""
 
 DRIVER = "ardm.cluster.driver"
 
 _ENVIRONMENT = {
-    # A drained node is taken away at its deadline, not half a minute later.
+    # A drained node is removed at its deadline, not half a minute later.
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
-    # Ray lets workers yield to everybody else; machines of their own have nobody else.
+    # By default Ray lowers the priority of workers. On a machine of their own that has no effect;
+    # here it would slow down those of one node in favor of the processes of others.
     "RAY_worker_niceness": "0",
 }
 
@@ -49,9 +50,10 @@ class Nodes:
     """A cluster with a head that offers no CPU, as in the cloud.
 
     Args:
-        folder: for logs and Ray's own files; short, since paths of sockets lie below it.
-        environment: variables of all its processes.
-        machine: what each node but the head gets for itself.
+        folder: directory for logs and Ray's files. Its path must be short, because the length of
+            the paths of Unix sockets below it is limited.
+        environment: environment variables of all processes of the cluster.
+        machine: the private file systems and clocks of all nodes except the head.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Nodes:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._parents: dict[str, subprocess.Popen[bytes]] = {}
         self.nodes: list[raylet.Raylet] = []
-        """Those that were added and not killed, the oldest first; the head is none of them."""
+        """The nodes that were added and not killed, the oldest first; without the head."""
         try:
             self._start_head()
         except BaseException:
@@ -92,7 +94,7 @@ class Nodes:
         )
 
     def replace_all(self, count: int) -> None:
-        """Kill the head and every node, and start another cluster with so many nodes."""
+        """Kill the head and every node, and start another cluster with `count` nodes."""
         self.end()
         self.nodes.clear()
         self._start_head()
@@ -107,17 +109,17 @@ class Nodes:
         return node
 
     def kill(self, node: raylet.Raylet) -> None:
-        """End a node and all that runs on it, as when its machine is gone; nobody is told."""
+        """Kill a node and all of its processes without notice, as when its machine is gone."""
         if node in self.nodes:
             self.nodes.remove(node)
         _kill(family(self._parents[node.node_id].pid))
 
     def number(self, node: raylet.Raylet) -> int:
-        """The number by which the node's machine is known."""
+        """The number by which `Machine` identifies the node."""
         return self._processes.index(self._parents[node.node_id])
 
     def processes(self, name: str, node: raylet.Raylet | None = None) -> list[psutil.Process]:
-        """Processes of a node, or of the whole cluster, whose command line begins with a name."""
+        """Processes of a node, or of the whole cluster, whose command line begins with `name`."""
         roots = [node] if node else [self.head, *self.nodes]
         return [
             process
@@ -132,13 +134,13 @@ class Nodes:
         return [p for p in inside if f"-m {DRIVER} " in _command(p) and "python" in p.name()]
 
     def drained(self, node: raylet.Raylet) -> str | None:
-        """The message with which a node was drained, once it has ended for that reason."""
+        """The message with which a node was drained; None if it did not end because of a drain."""
         (entry,) = [e for e in self._state.node_table() if e["NodeID"] == node.node_id]
         preempted = entry["DeathReason"] == NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED
         return str(entry["DeathReasonMessage"]) if preempted else None
 
     def copy_logs(self, to: Path) -> None:
-        """Copy what the nodes and Ray said, by the number of the node."""
+        """Copy the output of the nodes and the logs of Ray, one directory per node number."""
         for log in sorted(self._folder.glob("*.log")):
             folder = self._folder / log.stem / "session_latest" / "logs"
             if folder.is_dir():
@@ -147,7 +149,7 @@ class Nodes:
             shutil.copy(log, to)
 
     def end(self) -> None:
-        """End every process that belongs to the cluster."""
+        """Kill every process of the cluster."""
         roots = [process.pid for process in self._processes if process.poll() is None]
         _kill([member for root in roots for member in family(root)])
 
@@ -163,12 +165,11 @@ class Nodes:
         """
         number = len(self._processes)
         log = self._folder / f"{number}.log"
-        # A folder of its own for each node, short enough for the path of a Unix socket.
         command = [
             *self._ray, "start", *options, "--block",
             "--num-gpus=0",
             f"--temp-dir={self._folder / str(number)}", f"--object-store-memory={OBJECT_STORE}",
-            # Its usual port may belong to another Ray, and then no job would start.
+            # The default port may belong to another Ray, and then no job would start.
             f"--dashboard-agent-listen-port={agent}", "--disable-usage-stats",
         ]  # fmt: skip
         environment = self._environment
@@ -186,18 +187,18 @@ class Nodes:
                 | access.ENVIRONMENT
                 | access.settings()
                 | environment,
-                # Ctrl-C is for those who end the nodes, in their order.
+                # Ctrl-C must reach only this process, which ends the nodes in the right order.
                 start_new_session=True,
             )
         self._processes.append(process)
 
-        def new() -> raylet.Raylet | None:
+        def started() -> raylet.Raylet | None:
             if process.poll() is not None:
                 raise JobFailed(f"a Ray node did not start:\n{log.read_text()}")
-            mine = [member.pid for member in family(process.pid)]
-            return next((n for n in raylet.here() if n.pid in mine), None)
+            pids = [member.pid for member in family(process.pid)]
+            return next((n for n in raylet.here() if n.pid in pids), None)
 
-        node = wait_until(new, START_PATIENCE, "a Ray node to start")
+        node = wait_until(started, START_PATIENCE, "a Ray node to start")
         self._parents[node.node_id] = process
         head = GcsClient(address=node.address)
         alive = [NodeID.from_hex(node.node_id)]
@@ -206,7 +207,7 @@ class Nodes:
             try:
                 return bool(head.check_alive(alive, 10)[0])
             except RpcError:
-                return False  # on a busy machine the head takes its time
+                return False  # on a busy machine the head may not answer in time
 
         wait_until(joined, START_PATIENCE, "a Ray node to join")
         return node
@@ -214,20 +215,21 @@ class Nodes:
 
 @contextmanager
 def nodes(
-    environment: Mapping[str, str] | None = None, *, clocks: bool = False, rooms: bool = False
+    environment: Mapping[str, str] | None = None, *, clocks: bool = False, filesystems: bool = False
 ) -> Iterator[Nodes]:
-    """A cluster with nothing but its head, on the loopback interface.
+    """Start a cluster that consists of its head alone, on the loopback interface.
 
-    It asks for the token of the local Ray, which this process and those it starts send meanwhile.
+    The cluster requires the token of the local Ray. While the block runs, this process and the
+    processes that it starts send that token.
 
     Args:
-        environment: variables of all its processes.
+        environment: environment variables of all processes of the cluster.
         clocks: whether the clock of a node can be stepped.
-        rooms: whether the temporary folder and `/dev/shm` of a node can be filled.
+        filesystems: whether the temporary folder and `/dev/shm` of a node can be filled.
     """
     folder = Path(tempfile.mkdtemp(prefix="ardm-ray-"))
     try:
-        machine = Machine(folder, clocks, rooms, OBJECT_STORE)
+        machine = Machine(folder, clocks, filesystems, OBJECT_STORE)
         with access.in_this_process():
             cluster = Nodes(folder, environment, machine)
             try:
@@ -239,7 +241,7 @@ def nodes(
 
 
 def family(pid: int) -> list[psutil.Process]:
-    """A process and all below it; empty if it is gone."""
+    """A process and all of its descendants; empty if the process is gone."""
     try:
         root = psutil.Process(pid)
         return [root, *root.children(recursive=True)]
@@ -248,25 +250,25 @@ def family(pid: int) -> list[psutil.Process]:
 
 
 def end_marked(name: str, value: str) -> None:
-    """End every process that was started with a variable of this value in its environment.
+    """Kill every process whose environment has this variable with this value.
 
-    What a killed parent leaves behind belongs to nobody's family any more.
+    This also finds the orphans of killed processes, which `family` does not.
     """
-    found = []
+    marked = []
     for process in psutil.process_iter():
         try:
             if process.pid != os.getpid() and process.environ().get(name) == value:
-                found.append(process)
+                marked.append(process)
         except psutil.Error:
             continue
-    _kill(found)
+    _kill(marked)
 
 
 def wait_until(true: Callable[[], T | None], patience: float, what: str, every: float = 0.2) -> T:
-    """Wait for something to become true; its value.
+    """Poll until `true` returns a true value, and return that value.
 
     Raises:
-        JobFailed: it does not within `patience` seconds.
+        JobFailed: there was no true value within `patience` seconds.
     """
     deadline = time.monotonic() + patience
     while not (value := true()):
@@ -277,13 +279,13 @@ def wait_until(true: Callable[[], T | None], patience: float, what: str, every: 
 
 
 def _kill(processes: Iterable[psutil.Process]) -> None:
-    found = list(processes)
-    for process in found:
+    killed = list(processes)
+    for process in killed:
         try:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(found, 10)
+    psutil.wait_procs(killed, 10)
 
 
 def _command(process: psutil.Process) -> str:

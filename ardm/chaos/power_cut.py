@@ -1,4 +1,4 @@
-"""What a power cut leaves: a disk without what was not synced, and torn files."""
+"""The effects of a power cut: unsynced data is lost, and small files are torn."""
 
 import re
 import shutil
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ardm.chaos.schedule import Planned
+from ardm.chaos.schedule import PlannedFault
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 
 SIZE = 64 * 2**20
-
+"""Size of a disk (bytes)."""
 
 FILES = {
     "claim": r"attempts/\d+\.json",
@@ -23,20 +23,20 @@ FILES = {
     "spec": r"job\.yaml",
     "submission": r"submission\.json",
 }
-"""Small files of a run directory by what they are, as expressions for their path in it."""
+"""Regular expressions of the paths of the small files in a run directory, by kind of file."""
 
 _RESOURCE_FORK = bytes.fromhex("00051607 00020000") + bytes(74)
-"""How a file begins that a Mac leaves beside each one it copies."""
+"""The beginning of the file `._NAME` that macOS writes beside each file it copies."""
 
 
 class Disk:
-    """An ext4 file system in a file, mounted.
+    """A mounted ext4 file system whose image is a file.
 
     Args:
-        folder: for images and mount points.
+        folder: directory for images and mount points.
 
     Raises:
-        OSError: no file system can be made or mounted here.
+        OSError: a file system cannot be created or mounted on this machine.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,11 +48,11 @@ class Disk:
 
     @property
     def root(self) -> Path:
-        """Where it is mounted; another place after each power cut."""
+        """The mount point; it changes with each power cut."""
         return self._folder / f"disk-{self._number}"
 
     def cut_power(self) -> None:
-        """Go on with what is on the disk at this moment; what is only in memory is lost."""
+        """Lose all data that is still in memory, and mount what is on the disk at this moment."""
         old, image = self.root, self._image
         self._number += 1
         shutil.copyfile(image, self._image)
@@ -62,7 +62,7 @@ class Disk:
 
     @contextmanager
     def full(self) -> Iterator[None]:
-        """Leave no room on the disk while the block runs."""
+        """Fill the disk while the block runs."""
         filler = self.root / "filler"
         try:
             with filler.open("wb", buffering=0) as file:
@@ -76,7 +76,7 @@ class Disk:
             filler.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Unmount it and remove its image."""
+        """Unmount the disk and remove its image."""
         _call("umount", "-l", str(self.root))
         self._image.unlink()
 
@@ -98,13 +98,13 @@ def _call(*command: str) -> None:
 
 @dataclass(frozen=True)
 class Tear:
-    """What is done to a file.
+    """Damage to a small file.
 
     Attributes:
-        kind: of the file.
-        path: of the file in the store.
-        how: one of `schedule.TEARS`.
-        pick: in [0, 1): where it is cut off.
+        kind: the kind of file, a key of `FILES`.
+        path: path of the file in the store.
+        how: the damage, one of `schedule.TEARS`.
+        pick: a number in [0, 1), the fraction of the file that is left if it is truncated.
     """
 
     kind: str
@@ -117,19 +117,23 @@ class Tear:
         return f"{self.path.partition('/')[2]} {verb}"
 
 
-def choose(run: Run, planned: Planned) -> Tear | None:
-    """The file to tear: the first kind drawn of which the run has any; None if it has none."""
+def choose(run: Run, planned: PlannedFault) -> Tear | None:
+    """Choose the file to tear, of the first planned kind of which the run has files.
+
+    Returns:
+        The damage; None if the run has no file that can be torn.
+    """
     names = sorted(small_files(run))
     for kind in planned.details["files"]:
-        some = of_kind(names, kind)
-        if some:
-            path = f"{run.name}/{some[int(planned.pick * len(some))]}"
+        matching = of_kind(names, kind)
+        if matching:
+            path = f"{run.name}/{matching[int(planned.pick * len(matching))]}"
             return Tear(kind, path, planned.details["how"], planned.pick)
     return None
 
 
 def small_files(run: Run) -> Iterable[str]:
-    """Paths in the run directory of the files that can be torn."""
+    """The paths, in the run directory, of the files that can be torn."""
     names = run.store.names(run.name)
     yield from (name for name in names if "." in name)
     for folder in ("attempts", "events", "progress", "history"):
@@ -138,12 +142,12 @@ def small_files(run: Run) -> Iterable[str]:
 
 
 def of_kind(names: Sequence[str], kind: str) -> list[str]:
-    """Those of some paths that are files of a kind."""
+    """Filter paths by kind of file, a key of `FILES`."""
     return [name for name in names if re.fullmatch(FILES[kind], name)]
 
 
 def tear(store: Store, torn: Tear) -> None:
-    """Empty a file, cut it off, or put a file of a similar name beside it."""
+    """Empty a file, truncate it, or write a file of a similar name beside it."""
     data = store.read(torn.path)
     if data is None:
         return

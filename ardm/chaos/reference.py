@@ -1,4 +1,4 @@
-"""The run that nobody interrupts: how fast a step is, and with which digest the job ends."""
+"""The uninterrupted run: it measures the time of a step and gives the digest to compare with."""
 
 import subprocess
 import sys
@@ -14,26 +14,27 @@ from ardm.store.run_directory import Run
 from ardm.store.store import Store
 
 PILOT_STEPS, PILOT_SECONDS = 60, 15.0
-"""Steps of a first short run, and how long a second one takes at its pace. For seconds after its
-start a process is half as fast as later, so that the pace of the first run is not the job's."""
+"""The step time is measured in two runs: one of `PILOT_STEPS` steps, then one that lasts
+`PILOT_SECONDS` at the speed of the first. In its first seconds a process trains at half its later
+speed, so the speed of the first run alone would be too low."""
 
 SHARE = 0.5
-"""Of the time among faults that is expected to go into steps that count, at the reference's pace:
-the rest goes into recoveries, and into cluster and workers sharing the machine's processors."""
+"""Expected goodput of the run with faults, relative to the speed of the uninterrupted run. The rest
+of the time goes into recoveries, and into a cluster that shares the processors with the workers."""
 
 FEWEST, MOST = 60, 200_000
-"""Steps of a run among faults."""
+"""Bounds of the number of steps of a run with faults."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """The command line, on one job file.
+    """Runs `ardm` on one job file.
 
     Attributes:
-        file: the job.
-        overrides: as with `--set`.
-        environment: variables.
-        log: what the command says is added there.
+        file: the job file.
+        overrides: changes to the job file, as `section.key=value`.
+        environment: environment variables of the command.
+        log: file to which the output of every command is appended.
     """
 
     file: Path
@@ -41,12 +42,12 @@ class Command:
     environment: Mapping[str, str]
     log: Path
 
-    def __call__(self, name: str, store: str, run: str, *more: str) -> int:
-        """Run `ardm NAME` to its end; its exit code."""
+    def __call__(self, name: str, store: str, run: str, *options: str) -> int:
+        """Run the command `ardm NAME` to its end; return its exit code."""
         sets = [word for item in self.overrides for word in ("--set", item)]
         command = [
             str(Path(sys.executable).with_name("ardm")), name, str(self.file),
-            "--store", store, "--run", run, *sets, *more,
+            "--store", store, "--run", run, *sets, *options,
         ]  # fmt: skip
         with self.log.open("ab") as out:
             return subprocess.run(
@@ -54,17 +55,20 @@ class Command:
             ).returncode
 
     def tail(self) -> str:
-        """The end of what the commands said."""
+        """The last 15 lines that the commands printed."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
 
 
 def steps_for(command: Command, store: str, seconds: float) -> int:
-    """Training steps that take about so long among faults, from the pace of a few of them.
+    """Measure the step time, and choose the number of steps of the run with faults.
 
     Args:
-        command: the command line on the job.
-        store: for the run that is measured.
-        seconds: that the run among faults is to take.
+        command: runs `ardm` on the job file.
+        store: address of the store for the runs that are measured.
+        seconds: intended duration of the run with faults (seconds).
+
+    Returns:
+        The number of training steps.
     """
     first = _step_seconds(command, store, "pilot-1", PILOT_STEPS)
     count = max(round(PILOT_SECONDS / first), PILOT_STEPS)
@@ -74,8 +78,8 @@ def steps_for(command: Command, store: str, seconds: float) -> int:
 def _step_seconds(command: Command, store: str, run: str, steps: int) -> float:
     sets = [f"training.steps={_within(steps)}", "training.warmup=0", "evaluation.final_images=8"]
     _train(command, store, run, [*sets, "evaluation.samples=0"])
-    found = goodput.records(Run(Store(store), run))
-    step_s = goodput.accounts(found, found[-1].ended or 0.0)[-1].step_s
+    records = goodput.records(Run(Store(store), run))
+    step_s = goodput.accounts(records, records[-1].ended or 0.0)[-1].step_s
     return max(step_s or 0.0, 1e-6)
 
 
@@ -84,10 +88,14 @@ def _within(steps: float) -> int:
 
 
 def train(command: Command, store: str) -> str:
-    """Train without interruption.
+    """Train the job without interruption.
+
+    Args:
+        command: runs `ardm` on the job file.
+        store: address of the store for the run.
 
     Returns:
-        The final digest.
+        The digest of the final checkpoint.
 
     Raises:
         JobFailed: the command failed, or its last checkpoint does not verify.
@@ -100,15 +108,15 @@ def train(command: Command, store: str) -> str:
 
 
 def with_steps(spec: JobSpec, overrides: Sequence[str], steps: int) -> list[str]:
-    """Overrides that make a job so long; its warm-up must fit."""
-    more = [f"training.steps={steps}"]
+    """Add overrides that set the number of steps, and shorten a warm-up that is longer."""
+    added = [f"training.steps={steps}"]
     if spec.training.warmup > steps:
-        more.append(f"training.warmup={steps}")
-    return [*overrides, *more]
+        added.append(f"training.warmup={steps}")
+    return [*overrides, *added]
 
 
-def _train(command: Command, store: str, run: str, more: list[str]) -> None:
-    sets = [word for item in more for word in ("--set", item)]
+def _train(command: Command, store: str, run: str, overrides: list[str]) -> None:
+    sets = [word for item in overrides for word in ("--set", item)]
     code = command("train", store, run, "--no-progress", *sets)
     if code:
         raise JobFailed(f"the uninterrupted run ended with exit code {code}:\n{command.tail()}")

@@ -1,4 +1,4 @@
-"""A run among faults from beginning to end: the reference, the cluster, the faults, the verdict."""
+"""The whole of `ardm chaos`: the reference run, the cluster, the faults and the verdict."""
 
 import os
 import shutil
@@ -15,11 +15,11 @@ from typing import Any
 from ardm.analysis import goodput
 from ardm.analysis.status import status
 from ardm.chaos import emulator, machine, reference, storage_faults
-from ardm.chaos.drama import Drama
+from ardm.chaos.chaos_run import ChaosRun
 from ardm.chaos.nodes import Nodes, end_marked, nodes, wait_until
 from ardm.chaos.reference import Command
 from ardm.chaos.schedule import schedule
-from ardm.chaos.stage import Stage
+from ardm.chaos.targets import Targets
 from ardm.chaos.verdict import Facts, fastest_step, judge
 from ardm.chaos.watch import Watch
 from ardm.cluster import access, ports
@@ -32,27 +32,30 @@ from ardm.store.store import Store
 BUCKET, NAME = "chaos", "chaos"
 
 MARK = "ARDM_CHAOS"
-"""A variable of every process that is started here, by which all are found and ended."""
+"""An environment variable of every process started here; all are found and ended by it."""
 
-PATIENT = "scaling.max_attempts_without_progress=1000"
-"""Kills come so often here that several attempts in a row may save nothing, as in a crash loop."""
+NO_CRASH_LOOP_GUARD = "scaling.max_attempts_without_progress=1000"
+"""An override that keeps a run from ending as a crash loop: faults come so often that several
+attempts in a row may save nothing."""
 
 SPARE = 1
-"""Nodes more than workers, so that a run moves on before a lost node is replaced."""
+"""Number of nodes beyond the number of workers, so that a run continues on one of them before a
+lost node is replaced."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked for.
+    """The options of a chaos run.
 
     Attributes:
-        file: the job.
-        overrides: as with `--set`; with `training.steps` among them, that many.
-        minutes: that the run among faults is to take, about.
-        seed: of the faults.
-        kinds: of faults.
-        every: mean seconds between two faults.
-        keep: where everything is kept; None to keep nothing.
+        file: the job file.
+        overrides: changes to the job file, as `section.key=value`. If none sets `training.steps`,
+            the number of steps follows from `minutes`.
+        minutes: approximate duration of the training with faults (minutes).
+        seed: seed of the random faults and their times.
+        kinds: the kinds of faults to draw from; see `schedule.KINDS`.
+        every: mean time between two faults (seconds).
+        keep: directory to which the run and all logs are copied; None copies nothing.
     """
 
     file: Path
@@ -64,21 +67,21 @@ class Plan:
     keep: Path | None = None
 
 
-def chaos(plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Train a job among faults, beside one that nobody interrupts.
+def chaos(plan: Plan, report: Callable[[str], None]) -> dict[str, Any]:
+    """Train a job once without interruption and once with injected faults, and compare the two.
 
-    Everything that is started is ended, also at Ctrl-C, SIGTERM and errors.
+    All processes that are started are ended, also at Ctrl-C, SIGTERM and errors.
 
     Args:
-        plan: what is asked for.
-        tell: takes lines about what happens, for people.
+        plan: the options.
+        report: called with each line of progress for the user.
 
     Returns:
         The object that `ardm chaos --json` prints; see `verdict.judge`.
 
     Raises:
-        InputError: the job file has faults, or the GCS server is not installed.
-        JobFailed: the reference or the cluster cannot be started.
+        InputError: the job file has errors, or the GCS server is not installed.
+        JobFailed: the uninterrupted run failed, or the cluster could not be started.
     """
     job = spec.load(plan.file, plan.overrides)
     folder = Path(tempfile.mkdtemp(prefix="ardm-chaos-"))
@@ -89,34 +92,36 @@ def chaos(plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
         stack.enter_context(_sigterm_interrupts())
         address = stack.enter_context(emulator.serve(emulator.free_port()))
         emulator.make_bucket(address, BUCKET)
-        here = {"JAX_PLATFORMS": "cpu"}
-        stack.enter_context(_variables(here | emulator.settings(address)))
+        cpu = {"JAX_PLATFORMS": "cpu"}
+        stack.enter_context(_environment_variables(cpu | emulator.settings(address)))
         base = dict(os.environ) | {MARK: mark}
-        out = machine.left_out(plan.kinds, base, folder)
-        for kind, reason in out.items():
-            tell(f"left out on this machine: {kind} ({reason})")
-        kinds = _possible([kind for kind in plan.kinds if kind not in out], job)
-        sets, digest = _reference(plan, job, base, folder, tell)
+        left_out = machine.left_out(plan.kinds, base, folder)
+        for kind, reason in left_out.items():
+            report(f"left out on this machine: {kind} ({reason})")
+        kinds = _possible([kind for kind in plan.kinds if kind not in left_out], job)
+        sets, digest = _reference(plan, job, base, folder, report)
         proxy = stack.enter_context(storage_faults.serve(address, plan.seed))
-        stormy = base | emulator.settings(proxy.address)
-        cluster = stack.enter_context(nodes(stormy, clocks="clock" in kinds, rooms="full" in kinds))
-        size = job.scaling.most + SPARE
-        _fill(cluster, size, tell)
+        behind_proxy = base | emulator.settings(proxy.address)
+        cluster = stack.enter_context(
+            nodes(behind_proxy, clocks="clock" in kinds, filesystems="full" in kinds)
+        )
+        node_count = job.scaling.most + SPARE
+        _add_nodes(cluster, node_count, report)
         run = Run(Store(f"gs://{BUCKET}/runs"), NAME)
         watch = stack.enter_context(Watch(run))
-        stage = Stage(run, cluster, proxy, watch, size)
-        command = Command(plan.file, sets, stormy | access.settings(), folder / "submit.log")
-        drama = Drama(stage, command, tell)
+        targets = Targets(run, cluster, proxy, watch, node_count)
+        command = Command(plan.file, sets, behind_proxy | access.settings(), folder / "submit.log")
+        chaos_run = ChaosRun(targets, command, report)
         faults = schedule(plan.seed, plan.minutes * 60, kinds, plan.every)
         try:
-            drama.play(faults, patience=3 * plan.minutes * 60 + 600)
+            chaos_run.execute(faults, timeout_s=3 * plan.minutes * 60 + 600)
             proxy.heal()
-            found = _verdict(stage, drama, sets, digest)
+            verdict = _verdict(targets, chaos_run, sets, digest)
         finally:
             if plan.keep:
                 _keep(plan.keep, folder, cluster, run)
-        asked = {"job": job.job, "seed": plan.seed, "minutes": plan.minutes, "left_out": out}
-        return asked | found
+        options = {"job": job.job, "seed": plan.seed, "minutes": plan.minutes}
+        return options | {"left_out": left_out} | verdict
 
 
 def _reference(
@@ -124,75 +129,84 @@ def _reference(
     job: spec.JobSpec,
     environment: Mapping[str, str],
     folder: Path,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> tuple[list[str], str]:
-    """The overrides with which the job takes its time, and the digest that it must end with."""
+    """Train the job without interruption.
+
+    Returns:
+        The overrides that give the job its number of steps, and the final digest.
+    """
     store, log = str(folder / "reference"), folder / "reference.log"
-    sets = [PATIENT, *plan.overrides]
+    sets = [NO_CRASH_LOOP_GUARD, *plan.overrides]
     if not any(item.startswith("training.steps=") for item in sets):
-        tell("measuring the time of a step")
+        report("measuring the time of a step")
         steps = reference.steps_for(
             Command(plan.file, sets, environment, log), store, plan.minutes * 60
         )
         sets = reference.with_steps(job, sets, steps)
     steps = spec.load(plan.file, sets).training.steps
-    tell(f"training {steps} steps without interruption, for the digest to be met")
+    report(f"training {steps} steps without interruption, for the reference digest")
     begin = time.monotonic()
     digest = reference.train(Command(plan.file, sets, environment, log), store)
-    tell(f"done in {time.monotonic() - begin:.0f} s: digest {digest[:12]}")
+    report(f"done in {time.monotonic() - begin:.0f} s: digest {digest[:12]}")
     return sets, digest
 
 
-def _fill(cluster: Nodes, count: int, tell: Callable[[str], None]) -> None:
-    tell(f"starting a Ray cluster: a head and {count} nodes")
+def _add_nodes(cluster: Nodes, count: int, report: Callable[[str], None]) -> None:
+    report(f"starting a Ray cluster: a head and {count} nodes")
     for _ in range(count):
         cluster.add()
     wait_until(lambda: ports.answers(cluster.jobs), 60, "Ray's job server")
 
 
 def _possible(kinds: Sequence[str], job: spec.JobSpec) -> list[str]:
-    """Kinds of faults that the job's promise covers: damage needs a second checkpoint."""
+    """Leave out `damage` if the job keeps one checkpoint only: it has none to fall back to."""
     if not kinds:
         raise InputError("--faults: expected kinds that this machine permits; all were left out")
-    few = job.checkpoint.keep_last < 2
-    found = [kind for kind in kinds if not (few and kind == "damage")]
-    if not found:
-        raise InputError("checkpoint.keep_last=1: expected 2 or more, to damage the newest one")
-    return found
+    single = job.checkpoint.keep_last < 2
+    possible = [kind for kind in kinds if not (single and kind == "damage")]
+    if not possible:
+        raise InputError(
+            "checkpoint.keep_last=1: expected 2 or more for --faults damage, which damages the "
+            "newest checkpoint"
+        )
+    return possible
 
 
-def _verdict(stage: Stage, drama: Drama, sets: Sequence[str], digest: str) -> dict[str, Any]:
-    run, found = stage.run, goodput.records(stage.run)
-    told = status(run, {})
-    job = spec.load(drama.command.file, sets)
-    ends = [record.ended or record.last_seen for record in found]
+def _verdict(
+    targets: Targets, chaos_run: ChaosRun, sets: Sequence[str], digest: str
+) -> dict[str, Any]:
+    run, records = targets.run, goodput.records(targets.run)
+    final = status(run, {})
+    job = spec.load(chaos_run.command.file, sets)
+    ends = [record.ended or record.last_seen for record in records]
     now = max(ends, default=time.time())
-    stepped = {fault.attempt for fault in drama.injected if fault.kind == "clock"}
-    events = [event_log.read(run, r.attempt) for r in found if r.attempt not in stepped]
-    paces = [account.step_s for account in goodput.accounts(found, now) if account.step_s]
+    clock_stepped = {fault.attempt for fault in chaos_run.injected if fault.kind == "clock"}
+    events = [event_log.read(run, r.attempt) for r in records if r.attempt not in clock_stepped]
+    paces = [account.step_s for account in goodput.accounts(records, now) if account.step_s]
     facts = Facts(
-        attempts=found,
-        faults=drama.injected,
+        attempts=records,
+        faults=chaos_run.injected,
         total_steps=job.training.steps,
-        interval_s=max((r.longest_interval_s for r in found), default=0.0),
+        interval_s=max((r.longest_interval_s for r in records), default=0.0),
         step_s=fastest_step(events) or min(paces, default=1.0),
-        digest=told["digest"],
+        digest=final["digest"],
         reference=digest,
-        submissions=drama.submissions,
-        went_back=stage.watch.went_back,
+        submissions=chaos_run.submissions,
+        lost_checkpoints=targets.watch.lost_checkpoints,
         now=now,
     )
     return {
-        "state": told["state"],
+        "state": final["state"],
         "steps": job.training.steps,
-        "took_s": round(drama.seconds, 1),
-        "requests": dict(stage.proxy.counts),
-        "clients": dict(stage.proxy.clients),
+        "took_s": round(chaos_run.seconds, 1),
+        "requests": dict(targets.proxy.counts),
+        "clients": dict(targets.proxy.clients),
     } | judge(facts)
 
 
 def _keep(to: Path, folder: Path, cluster: Nodes, run: Run) -> None:
-    """Copy the run, the reference and the logs of the cluster's nodes."""
+    """Copy the run, the uninterrupted run and the logs of the cluster's nodes."""
     to.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
         run.store.fetch_tree(run.name, to / "run")
@@ -201,10 +215,10 @@ def _keep(to: Path, folder: Path, cluster: Nodes, run: Run) -> None:
 
 
 @contextmanager
-def _variables(more: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a while."""
-    before = {name: os.environ.get(name) for name in more}
-    os.environ.update(more)
+def _environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables of this process while the block runs."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
@@ -217,7 +231,7 @@ def _variables(more: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM ends this as Ctrl-C does: with everything that was started."""
+    """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does, so that every process is ended."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -229,13 +243,16 @@ def _sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def require_kept(found: Mapping[str, Any]) -> None:
-    """End with an error if a promise was broken.
+def require_kept(result: Mapping[str, Any]) -> None:
+    """Raise an error if a promise was broken.
+
+    Args:
+        result: the object that `chaos` returned.
 
     Raises:
-        JobFailed: naming every promise that was.
+        JobFailed: at least one promise was broken; the message names all of them.
     """
-    if broken := found["broken"]:
+    if broken := result["broken"]:
         lines = "\n".join(f"  {line}" for line in broken)
         noun = "promise was" if len(broken) == 1 else "promises were"
-        raise JobFailed(f"{len(broken)} {noun} broken (seed {found['seed']}):\n{lines}")
+        raise JobFailed(f"{len(broken)} {noun} broken (seed {result['seed']}):\n{lines}")

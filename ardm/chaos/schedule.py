@@ -1,4 +1,4 @@
-"""Which fault comes when: a pure function of a seed, so that a run among faults can be repeated."""
+"""Draws the faults of a chaos run: a pure function of a seed, so that the run can be repeated."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -7,22 +7,22 @@ from typing import Any
 
 KINDS = {
     "worker": "SIGKILL of a worker's process",
-    "node": "SIGKILL of a node: its raylet and all its workers; a new node comes later",
+    "node": "SIGKILL of a node: its raylet and all its workers; a new node is added later",
     "controller": "SIGKILL of Ray Train's controller",
     "driver": "SIGKILL of the job's driver",
     "head": "SIGKILL of the head and of all nodes; a new cluster is started",
-    "drain": "a notice: Ray drains a worker's node, which is gone at the deadline",
-    "freeze": "SIGSTOP of a worker, SIGCONT later",
+    "drain": "Ray drains a worker's node, as at a preemption notice; it is killed at the deadline",
+    "freeze": "SIGSTOP of a worker's process, SIGCONT later",
     "damage": "a file of the newest checkpoint is damaged, then a worker is killed",
     "storage": "the store answers wrongly, slowly or not at all for a while",
-    "torn": "a small file of the run directory is torn or copied, and a worker killed",
+    "torn": "a small file of the run directory is torn or copied, then a worker is killed",
     "route": "the store refuses the requests of one client library for a while",
-    "slow": "every answer of the store takes 40 ms or 1 s longer for a while",
-    "clock": "the clock of a worker's node is stepped, and back later",
+    "slow": "every answer of the store is delayed by 40 ms or 1 s for a while",
+    "clock": "the clock of a worker's node is stepped, and stepped back later",
     "signals": "SIGHUP, or two SIGTERMs 20 ms apart, to a worker or to the job's driver",
     "full": "the temporary folder or /dev/shm of a worker's node is full for a while",
 }
-"""Kinds of faults, and what each does."""
+"""What a fault of each kind does."""
 
 DAMAGES = ("truncate", "flip", "remove")
 STORAGE = ("429", "500", "503", "slow", "cut", "outage")
@@ -31,25 +31,25 @@ TEARS = ("empty", "truncate", "copy", "shadow")
 CLIENTS = ("gcsfs", "others")
 REFUSALS = ("cut", "403")
 SLOW = (0.04, 1.0)
-"""Seconds by which an answer of a slow store is late."""
+"""Delays of the answers of a slow store (seconds)."""
 STEPS = (-3600.0, -30.0, 30.0, 3600.0)
-"""Seconds by which a clock is stepped."""
+"""Offsets by which a clock is stepped (seconds)."""
 SIGNALS = ("SIGHUP", "SIGTERM twice")
 FULL = ("temporary folder", "/dev/shm", "both")
 
 FIRST = 10.0
-"""Seconds of undisturbed training before the first fault, at least."""
+"""No fault is injected in the first seconds of training (seconds)."""
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A fault to come.
+class PlannedFault:
+    """A fault that is to be injected.
 
     Attributes:
-        time: seconds from the first trained step.
-        kind: one of `KINDS`.
-        pick: in [0, 1): which of the possible victims.
-        details: what else was drawn for it.
+        time: seconds from the first trained step to the fault.
+        kind: the kind of fault, a key of `KINDS`.
+        pick: a random number in [0, 1) that selects one of the possible targets.
+        details: the random parameters of the fault; which there are depends on its kind.
     """
 
     time: float
@@ -60,22 +60,22 @@ class Planned:
 
 def schedule(
     seed: int, seconds: float, kinds: Sequence[str] = tuple(KINDS), every: float = 45.0
-) -> list[Planned]:
+) -> list[PlannedFault]:
     """Draw the faults of a run.
 
-    Every kind comes once, in random order, before any comes again.
+    Each kind is drawn once, in random order, before any kind is drawn again.
 
     Args:
-        seed: of all that is drawn.
-        seconds: in which faults may begin.
-        kinds: of faults to choose from.
-        every: mean seconds from one fault to the next; each gap is 0.6 to 1.4 times as long.
+        seed: seed of the random generator.
+        seconds: all faults begin within this time after the first trained step (seconds).
+        kinds: the kinds of faults to draw from.
+        every: mean time between two faults (seconds); each gap is 0.6 to 1.4 times as long.
 
     Returns:
         The faults in order of time.
     """
     draw = random.Random(f"ardm chaos {seed}")
-    planned: list[Planned] = []
+    planned: list[PlannedFault] = []
     moments = _moments(draw, seconds, every)
     bag: list[str] = []
     for moment in moments:
@@ -83,7 +83,7 @@ def schedule(
             bag = list(kinds)
             draw.shuffle(bag)
         kind = bag.pop()
-        planned.append(Planned(moment, kind, draw.random(), _details(draw, kind)))
+        planned.append(PlannedFault(moment, kind, draw.random(), _details(draw, kind)))
     return planned
 
 

@@ -1,4 +1,4 @@
-"""Faults of one process and its files, and of what is around workers: store, clock, space."""
+"""Faults of a process and its files, of the store, of a node's clock and of its disk space."""
 
 import os
 import random
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ardm.chaos import machine
-from ardm.chaos.schedule import Planned
-from ardm.chaos.stage import NoVictim, Stage, pick_node
+from ardm.chaos.schedule import PlannedFault
 from ardm.chaos.storage_faults import Fault
+from ardm.chaos.targets import NoTarget, Targets, pick_node
 from ardm.checkpoint.checkpoints import Entry
 from ardm.store.run_directory import Run
 
@@ -24,39 +24,39 @@ SIGNALS = (
     (signal.SIGHUP, signal.SIGTERM),
     (signal.SIGINT, signal.SIGTERM),
 )
-"""What a process manager, a terminal that closes and a shell send."""
+"""The signals that process managers, closing terminals and shells send."""
 
-APART = 0.02
-"""Seconds between two signals."""
+BETWEEN_SIGNALS_S = 0.02
+"""Time between two signals to the same process (seconds)."""
 
 STRAY = ("._{}", "{} (1)", "{}~", "{}.sync-conflict", "desktop.ini")
-"""What tools that copy files leave beside a file."""
+"""Names of the files that copying tools leave beside a file `{}`."""
 
 
 def send(process: BaseProcess, signals: tuple[signal.Signals, ...]) -> None:
-    """Send signals in a quick row to a process that may end meanwhile."""
+    """Send signals in quick succession to a process that may have ended."""
     for number in signals:
         if process.pid and process.is_alive():
             with suppress(ProcessLookupError):
                 os.kill(process.pid, number)
-            time.sleep(APART)
+            time.sleep(BETWEEN_SIGNALS_S)
 
 
 def tear(run: Run, kept: Entry, rng: random.Random) -> list[str]:
-    """Damage some files of a run in a directory as power cuts, full disks and copying tools do.
+    """Damage some files of a run, as power cuts, full disks and copying tools do.
 
     Args:
-        run: nobody may write to it.
-        kept: a checkpoint whose files are left alone.
-        rng: chooses files and damage.
+        run: the run, in a local directory; no process may write to it meanwhile.
+        kept: a checkpoint whose files are not damaged.
+        rng: random generator that chooses the files and the damage.
 
     Returns:
-        What was done, a line for each file.
+        One line for each damaged file.
     """
     root = Path(run.store.path(run.name))
-    safe = Path(run.store.path(kept.checkpoint.name))
-    files = sorted(p for p in root.rglob("*") if p.is_file() and safe not in p.parents)
-    done = []
+    kept_path = Path(run.store.path(kept.checkpoint.name))
+    files = sorted(p for p in root.rglob("*") if p.is_file() and kept_path not in p.parents)
+    damage = []
     for path in rng.sample(files, min(rng.randint(1, 6), len(files))):
         how = rng.choice(("emptied", "cut", "zeroed", "removed", "doubled"))
         data = path.read_bytes()
@@ -70,86 +70,88 @@ def tear(run: Run, kept: Entry, rng: random.Random) -> list[str]:
             path.unlink()
         else:
             path.with_name(rng.choice(STRAY).format(path.name)).write_bytes(data)
-        done.append(f"{path.relative_to(root)} {how}")
-    return done
+        damage.append(f"{path.relative_to(root)} {how}")
+    return damage
 
 
 def flip_a_byte(run: Run, entry: Entry, rng: random.Random) -> str:
-    """Change one byte of the arrays of a checkpoint in a directory; which file it was."""
+    """Flip a bit in the arrays of a checkpoint in a local directory; return a description."""
     name = max(entry.files, key=lambda file: entry.files[file])
     path = Path(run.store.path(f"{entry.checkpoint.name}/{name}"))
     data = bytearray(path.read_bytes())
-    # The middle of the largest file is content, whatever the format around it.
+    # The middle of the largest file holds array data, whatever the file format.
     at = rng.randrange(len(data) // 4, 3 * len(data) // 4)
     data[at] ^= 1 << rng.randrange(8)
     path.write_bytes(data)
     return f"byte {at} of {name} of step {entry.checkpoint.step}"
 
 
-def storage(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    """Let the store answer wrongly, slowly or not at all."""
-    drawn = planned.details
-    fault = Fault(drawn["what"], drawn["share"], drawn["seconds"], drawn["delay"])
-    stage.proxy.inject(fault)
+def storage(targets: Targets, planned: PlannedFault) -> tuple[str, dict[str, Any]]:
+    """Let the store answer with errors, slowly or not at all for a while."""
+    details = planned.details
+    fault = Fault(details["what"], details["share"], details["seconds"], details["delay"])
+    targets.proxy.inject(fault)
     share = "" if fault.share == 1.0 else f" for {fault.share:.0%} of requests"
     return f"store: {fault.kind}{share}, {fault.seconds:.0f} s", {"lasts_s": fault.seconds}
 
 
-def route(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    """Let the requests of one client library through no more."""
-    drawn = planned.details
-    fault = Fault(drawn["what"], seconds=drawn["seconds"], client=drawn["client"])
-    stage.proxy.inject(fault)
-    told = "not let through" if fault.kind == "cut" else f"answered with {fault.kind}"
-    who = "libraries other than gcsfs" if fault.client == "others" else fault.client
-    return f"store: requests of {who} {told}, {fault.seconds:.0f} s", {"lasts_s": fault.seconds}
+def route(targets: Targets, planned: PlannedFault) -> tuple[str, dict[str, Any]]:
+    """Refuse the requests of one client library for a while."""
+    details = planned.details
+    fault = Fault(details["what"], seconds=details["seconds"], client=details["client"])
+    targets.proxy.inject(fault)
+    effect = "cut off" if fault.kind == "cut" else f"answered with {fault.kind}"
+    clients = "libraries other than gcsfs" if fault.client == "others" else fault.client
+    description = f"store: requests of {clients} {effect}, {fault.seconds:.0f} s"
+    return description, {"lasts_s": fault.seconds}
 
 
-def slow(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    """Delay every answer of the store."""
+def slow(targets: Targets, planned: PlannedFault) -> tuple[str, dict[str, Any]]:
+    """Delay every answer of the store for a while."""
     fault = Fault("slow", seconds=planned.details["seconds"], delay=planned.details["delay"])
-    stage.proxy.inject(fault)
-    told = f"store: answers {fault.delay * 1000:.0f} ms late, {fault.seconds:.0f} s"
-    return told, {"lasts_s": fault.seconds}
+    targets.proxy.inject(fault)
+    description = f"store: answers {fault.delay * 1000:.0f} ms late, {fault.seconds:.0f} s"
+    return description, {"lasts_s": fault.seconds}
 
 
-def clock(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    """Step the clock of a worker's node."""
-    nodes, drawn = stage.nodes, planned.details
+def clock(targets: Targets, planned: PlannedFault) -> tuple[str, dict[str, Any]]:
+    """Step the clock of a worker's node, and step it back later."""
+    nodes, details = targets.nodes, planned.details
     victim = pick_node(nodes, planned)
     number = nodes.number(victim)
-    nodes.machine.step(number, drawn["step_s"])
-    stage.later(drawn["seconds"], lambda: nodes.machine.step(number, 0.0))
-    told = f"clock of node {victim.node_id[:8]} stepped by {drawn['step_s']:+.0f} s"
-    # Its processes look at their clock once in a second.
-    return f"{told}, back in {drawn['seconds']:.0f} s", {"lasts_s": drawn["seconds"] + 2.0}
+    nodes.machine.step(number, details["step_s"])
+    targets.later(details["seconds"], lambda: nodes.machine.step(number, 0.0))
+    node, seconds = victim.node_id[:8], details["seconds"]
+    description = f"clock of node {node} stepped by {details['step_s']:+.0f} s"
+    # The processes of the node read the offset of their clock once per second.
+    return f"{description}, back in {seconds:.0f} s", {"lasts_s": seconds + 2.0}
 
 
-def full(stage: Stage, planned: Planned) -> tuple[str, dict[str, Any]]:
-    """Fill temporary space of a worker's node."""
-    nodes, drawn = stage.nodes, planned.details
+def full(targets: Targets, planned: PlannedFault) -> tuple[str, dict[str, Any]]:
+    """Fill the temporary folder, or `/dev/shm`, of a worker's node for a while."""
+    nodes, details = targets.nodes, planned.details
     victim = pick_node(nodes, planned)
     temporary = nodes.machine.temporary(nodes.number(victim))
-    places: dict[str, list[Path]] = {
+    directories: dict[str, list[Path]] = {
         "temporary folder": [temporary],
         "/dev/shm": [machine.SHARED_MEMORY],
     }
-    filled = places.get(drawn["where"], [temporary, machine.SHARED_MEMORY])
+    filled = directories.get(details["where"], [temporary, machine.SHARED_MEMORY])
     try:
-        for place in filled:
-            machine.fill(victim.pid, place)
+        for directory in filled:
+            machine.fill(victim.pid, directory)
     except OSError as error:
-        raise NoVictim(str(error)) from error
+        raise NoTarget(str(error)) from error
 
     def end() -> None:
-        for place in filled:
-            machine.relieve(victim.pid, place)
+        for directory in filled:
+            machine.free(victim.pid, directory)
         if victim in nodes.nodes and not victim.alive():
-            # Ray ends a node whose shared memory it cannot write.
+            # Ray ends a node if it cannot write to its shared memory.
             nodes.kill(victim)
             nodes.add()
 
-    stage.later(drawn["seconds"], end)
-    where = {"both": "temporary folder and /dev/shm"}.get(drawn["where"], drawn["where"])
-    told = f"{where} of node {victim.node_id[:8]} full, {drawn['seconds']:.0f} s"
-    return told, {"lasts_s": drawn["seconds"]}
+    targets.later(details["seconds"], end)
+    where = {"both": "temporary folder and /dev/shm"}.get(details["where"], details["where"])
+    description = f"{where} of node {victim.node_id[:8]} full, {details['seconds']:.0f} s"
+    return description, {"lasts_s": details["seconds"]}

@@ -1,8 +1,8 @@
-"""Many faults in a short time: attempts of a tiny job in processes of this machine.
+"""The soak test: many faults in a short time, injected into processes that train a tiny job.
 
-The job is trained again and again, each time to its last step, until so many faults are through.
-Each of these legs must end with the digest of a run that nobody interrupted, and no attempt may
-begin with an earlier step than the newest checkpoint that was finished before the fault.
+The job is trained in rounds, each from its first step to its last, until the requested number of
+faults was injected. Each round must end with the digest of an uninterrupted run, and no attempt may
+begin with an earlier step than that of the newest checkpoint that was finished before the fault.
 """
 
 import multiprocessing
@@ -19,8 +19,8 @@ from typing import Any
 
 from ardm.chaos import emulator, small_faults, storage_faults
 from ardm.chaos.power_cut import Disk
-from ardm.chaos.soak_attempt import Order, attempt
-from ardm.chaos.soak_result import Result, Struck, digest, judge
+from ardm.chaos.soak_attempt import AttemptOptions, attempt
+from ardm.chaos.soak_result import Result, SoakFault, digest, judge
 from ardm.chaos.storage_faults import Fault, Proxy
 from ardm.checkpoint import checkpoints
 from ardm.checkpoint.checkpoints import Entry
@@ -38,55 +38,55 @@ evaluation: {every: 100000, images: 16, final_images: 16, samples: 0}
 """
 
 AT_THE_START = ("start", "clock", "nan")
-"""Kinds that are arranged when a process starts."""
+"""Kinds of faults that must be prepared when a process starts."""
 EVERYWHERE = ("kill", "signals", "freeze")
 ON_A_DISK = ("torn", "damage", "power", "full")
 IN_A_BUCKET = ("outage", "slow")
 
 OUTAGES = ("outage", "silence", "cut", "lost", "403", "429", "500", "503")
-"""How a bucket does not answer."""
+"""Kinds of storage faults in which a bucket does not answer, or answers with errors."""
 
-PATIENCE = 120.0
-"""Seconds within which an attempt must train or end."""
+TIMEOUT_S = 120.0
+"""An attempt that neither trains nor ends within this time is an error (seconds)."""
 
 
 class Soak:
-    """One soak.
+    """One soak test.
 
     Args:
-        seed: of the faults and their moments.
-        folder: for stores and logs.
-        say: takes lines for people.
+        seed: seed of the random faults and their times.
+        folder: directory for stores and logs.
+        report: called with each line of progress for the user.
     """
 
-    def __init__(self, seed: int, folder: Path, say: Callable[[str], None]) -> None:
-        self._rng, self._folder, self._say = random.Random(seed), folder, say
+    def __init__(self, seed: int, folder: Path, report: Callable[[str], None]) -> None:
+        self._rng, self._folder, self._report = random.Random(seed), folder, report
         self.result = Result()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["ardm.chaos.soak_attempt"])
         self._disk: Disk | None = None
         self._proxy: Proxy | None = None
         self._damaged: set[str] = set()
-        """Names of checkpoints that this soak has damaged."""
+        """Names of the checkpoints that were damaged on purpose."""
 
     def run(self, faults: int) -> Result:
-        """Let so many faults happen.
+        """Run rounds until the requested number of faults was injected.
 
         Raises:
-            JobFailed: the uninterrupted run fails.
+            JobFailed: the uninterrupted run failed.
         """
         begin = time.monotonic()
-        with self._places():
+        with self._stores():
             self.result.reference = self._reference()
-            self._say(f"the uninterrupted run ends with {self.result.reference[:12]}")
+            self._report(f"the uninterrupted run ends with {self.result.reference[:12]}")
             while self.result.faults.total() < faults:
-                self._leg(faults)
+                self._round(faults)
         self.result.seconds = time.monotonic() - begin
         return self.result
 
     @contextmanager
-    def _places(self) -> Iterator[None]:
-        """A disk where one can be mounted, and a bucket behind a proxy."""
+    def _stores(self) -> Iterator[None]:
+        """Mount a disk, if that is permitted, and start a bucket behind a proxy."""
         with ExitStack() as stack:
             try:
                 self._disk = Disk(self._folder)
@@ -109,16 +109,16 @@ class Soak:
             raise JobFailed(f"the uninterrupted run failed:\n{self._tail()}")
         return digest(run)
 
-    def _leg(self, faults: int) -> None:
-        """Train the job to its end among faults."""
-        self.result.legs += 1
-        name, remote = f"leg-{self.result.legs}", self.result.legs % 4 == 0
-        struck: list[Struck] = []
+    def _round(self, faults: int) -> None:
+        """Train the job to its end while faults are injected, and check the promises."""
+        self.result.rounds += 1
+        name, remote = f"round-{self.result.rounds}", self.result.rounds % 4 == 0
+        injected: list[SoakFault] = []
         process: BaseProcess | None = None
         before = 0
         while True:
             run = self._run(name, remote)
-            enough = self.result.faults.total() + len(struck) >= faults
+            enough = self.result.faults.total() + len(injected) >= faults
             kind = "" if enough else self._draw(remote, process is None)
             if process is None:
                 before = max(run.attempts(), default=0)
@@ -126,22 +126,22 @@ class Soak:
             if kind == "start":
                 time.sleep(self._rng.uniform(0.0, 1.5))
                 self._kill(process)
-                fault: Struck | None = Struck(kind, before, self._newest_step(run))
+                fault: SoakFault | None = SoakFault(kind, before, self._newest_step(run))
                 process = None
             elif kind and kind != "nan" and self._trains(run, process, before):
                 time.sleep(self._rng.uniform(0.05, 1.5))
-                fault, process = self._strike(kind, run, process)
+                fault, process = self._inject(kind, run, process)
             else:
-                process.join(PATIENCE)
+                process.join(TIMEOUT_S)
                 if process.exitcode == 0:
                     break
                 fault = self._failed(kind, run, process)
                 process = None
             if fault:
-                struck.append(fault)
+                injected.append(fault)
             if len(self.result.broken) > 20:
                 break
-        self._judge(self._run(name, remote), struck)
+        self._judge(self._run(name, remote), injected)
 
     def _draw(self, remote: bool, starting: bool) -> str:
         kinds = [*EVERYWHERE, *(IN_A_BUCKET if remote else ON_A_DISK)]
@@ -149,11 +149,11 @@ class Soak:
             kinds += AT_THE_START
         return self._rng.choice([kind for kind in kinds if kind not in self.result.left_out])
 
-    def _failed(self, kind: str, run: Run, process: BaseProcess) -> Struck | None:
-        """The fault that ended an attempt early; None, after a report, if that was no fault."""
+    def _failed(self, kind: str, run: Run, process: BaseProcess) -> SoakFault | None:
+        """The fault that ended an attempt early; if there was none, report a broken promise."""
         if kind == "nan" and process.exitcode == 3:
-            return Struck(kind, max(run.attempts(), default=0), self._newest_step(run))
-        self._broken(run.name, f"an attempt ended with code {process.exitcode}")
+            return SoakFault(kind, max(run.attempts(), default=0), self._newest_step(run))
+        self._report_broken(run.name, f"an attempt ended with exit code {process.exitcode}")
         self._kill(process)
         return None
 
@@ -165,7 +165,7 @@ class Soak:
 
     def _start(self, run: Run, kind: str) -> BaseProcess:
         rng = self._rng
-        order = Order(
+        options = AttemptOptions(
             run.store.uri,
             run.name,
             JOB,
@@ -173,117 +173,118 @@ class Soak:
             rng.uniform(-3600, 3600) if kind == "clock" else 0.0,
             rng.randint(5, 60) if kind == "nan" else 0,
         )
-        process = self._context.Process(target=attempt, args=(order,))
+        process = self._context.Process(target=attempt, args=(options,))
         process.start()
         return process
 
     def _trains(self, run: Run, process: BaseProcess, after: int) -> bool:
-        """Wait until an attempt trains; False once its process has ended."""
-        deadline = time.monotonic() + PATIENCE
+        """Wait until an attempt newer than `after` trains; False if the process ends before."""
+        deadline = time.monotonic() + TIMEOUT_S
         while process.is_alive():
             number = max(run.attempts(), default=0)
-            found = (run.store.read_record(run.progress(number)) or {}) if number else {}
-            if number > after and found.get("state") in ("training", "saving"):
+            progress = (run.store.read_record(run.progress(number)) or {}) if number else {}
+            if number > after and progress.get("state") in ("training", "saving"):
                 return True
             if time.monotonic() > deadline:
-                self._broken(run.name, f"no attempt trains within {PATIENCE:.0f} s")
+                self._report_broken(run.name, f"no attempt trains within {TIMEOUT_S:.0f} s")
                 self._kill(process)
             time.sleep(0.05)
         return False
 
-    def _strike(
+    def _inject(
         self, kind: str, run: Run, process: BaseProcess
-    ) -> tuple[Struck, BaseProcess | None]:
+    ) -> tuple[SoakFault, BaseProcess | None]:
         """Inject a fault.
 
         Returns:
-            A record of the fault, and the process that still trains; None if none does.
+            A record of the fault, and the process that still trains (None if none does).
         """
         if kind == "full" and self._disk:
             with self._disk.full():
                 time.sleep(self._rng.uniform(0.2, 2.0))
-            return Struck(kind), process
+            return SoakFault(kind), process
         if kind in IN_A_BUCKET and self._proxy:
-            return self._trouble_bucket(kind, self._proxy), process
+            return self._disturb_bucket(kind, self._proxy), process
         number = max(run.attempts(), default=0)
         if kind == "signals":
             return self._signal(run, process, number)
         small_faults.send(process, (signal.SIGSTOP,))
-        good = self._good(run)
-        kept = _step(good[0]) if good else 0
+        intact = self._intact(run)
+        kept = _step(intact[0]) if intact else 0
         if kind == "freeze":
-            return self._overtake(run, process, Struck(kind, number, kept))
+            return self._supersede(run, process, SoakFault(kind, number, kept))
         if kind == "power" and self._disk:
             progress = run.store.read_record(run.progress(number)) or {}
             self._disk.cut_power()
-            # What the process has reported as saved; a save under way may have a name already.
+            # Only what the process has reported as saved counts: the directory of a save under way
+            # may exist already.
             kept = int(progress.get("saved_step") or 0)
         self._kill(process)
-        what = ""
-        if kind == "torn" and good:
-            what = "; ".join(small_faults.tear(run, good[0], self._rng))
-        if kind == "damage" and len(good) > 1:
-            what, kept = small_faults.flip_a_byte(run, good[0], self._rng), _step(good[1])
-            self._damaged.add(good[0].checkpoint.name)
-        return Struck(kind, number, kept, what=what), None
+        details = ""
+        if kind == "torn" and intact:
+            details = "; ".join(small_faults.tear(run, intact[0], self._rng))
+        if kind == "damage" and len(intact) > 1:
+            details, kept = small_faults.flip_a_byte(run, intact[0], self._rng), _step(intact[1])
+            self._damaged.add(intact[0].checkpoint.name)
+        return SoakFault(kind, number, kept, what=details), None
 
-    def _trouble_bucket(self, kind: str, proxy: Proxy) -> Struck:
-        """Let the bucket be slow or not answer for a while."""
+    def _disturb_bucket(self, kind: str, proxy: Proxy) -> SoakFault:
+        """Let the bucket be slow, fail or not answer for a while."""
         slow = Fault("slow", delay=self._rng.choice((0.04, 1.0)))
         fault = slow if kind == "slow" else Fault(self._rng.choice(OUTAGES))
         proxy.inject(fault)
         time.sleep(self._rng.uniform(0.5, 3.0))
         proxy.heal()
-        return Struck(kind, what=fault.kind)
+        return SoakFault(kind, what=fault.kind)
 
     def _signal(
         self, run: Run, process: BaseProcess, number: int
-    ) -> tuple[Struck, BaseProcess | None]:
-        """Send signals, after which the attempt saves its last step, unless it has ended."""
+    ) -> tuple[SoakFault, BaseProcess | None]:
+        """Send signals, at which the attempt must save its last step and end."""
         signals = self._rng.choice(small_faults.SIGNALS)
         small_faults.send(process, signals)
-        process.join(PATIENCE)
+        process.join(TIMEOUT_S)
         if process.exitcode not in (0, 75):
-            self._broken(run.name, f"code {process.exitcode} after {signals}")
+            self._report_broken(run.name, f"exit code {process.exitcode} after {signals}")
             self._kill(process)
-        struck = Struck("signals", number, orderly=True, what=str(signals))
-        return struck, None if process.exitcode else process
+        fault = SoakFault("signals", number, orderly=True, what=str(signals))
+        return fault, None if process.exitcode else process
 
-    def _overtake(
-        self, run: Run, process: BaseProcess, struck: Struck
-    ) -> tuple[Struck, BaseProcess]:
-        """Let another attempt take the run over while this one does nothing."""
+    def _supersede(
+        self, run: Run, process: BaseProcess, fault: SoakFault
+    ) -> tuple[SoakFault, BaseProcess]:
+        """Let another attempt take over the run while this one is frozen."""
         other = self._start(run, "")
-        self._trains(run, other, struck.attempt)
+        self._trains(run, other, fault.attempt)
         small_faults.send(process, (signal.SIGCONT,))
-        process.join(PATIENCE)
+        process.join(TIMEOUT_S)
         if process.exitcode not in (0, 3):
-            self._broken(run.name, f"code {process.exitcode} of an attempt that was overtaken")
+            self._report_broken(run.name, f"exit code {process.exitcode} of a superseded attempt")
             self._kill(process)
-        return struck, other
+        return fault, other
 
-    def _judge(self, run: Run, struck: list[Struck]) -> None:
-        self.result.faults.update(fault.kind for fault in struck)
-        for line in judge(self.result, run, struck):
-            self._broken(run.name, line)
-        done = self.result.faults.total()
-        self._say(
-            f"{run.name}: {len(run.attempts())} attempts, {len(struck)} faults; {done} in all"
+    def _judge(self, run: Run, faults: list[SoakFault]) -> None:
+        self.result.faults.update(fault.kind for fault in faults)
+        for line in judge(self.result, run, faults):
+            self._report_broken(run.name, line)
+        total = self.result.faults.total()
+        self._report(
+            f"{run.name}: {len(run.attempts())} attempts, {len(faults)} faults; {total} in all"
         )
 
-    def _broken(self, name: str, what: str) -> None:
-        line = f"{name}: {what}"
+    def _report_broken(self, name: str, problem: str) -> None:
+        line = f"{name}: {problem}"
         self.result.broken.append(line)
-        self._say(f"BROKEN {line}\n{self._tail()}")
+        self._report(f"BROKEN {line}\n{self._tail()}")
 
-    def _good(self, run: Run) -> list[Entry]:
-        """The finished checkpoints of a run that nobody has damaged, the newest first."""
-        found = checkpoints.entries(run)
-        return [e for e in found if e.committed and e.checkpoint.name not in self._damaged]
+    def _intact(self, run: Run) -> list[Entry]:
+        """The finished checkpoints of a run that no fault has damaged, the newest first."""
+        entries = checkpoints.entries(run)
+        return [e for e in entries if e.committed and e.checkpoint.name not in self._damaged]
 
     def _newest_step(self, run: Run) -> int:
-        good = self._good(run)
-        return _step(good[0]) if good else 0
+        intact = self._intact(run)
+        return _step(intact[0]) if intact else 0
 
     def _kill(self, process: BaseProcess) -> None:
         process.kill()
@@ -295,14 +296,16 @@ class Soak:
         return "\n".join(f"  {line}" for line in text.splitlines()[-8:])
 
 
-def soak(faults: int, seed: int, keep: Path | None, say: Callable[[str], None]) -> dict[str, Any]:
-    """Train a tiny job among faults.
+def soak(
+    faults: int, seed: int, keep: Path | None, report: Callable[[str], None]
+) -> dict[str, Any]:
+    """Train a tiny job while many faults are injected.
 
     Args:
-        faults: how many.
-        seed: of the faults and their moments.
-        keep: a directory for stores and logs; None for a temporary one.
-        say: takes lines for people.
+        faults: number of faults to inject.
+        seed: seed of the random faults and their times.
+        keep: directory for stores and logs; None uses a temporary one.
+        report: called with each line of progress for the user.
 
     Returns:
         The object that `ardm soak --json` prints.
@@ -310,13 +313,13 @@ def soak(faults: int, seed: int, keep: Path | None, say: Callable[[str], None]) 
     with ExitStack() as stack:
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ardm-soak-")))
         folder.mkdir(parents=True, exist_ok=True)
-        # Before the first process is forked: compiled programs outlive every disk.
+        # Set before the first process is forked. Compiled programs must survive the disks.
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "programs")
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
         os.environ["JAX_PLATFORMS"] = "cpu"
-        # An end by SIGTERM unmounts the disk as well.
+        # SIGTERM must unmount the disk, too, as Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        return Soak(seed, folder, say).run(faults).as_json()
+        return Soak(seed, folder, report).run(faults).as_json()
 
 
 def _step(entry: Entry) -> int:

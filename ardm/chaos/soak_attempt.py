@@ -1,4 +1,4 @@
-"""One attempt of a soak, in a process that was forked from one which had imported everything."""
+"""One attempt of a soak test, in a process that is forked after everything was imported."""
 
 import datetime
 import os
@@ -22,20 +22,22 @@ from ardm.training.devices import use_cores
 from ardm.training.group import Alone
 
 CODES = {Outcome.COMPLETED: 0, Outcome.PREEMPTED: 75, Outcome.STOPPED: 75}
-"""Exit codes of the process by how its attempt ended; 3 for every other end."""
+"""Exit code of the process by the outcome of its attempt; 3 for every other outcome."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a process is to do.
+class AttemptOptions:
+    """The options of one attempt.
 
     Attributes:
         store: address of the store.
         run: name of the run.
         job: text of the job file.
-        log: path of a file for what the process writes.
-        clock_step_s: seconds by which its clock jumps after a moment.
-        poisoned_step: step, counted from its first, whose gradient becomes NaN; 0 for none.
+        log: path of the file to which the output of the process is appended.
+        clock_step_s: the clock of the process jumps by this much, one second after its start
+            (seconds).
+        poisoned_step: the gradient of this step becomes NaN; the first step of the attempt is 1,
+            and 0 leaves all gradients as they are.
     """
 
     store: str
@@ -46,31 +48,31 @@ class Order:
     poisoned_step: int = 0
 
 
-def attempt(order: Order) -> None:
-    """Carry the run on, as `ardm train` does, and end the process."""
-    log = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def attempt(options: AttemptOptions) -> None:
+    """Continue the run, as `ardm train` does, and end the process."""
+    log = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        # Under nohup, or in the background of a shell, some would be ignored.
+        # Under nohup, or in the background of a shell, some of these signals would be ignored.
         signal.signal(number, signal.SIG_DFL)
     use_cores(1)
-    if order.clock_step_s:
-        _step_clock(order.clock_step_s)
-    run = Run(Store(order.store), order.run)
-    spec = parse(order.job, "the job of the soak")
+    if options.clock_step_s:
+        _step_clock(options.clock_step_s)
+    run = Run(Store(options.store), options.run)
+    spec = parse(options.job, "the job of the soak")
     registry.open_run(run, spec, datetime.datetime.now(datetime.UTC))
     notice = Notice()
     with saving_first(notice):
-        group = _Poisoned(order.poisoned_step)
+        group = _Poisoned(options.poisoned_step)
         ended = run_attempt(run, spec, Context(group, notice, {"by": "ardm soak"}))
     print(f"{ended.outcome} at step {ended.step}: {ended.reason}\n{ended.detail}", flush=True)
-    # Nothing may hold the process, such as a thread that waits for a store.
+    # A thread that waits for a store must not keep the process alive.
     os._exit(CODES.get(ended.outcome, 3))
 
 
 class _Poisoned(Alone):
-    """A group of one whose sums go wrong at one step, as a broken device may make them."""
+    """A group of one worker whose gradients become NaN at one step, as with a broken device."""
 
     def __init__(self, step: int) -> None:
         self._step, self._count = step, 0
@@ -79,14 +81,14 @@ class _Poisoned(Alone):
         self._count += 1
         if self._count != self._step:
             return super().gather(tree)
-        return super().gather(jax.tree.map(_spoiled, tree))
+        return super().gather(jax.tree.map(_nan, tree))
 
 
-def _spoiled(array: Any) -> Any:
+def _nan(array: Any) -> Any:
     return array * jnp.nan if jnp.issubdtype(array.dtype, jnp.floating) else array
 
 
 def _step_clock(seconds: float) -> None:
-    """Let the wall clock jump, once, a moment from now; the monotonic clock goes on."""
+    """Let the wall clock jump once, one second from now; the monotonic clock is not changed."""
     real, jump = time.time, time.monotonic() + 1.0
     time.time = lambda: real() + (seconds if time.monotonic() > jump else 0.0)

@@ -1,9 +1,12 @@
-"""A proxy in front of the GCS server that makes trouble to order.
+"""A proxy in front of the GCS server that injects faults into the requests of its clients.
 
-In a program: `with serve(emulator) as proxy:`, `proxy.inject(Fault("503", share=0.3))`, `heal()`.
-As a process: `python -m ardm.chaos.storage_faults TARGET` prints two addresses, as JSON: `address`,
-for the clients, and `control`, to which a fault is sent as JSON (`{"kind": "outage", "seconds":
-60}`, POST), from which the counts so far are read (GET), and which ends all faults (DELETE).
+In a program: `with serve(emulator) as proxy:`, `proxy.inject(Fault("503", share=0.3))`,
+`proxy.heal()`.
+
+As a process: `python -m ardm.chaos.storage_faults TARGET` prints a JSON object with two addresses.
+`address` is the address for the clients. `control` is the address that controls the proxy: POST
+injects a fault, given as JSON (`{"kind": "outage", "seconds": 60}`); DELETE ends it; GET returns
+the number of requests so far, by what was done to them.
 """
 
 import argparse
@@ -23,36 +26,40 @@ from urllib.parse import urlsplit
 from ardm.chaos.emulator import Handler, Server
 
 KINDS = {
-    "429": "answered with 429, and not passed on",
-    "500": "answered with 500, and not passed on",
-    "503": "answered with 503, and not passed on",
-    "403": "answered with 403, and not passed on",
-    "slow": "passed on after `delay` seconds",
-    "cut": "the connection is reset instead of an answer, and nothing is passed on",
-    "lost": "passed on, and the connection is reset instead of an answer",
-    "body": "passed on, and the connection is reset in the middle of the answer's body",
-    "outage": "as `cut`; named for itself because it hits everything",
-    "silence": "never answered: the connection stays open until the fault is over",
+    "429": "answered with 429, and not forwarded",
+    "500": "answered with 500, and not forwarded",
+    "503": "answered with 503, and not forwarded",
+    "403": "answered with 403, and not forwarded",
+    "slow": "forwarded after `delay` seconds",
+    "cut": "not forwarded; the connection is reset instead of an answer",
+    "lost": "forwarded, but the connection is reset instead of an answer",
+    "body": "forwarded, but the connection is reset in the middle of the answer's body",
+    "outage": "the same as `cut`; used for outages that affect all requests",
+    "silence": "not answered; the connection stays open until the fault is over",
 }
 
+"""What happens to a request, by kind of fault."""
+
 CLIENTS = ("gcsfs", "others")
-"""Client libraries as their User-Agent tells them."""
+"""The client libraries that the proxy distinguishes, by their User-Agent."""
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "expect"}
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to requests.
+    """A fault of the store.
 
     Attributes:
-        kind: one of `KINDS`.
-        share: of the requests that it happens to, drawn at random.
-        seconds: until it is over by itself; None for until it is ended.
-        delay: seconds, of a slow answer.
-        under: only requests that name an object with this in its path (`checkpoints`).
-        writes: only requests that change something.
-        client: only requests of this client library, one of `CLIENTS`; empty for all.
+        kind: the kind of fault, a key of `KINDS`.
+        share: share of the requests that the fault affects, in [0, 1]; they are drawn at random.
+        seconds: duration of the fault (seconds); None if it lasts until it is ended.
+        delay: delay of an answer, for the kind `slow` (seconds).
+        under: the fault affects only requests for objects whose path contains this text, such as
+            `checkpoints`.
+        writes: whether the fault affects only requests that write.
+        client: the fault affects only requests of this client library, one of `CLIENTS`; empty
+            for all.
     """
 
     kind: str
@@ -71,25 +78,25 @@ class Fault:
 
 
 class Proxy:
-    """Passes requests on to a server, but for faults.
+    """Forwards requests to a server, unless a fault affects them.
 
     Args:
         target: address of the server.
-        seed: of the requests that a fault with a share happens to.
+        seed: seed of the random choice of the requests that a fault affects.
     """
 
     def __init__(self, target: str, seed: int = 0) -> None:
         self.target = target
         self.counts: Counter[str] = Counter()
-        """Requests by what became of them: `passed`, or the kind of fault."""
+        """The number of requests that were `passed`, or affected by each kind of fault."""
         self.clients: Counter[str] = Counter()
-        """Requests by client library."""
+        """The number of requests of each client library."""
         self._fault: Fault | None = None
         self._until = 0.0
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._healed = threading.Event()
-        self._server = Server(self, _Passing)
+        self._server = Server(self, _Forwarding)
         self._control = Server(self, _Control)
         self.address = f"http://127.0.0.1:{self._server.server_port}"
         self.control = f"http://127.0.0.1:{self._control.server_port}"
@@ -97,7 +104,7 @@ class Proxy:
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
 
     def inject(self, fault: Fault) -> None:
-        """From now on this fault happens, and no other."""
+        """Begin a fault; it replaces any other."""
         with self._lock:
             self._healed.set()
             self._healed = threading.Event()
@@ -119,18 +126,23 @@ class Proxy:
     def fate(
         self, method: str, path: str, body: bytes, agent: str
     ) -> tuple[Fault | None, threading.Event, float]:
-        """What happens to a request; what tells that faults are over; and seconds until then."""
+        """Decide what happens to a request.
+
+        Returns:
+            The fault that affects it, or None; an event that is set when the fault is ended; and
+            the time until the fault ends by itself (seconds).
+        """
         with self._lock:
             fault, left = self._fault, self._until - time.monotonic()
             # An upload may name its object in the first lines of its body.
-            named = fault is not None and (
+            affected = fault is not None and (
                 fault.under in path or fault.under.encode() in body[:2000]
             )
-            named = named and not (fault and fault.writes and method in ("GET", "HEAD"))
+            affected = affected and not (fault and fault.writes and method in ("GET", "HEAD"))
             client = "gcsfs" if "gcsfs" in agent else "others"
-            named = named and not (fault and fault.client not in ("", client))
+            affected = affected and not (fault and fault.client not in ("", client))
             self.clients[client] += 1
-            if fault is None or left <= 0 or not named or self._random.random() >= fault.share:
+            if fault is None or left <= 0 or not affected or self._random.random() >= fault.share:
                 fault = None
             self.counts[fault.kind if fault else "passed"] += 1
             return fault, self._healed, left
@@ -138,7 +150,7 @@ class Proxy:
 
 @contextmanager
 def serve(target: str, seed: int = 0) -> Iterator[Proxy]:
-    """Run a proxy in this process."""
+    """Run a proxy in this process while the block runs."""
     proxy = Proxy(target, seed)
     try:
         yield proxy
@@ -146,31 +158,39 @@ def serve(target: str, seed: int = 0) -> Iterator[Proxy]:
         proxy.close()
 
 
-def order(control: str, fault: Fault | None) -> dict[str, int]:
-    """Tell a proxy of another process what is to happen; None ends it. Returns its counts."""
+def control(address: str, fault: Fault | None) -> dict[str, int]:
+    """Control a proxy in another process.
+
+    Args:
+        address: the `control` address of the proxy.
+        fault: the fault that begins; None ends the present one.
+
+    Returns:
+        The counts of the proxy; see `Proxy.counts`.
+    """
     method = "POST" if fault else "DELETE"
     body = json.dumps(asdict(fault)).encode() if fault else None
     with urllib.request.urlopen(
-        urllib.request.Request(control, body, method=method), timeout=10
+        urllib.request.Request(address, body, method=method), timeout=10
     ) as answer:
         return dict(json.load(answer))
 
 
-class _Passing(Handler[Proxy]):
+class _Forwarding(Handler[Proxy]):
     def setup(self) -> None:
         super().setup()
-        self.behind = http.client.HTTPConnection(
+        self.upstream = http.client.HTTPConnection(
             urlsplit(self.server.owner.target).netloc, timeout=60
         )
 
     def finish(self) -> None:
-        self.behind.close()
+        self.upstream.close()
         try:
             super().finish()
         except OSError:
             return
 
-    def pass_on(self) -> None:
+    def forward(self) -> None:
         body = self.body()
         agent = self.headers.get("User-Agent", "")
         fault, healed, left = self.server.owner.fate(self.command, self.path, body, agent)
@@ -182,39 +202,38 @@ class _Passing(Handler[Proxy]):
         if kind in ("cut", "outage", "silence"):
             self.reset()
         elif kind.isdigit():
-            told = {"error": {"code": int(kind), "message": "injected", "errors": []}}
-            self.answer(
-                int(kind), [("Content-Type", "application/json")], json.dumps(told).encode(), False
-            )
+            error = {"code": int(kind), "message": "injected", "errors": []}
+            content = json.dumps({"error": error}).encode()
+            self.answer(int(kind), [("Content-Type", "application/json")], content, False)
         else:
-            status, headers, answer = self.ask(body)
+            status, headers, answer = self.request_upstream(body)
             if kind == "lost":
                 self.reset()
             else:
                 self.answer(status, headers, answer, cut=kind == "body")
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = pass_on  # noqa: N815
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = forward  # noqa: N815
 
-    def ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Ask the server behind; addresses in its answer are made to lead through here again."""
+    def request_upstream(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Send the request to the server, and replace its address by the proxy's in the answer."""
         headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP_BY_HOP}
-        self.behind.request(self.command, self.path, body, headers)
-        response = self.behind.getresponse()
-        target, mine = self.server.owner.target, self.server.owner.address
+        self.upstream.request(self.command, self.path, body, headers)
+        response = self.upstream.getresponse()
+        target, address = self.server.owner.target, self.server.owner.address
         content = response.read()
         kept = [
-            (name, value.replace(target, mine))
+            (name, value.replace(target, address))
             for name, value in response.getheaders()
             if name.lower() not in _HOP_BY_HOP
         ]
         if "json" in (response.getheader("Content-Type") or ""):
-            content = content.replace(target.encode(), mine.encode())
+            content = content.replace(target.encode(), address.encode())
         return response.status, kept, content
 
 
 class _Control(Handler[Proxy]):
     def do_GET(self) -> None:  # noqa: N802
-        self.tell()
+        self.send_counts()
 
     def do_POST(self) -> None:  # noqa: N802
         try:
@@ -222,22 +241,24 @@ class _Control(Handler[Proxy]):
         except (TypeError, ValueError) as error:
             self.answer(400, [], str(error).encode(), cut=False)
         else:
-            self.tell()
+            self.send_counts()
 
     def do_DELETE(self) -> None:  # noqa: N802
         self.server.owner.heal()
-        self.tell()
+        self.send_counts()
 
-    def tell(self) -> None:
+    def send_counts(self) -> None:
         body = json.dumps(dict(self.server.owner.counts)).encode()
         self.answer(200, [("Content-Type", "application/json")], body, cut=False)
 
 
 def main() -> None:
-    """Serve until Ctrl-C."""
-    parser = argparse.ArgumentParser(description="A proxy that makes trouble to order.")
+    """Run a proxy until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        description="A proxy in front of a GCS server that injects faults."
+    )
     parser.add_argument("target", help="address of the GCS server, http://host:port")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random faults")
     args = parser.parse_args()
     with serve(args.target, args.seed) as proxy:
         print(json.dumps({"address": proxy.address, "control": proxy.control}), flush=True)

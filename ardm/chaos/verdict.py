@@ -1,4 +1,4 @@
-"""What a run among faults has come to: a table, and every promise that was not kept."""
+"""Judges a run with injected faults: what each fault cost, and every promise that was broken."""
 
 import itertools
 import math
@@ -13,22 +13,23 @@ from ardm.events import kinds
 from ardm.events.events import Event, Outcome
 
 TROUBLE = ("storage", "route", "slow", "full")
-"""Kinds of faults that keep saves from succeeding while they last, and end no attempt."""
+"""Kinds of faults that make saves fail while they last, but do not end an attempt."""
 
 
 @dataclass(frozen=True)
-class Injected:
-    """A fault that happened; times in seconds since 1970.
+class InjectedFault:
+    """A fault that was injected. The names of the attributes appear in the JSON output.
 
     Attributes:
-        kind: see `schedule.KINDS`.
-        time: when it began.
-        until: when it was over.
-        attempt: the newest one when it began; 0 if there was none.
-        step: that this attempt had last reported.
-        told: what was done, for people.
-        extra_steps: between the newest checkpoint, which the fault damaged, and the one before.
-        saves: whether the run can save before it ends.
+        kind: the kind of fault, a key of `schedule.KINDS`.
+        time: time at which the fault began (seconds since 1970).
+        until: time at which the fault was over (seconds since 1970).
+        attempt: number of the newest attempt when the fault began; 0 if there was none.
+        step: the step that this attempt had last reported.
+        told: one line that describes what was done.
+        extra_steps: number of steps between the newest checkpoint, which the fault damaged, and the
+            checkpoint before it; 0 if the fault damaged none.
+        saves: whether the fault leaves the run time to save before it ends.
     """
 
     kind: str
@@ -43,57 +44,66 @@ class Injected:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a verdict is found from.
+    """The observations of a run that `judge` judges.
 
     Attributes:
-        attempts: of the run, oldest first.
-        faults: in order of time.
-        total_steps: of the job.
-        interval_s: seconds between two saves; the longest, if they were chosen.
-        step_s: seconds of the fastest steps seen, by which seconds count as steps.
-        digest: of the newest verified checkpoint.
-        reference: of the uninterrupted run.
-        submissions: of the run, the first included.
-        went_back: each time that the newest good checkpoint was removed, as a line.
-        now: seconds since 1970.
+        attempts: records of all attempts of the run, oldest first.
+        faults: the faults that were injected, in order of time.
+        total_steps: number of steps of the job.
+        interval_s: time between two saves (seconds); the longest one, if the run varied it.
+        step_s: duration of a step at the highest speed seen (seconds); it converts the seconds that
+            a fault may cost into steps.
+        digest: digest of the newest verified checkpoint; None if there is none.
+        reference: final digest of the uninterrupted run.
+        submissions: number of times that the run was submitted.
+        lost_checkpoints: one line for each time that the newest intact checkpoint was removed.
+        now: time at which the run ended (seconds since 1970).
     """
 
     attempts: Sequence[AttemptRecord]
-    faults: Sequence[Injected]
+    faults: Sequence[InjectedFault]
     total_steps: int
     interval_s: float
     step_s: float
     digest: str | None
     reference: str
     submissions: int = 1
-    went_back: Sequence[str] = ()
+    lost_checkpoints: Sequence[str] = ()
     now: float = 0.0
 
 
 def judge(facts: Facts) -> dict[str, Any]:
-    """Tell what was lost, and whether it was within the promise.
+    """Count the steps that were lost, and compare them with the steps that may be lost.
 
-    At most the checkpoint interval, the duration of a save and one step may be lost at a fault; a
-    drain and a signal to the driver lose nothing. While the store fails, is slow or is not let
-    through, or a save finds no temporary space, no save can succeed, so these faults add their
-    seconds; a damaged checkpoint adds the steps to the one before. A torn file adds nothing. What
-    a killed attempt did after it last reported its steps counts as lost, at the speed of the
-    fastest steps, unless its clock was stepped.
+    A fault may cost the steps of one checkpoint interval, of one save and one more step. There are
+    these exceptions:
+
+    - A drain, and a signal to the driver, may cost nothing.
+    - Faults of the store or of temporary space (`TROUBLE`) make saves fail, so the steps of their
+      duration may be lost as well.
+    - A damaged checkpoint also costs the steps since the checkpoint before it.
+    - A torn file costs nothing beyond the kill that comes with it.
+
+    Steps that a killed attempt did after its last report count as lost. They are estimated at the
+    highest speed seen, unless the clock of the attempt was stepped.
 
     Returns:
-        The object that `ardm chaos --json` prints, but for the names of the run: `faults`, `kinds`
-        (count, recoveries, steps lost and seconds to the next step, by kind), `recoveries`,
-        `submissions`, `attempts`, `steps_lost`, `most_lost`, `goodput`, `digest`, `reference`,
-        `equal`, and `broken`: a line for each promise that was not kept.
+        The object that `ardm chaos --json` prints, without the options of the run: `faults`,
+        `kinds` (count, recoveries, steps lost and seconds to the next step, by kind), `recoveries`,
+        `submissions`, `attempts`, `unexplained` (the attempts that ended without a fault),
+        `steps_lost`, `most_lost`, `goodput`, `digest`, `reference`, `equal`, and `broken` (one line
+        for each broken promise).
     """
     culprits = {record.attempt: _culprit(facts, record) for record in facts.attempts}
-    facts = replace(facts, attempts=[_whole(facts, r, culprits[r.attempt]) for r in facts.attempts])
+    facts = replace(
+        facts, attempts=[_with_unreported(facts, r, culprits[r.attempt]) for r in facts.attempts]
+    )
     attempts = list(facts.attempts)
     costs = {record.attempt: record.steps_lost for record in attempts}
     unexplained = [
         record.attempt
         for record in attempts[:-1]
-        if culprits[record.attempt] is None and not _struck_by_store(facts, record)
+        if culprits[record.attempt] is None and not _hit_by_trouble(facts, record)
     ]
     return {
         "faults": [asdict(fault) for fault in facts.faults],
@@ -112,25 +122,25 @@ def judge(facts: Facts) -> dict[str, Any]:
     }
 
 
-def fastest_step(attempts: Sequence[Sequence[Event]]) -> float | None:
-    """Seconds per step between the two saves of one attempt that lie closest for their steps.
+def fastest_step(event_logs: Sequence[Sequence[Event]]) -> float | None:
+    """The duration of a step at the highest speed between two successive saves of an attempt.
 
     Args:
-        attempts: the events of each.
+        event_logs: the events of each attempt.
 
     Returns:
-        None if no attempt saved twice.
+        Seconds per step; None if no attempt saved twice.
     """
-    found = []
-    for events in attempts:
+    step_s: list[float] = []
+    for events in event_logs:
         saves = [(e.step, e.time - e.seconds) for e in events if isinstance(e, kinds.Saved)]
         pairs = itertools.pairwise(saves)
-        found += [(t2 - t1) / (s2 - s1) for (s1, t1), (s2, t2) in pairs if s2 > s1 and t2 > t1]
-    return min(found, default=None)
+        step_s += [(t2 - t1) / (s2 - s1) for (s1, t1), (s2, t2) in pairs if s2 > s1 and t2 > t1]
+    return min(step_s, default=None)
 
 
 def allowed(facts: Facts, record: AttemptRecord) -> int:
-    """Steps that the end of an attempt may cost."""
+    """The number of steps that may be lost at the end of an attempt."""
     seconds = facts.interval_s + _save_s(facts, record)
     begin, end = _life(facts, record)
     troubled = [
@@ -139,22 +149,22 @@ def allowed(facts: Facts, record: AttemptRecord) -> int:
         if fault.kind in TROUBLE and fault.time < end and fault.until > begin
     ]
     if troubled:
-        # A failed save is tried again with back-off, which may be as long as the interval.
+        # A failed save is retried with back-off, whose delay may be as long as the interval.
         seconds += sum(troubled) + facts.interval_s
     extra = sum(f.extra_steps for f in facts.faults if f.attempt == record.attempt)
     return math.ceil(seconds / facts.step_s) + 1 + extra
 
 
-def _broken(facts: Facts, culprits: dict[int, Injected | None]) -> list[str]:
-    broken = list(facts.went_back)
+def _broken(facts: Facts, culprits: dict[int, InjectedFault | None]) -> list[str]:
+    broken = list(facts.lost_checkpoints)
     last = facts.attempts[-1] if facts.attempts else None
     if last is None or last.outcome != Outcome.COMPLETED or last.last_step != facts.total_steps:
         how = f"{last.outcome or 'no end'} at step {last.last_step}" if last else "no attempt"
         broken.append(f"the run was not completed: {how} of {facts.total_steps}")
     elif facts.digest != facts.reference:
         broken.append(
-            f"the digest differs from that of the uninterrupted run: {facts.reference[:12]} was "
-            f"expected, {(facts.digest or 'none')[:12]} came"
+            f"the digest differs from that of the uninterrupted run: expected "
+            f"{facts.reference[:12]}, got {(facts.digest or 'none')[:12]}"
         )
     for record in facts.attempts:
         bound, culprit = allowed(facts, record), culprits[record.attempt]
@@ -164,7 +174,7 @@ def _broken(facts: Facts, culprits: dict[int, Injected | None]) -> list[str]:
                 f"attempt {record.attempt}{cause} lost {record.steps_lost} steps; at most {bound} "
                 "are promised"
             )
-        elif culprit and _notice_alone(facts, record, culprit) and record.steps_lost:
+        elif culprit and _only_a_notice(facts, record, culprit) and record.steps_lost:
             what = "a drain" if culprit.kind == "drain" else "a signal to the driver"
             broken.append(
                 f"attempt {record.attempt} lost {record.steps_lost} steps{cause}; {what} loses none"
@@ -172,29 +182,32 @@ def _broken(facts: Facts, culprits: dict[int, Injected | None]) -> list[str]:
     return broken
 
 
-def _whole(facts: Facts, record: AttemptRecord, culprit: Injected | None) -> AttemptRecord:
-    """An attempt with the steps lost that it had no time to report."""
+def _with_unreported(
+    facts: Facts, record: AttemptRecord, culprit: InjectedFault | None
+) -> AttemptRecord:
+    """Add to the steps lost those that the attempt did, but was killed before it reported them."""
     if not record.silent or record.trains_from is None or culprit is None:
         return record
     if any(f.kind == "clock" and f.attempt == record.attempt for f in facts.faults):
-        return record  # the moments that it reported are those of another clock
-    untold = math.ceil(max(culprit.time - record.last_seen, 0.0) / facts.step_s)
-    return replace(record, steps_lost=record.steps_lost + untold)
+        return record  # its reports carry the times of another clock
+    unreported = math.ceil(max(culprit.time - record.last_seen, 0.0) / facts.step_s)
+    return replace(record, steps_lost=record.steps_lost + unreported)
 
 
-def _culprit(facts: Facts, record: AttemptRecord) -> Injected | None:
-    """The last fault that struck an attempt, those aside that end none."""
-    mine = [f for f in facts.faults if f.attempt == record.attempt and f.kind not in TROUBLE]
-    return mine[-1] if mine else None
+def _culprit(facts: Facts, record: AttemptRecord) -> InjectedFault | None:
+    """The last fault injected into an attempt that can have ended it."""
+    candidates = [f for f in facts.faults if f.attempt == record.attempt and f.kind not in TROUBLE]
+    return candidates[-1] if candidates else None
 
 
-def _struck_by_store(facts: Facts, record: AttemptRecord) -> bool:
+def _hit_by_trouble(facts: Facts, record: AttemptRecord) -> bool:
+    """Whether saves could fail during the life of an attempt because of an injected fault."""
     begin, end = _life(facts, record)
     return any(f.kind in TROUBLE and f.time < end and f.until > begin for f in facts.faults)
 
 
-def _notice_alone(facts: Facts, record: AttemptRecord, culprit: Injected) -> bool:
-    """Whether a notice is all that happened to an attempt while it lasted."""
+def _only_a_notice(facts: Facts, record: AttemptRecord, culprit: InjectedFault) -> bool:
+    """Whether a fault gave the attempt time to save, and no other fault happened meanwhile."""
     others = [f for f in facts.faults if f is not culprit]
     return (culprit.kind == "drain" or culprit.saves) and not any(
         f.time < culprit.until
@@ -205,18 +218,18 @@ def _notice_alone(facts: Facts, record: AttemptRecord, culprit: Injected) -> boo
 
 
 def _life(facts: Facts, record: AttemptRecord) -> tuple[float, float]:
-    """From the beginning of an attempt to that of the next one."""
+    """The times at which an attempt began and the next one began (seconds since 1970)."""
     later = [r.began for r in facts.attempts if r.attempt > record.attempt]
     return record.began, min(later, default=facts.now)
 
 
 def _save_s(facts: Facts, record: AttemptRecord) -> float:
-    """Seconds of the longest save that may have been under way."""
-    calm = [r for r in facts.attempts if r is record or not _struck_by_store(facts, r)]
+    """Duration of the longest save that may have been under way (seconds)."""
+    calm = [r for r in facts.attempts if r is record or not _hit_by_trouble(facts, r)]
     return max((r.longest_save_s for r in calm), default=0.0)
 
 
-def _by_kind(facts: Facts, culprits: dict[int, Injected | None]) -> dict[str, dict[str, Any]]:
+def _by_kind(facts: Facts, culprits: dict[int, InjectedFault | None]) -> dict[str, dict[str, Any]]:
     kinds: dict[str, dict[str, Any]] = {}
     for kind in dict.fromkeys(fault.kind for fault in facts.faults):
         ended = [
@@ -235,7 +248,7 @@ def _by_kind(facts: Facts, culprits: dict[int, Injected | None]) -> dict[str, di
     return kinds
 
 
-def _recovery(facts: Facts, record: AttemptRecord, culprit: Injected | None) -> float | None:
+def _recovery(facts: Facts, record: AttemptRecord, culprit: InjectedFault | None) -> float | None:
     """Seconds from a fault to the end of the first step that was trained after it."""
     ends = [
         r.trains_from + r.first_step_s

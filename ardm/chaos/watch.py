@@ -1,4 +1,4 @@
-"""Looks past the faults of the store at a run, all the time: the newest checkpoint must stay."""
+"""Watches a run, bypassing the faults of its store: its newest checkpoint must not be removed."""
 
 import threading
 import time
@@ -7,73 +7,72 @@ from typing import Any, NamedTuple, Self
 from ardm.outages import of_the_store
 from ardm.store.run_directory import Run
 
-BEAT = 0.3
-"""Seconds between two looks."""
+POLL_S = 0.3
+"""Time between two listings of the checkpoints (seconds)."""
 
 
-class Place(NamedTuple):
-    """A finished checkpoint."""
+class FinishedCheckpoint(NamedTuple):
+    """A checkpoint that has been committed; they sort by step."""
 
     step: int
     attempt: int
 
 
 class Watch:
-    """Notes whenever the newest finished checkpoint is an older one than before.
+    """Records every removal of the newest finished checkpoint, on a thread of its own.
 
     Args:
-        run: in a bucket, reached without faults.
+        run: the run, in a bucket; its store address must bypass the faults of the proxy.
     """
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._pattern = f"{run.store.root}/{run.checkpoints_dir}/*/*/commit_success.txt"
-        self._given_up: set[Place] = set()
-        self.newest: Place | None = None
-        """At the last look; None while there is none, and once it was given up."""
-        self.went_back: list[str] = []
-        """One line for each time that the newest good checkpoint was removed."""
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="ardm-watch", daemon=True)
+        self._excluded: set[FinishedCheckpoint] = set()
+        self._newest: FinishedCheckpoint | None = None
+        self.lost_checkpoints: list[str] = []
+        """One line for each time that the newest intact checkpoint was removed."""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="ardm-watch", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._ended.set()
         self._thread.join(30)
 
-    def good(self) -> list[Place]:
-        """Finished checkpoints that nobody has damaged, the newest first."""
-        found = [path.split("/")[-3:-1] for path in self._run.store.fs.glob(self._pattern)]
-        places = {Place(int(step), int(attempt)) for attempt, step in found}
-        return sorted(places - self._given_up, reverse=True)
+    def intact(self) -> list[FinishedCheckpoint]:
+        """The finished checkpoints that no fault has damaged, the newest first."""
+        paths = [path.split("/")[-3:-1] for path in self._run.store.fs.glob(self._pattern)]
+        finished = {FinishedCheckpoint(int(step), int(attempt)) for attempt, step in paths}
+        return sorted(finished - self._excluded, reverse=True)
 
-    def give_up(self, place: Place) -> None:
-        """From now on a checkpoint counts no more; it is about to be damaged."""
-        self._given_up.add(place)
-        self.newest = None
+    def exclude(self, checkpoint: FinishedCheckpoint) -> None:
+        """Ignore a checkpoint from now on, because it is about to be damaged."""
+        self._excluded.add(checkpoint)
+        self._newest = None
 
     def progress(self) -> dict[str, Any]:
-        """What the newest attempt last told of itself; empty before it has."""
+        """The last progress report of the newest attempt; empty if there is none."""
         number = max(self._run.attempts(), default=None)
         return (self._run.store.read_record(self._run.progress(number)) or {}) if number else {}
 
-    def _look(self) -> None:
-        while not self._over.wait(BEAT):
-            before = self.newest
+    def _watch(self) -> None:
+        while not self._ended.wait(POLL_S):
+            before = self._newest
             try:
-                newest = next(iter(self.good()), None)
+                newest = next(iter(self.intact()), None)
             except Exception as error:
                 if not of_the_store(error):
                     raise
                 continue
             gone = before and (newest is None or newest.step < before.step)
-            if before and gone and before not in self._given_up:
-                left = f"step {newest.step}" if newest else "none"
-                self.went_back.append(
+            if before and gone and before not in self._excluded:
+                remaining = f"step {newest.step}" if newest else "none"
+                self.lost_checkpoints.append(
                     f"the newest checkpoint, of step {before.step} (attempt {before.attempt}), was "
-                    f"removed at {time.strftime('%H:%M:%S')}; {left} was left"
+                    f"removed at {time.strftime('%H:%M:%S')}; {remaining} was left"
                 )
             self.newest = newest

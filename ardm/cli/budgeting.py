@@ -1,4 +1,4 @@
-"""The command that finds policies and measures them: policy."""
+"""The command `policy`: find generation policies, and measure their cost."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,9 +17,9 @@ from ardm.cli.options import (
     SplitName,
     StoreUri,
     Target,
-    about,
-    named,
-    opened,
+    describe,
+    load_pretrained,
+    provenance,
 )
 from ardm.config import MOST
 from ardm.errors import InputError
@@ -37,7 +37,7 @@ def policy(
     budgets: Annotated[
         str | None,
         typer.Option(
-            help="Network calls per image; default: 10,20,50,100.",
+            help="Numbers of network calls per image; default: 10,20,50,100.",
         ),
     ] = None,
     split: Split = DEFAULT_SPLIT,
@@ -46,27 +46,28 @@ def policy(
         typer.Option(
             min=1,
             max=MOST,
-            help="Of the split, on which each policy is measured; default: 1000.",
+            help="Number of images on which each policy is measured; default: 1000.",
         ),
     ] = None,
     passes: Annotated[
-        int, typer.Option(min=1, max=MOST, help="Orders and segments per image.")
+        int, typer.Option(min=1, max=MOST, help="Random orders and segments per image.")
     ] = 1,
     to: Annotated[
-        Path | None, typer.Option("--out", help="The picture to write: PNG, JPEG, ...")
+        Path | None,
+        typer.Option("--out", help="The image file of the curve; its suffix selects the format."),
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Find the cheapest way to draw an image in few network calls, and measure what it costs."""
-    wanted = None if budgets is None else _numbers(budgets)
+    """Find the optimal policy for few network calls per image, and measure its cost."""
+    numbers = None if budgets is None else _numbers(budgets)
     options.require_writable("--out", to)
-    pretrained = opened(target, store, job)
+    pretrained = load_pretrained(target, store, job)
     png = to or Path(f"{pretrained.name}-{pretrained.step}-policy.png")
     options.require_writable("--out", png)
     from ardm.plots.curves import policy_curve
 
     measured, losses = pretrained.policy(
-        wanted, split, images=images, passes=passes, report=_report, warn=say
+        numbers, split, images=images, passes=passes, report=_report, warn=say
     )
     entries = [_entry(item) for item in measured]
     if not json:
@@ -75,14 +76,14 @@ def policy(
     options.write_still(
         png, policy_curve(measured, title, split, pretrained.model.objective.stages)
     )
-    place = pretrained.kept_policies.keep(entries, losses)
-    say(f"policies of {named(pretrained)}: {place}; curve: {png}")
+    path = pretrained.kept_policies.keep(entries, losses)
+    say(f"policies of {describe(pretrained)}: {path}; curve: {png}")
     if json:
         costs = [_cost(item) for item in measured if item.kind == "optimal"]
         show(
-            about(pretrained)
+            provenance(pretrained)
             | {"split": split, "images": measured[-1].found.images, "budgets": costs}
-            | {"policies": entries, "kept": place, "png": str(png)}
+            | {"policies": entries, "kept": path, "png": str(png)}
         )
 
 
@@ -100,7 +101,7 @@ def _report(item: "Measured") -> None:
 
 
 def _entry(item: "Measured") -> dict[str, Any]:
-    """A policy and its cost as a JSON value."""
+    """A policy and its measured cost, as a JSON value."""
     entry = {
         "kind": item.kind,
         "budget": item.budget,
@@ -117,7 +118,7 @@ def _entry(item: "Measured") -> dict[str, Any]:
 
 
 def _cost(item: "Measured") -> dict[str, Any]:
-    """What the optimal policy of a budget costs, in short."""
+    """The cost of the optimal policy of a budget, as a short JSON value."""
     return {
         "budget": item.budget,
         "over_sequential_nats": item.extra.nelbo_nats,
@@ -130,7 +131,7 @@ def _print(measured: "list[Measured]", split: SplitName) -> None:
     sequential = measured[-1]
     table = Table(box=None, pad_edge=False)
     table.add_column("network calls", justify="right")
-    for heading in ("bits/dim", "nats over one at a time", "nats that it saves"):
+    for heading in ("bits/dim", "extra nats", "saved nats"):
         table.add_column(heading, justify="right")
     for item in measured:
         if item.kind == "uniform":
@@ -142,11 +143,12 @@ def _print(measured: "list[Measured]", split: SplitName) -> None:
             _signed(item.gain) if item.gain else "",
         )
     out.print(table)
-    found = sequential.found
+    estimate = sequential.found
     out.print(
-        f"optimal policies, {found.images} {split} images, {found.passes} "
-        f"pass{'es' if found.passes > 1 else ''}, ± standard error; differences in pairs: the same "
-        "images, orders and steps; saved: against the uniform policy of the same budget"
+        f"NELBO of the optimal policies on {estimate.images} {split} images, {estimate.passes} "
+        f"pass{'es' if estimate.passes > 1 else ''}, ± standard error; extra nats: compared with "
+        "one network call per dimension; saved nats: compared with the uniform policy of the same "
+        "budget; both are paired differences over the same images, orders and steps"
     )
 
 

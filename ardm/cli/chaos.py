@@ -1,4 +1,4 @@
-"""The commands that try the promise: chaos, soak."""
+"""Commands that test the promises with injected faults: chaos, soak."""
 
 import logging
 from collections.abc import Mapping
@@ -16,23 +16,30 @@ from ardm.errors import InputError, JobFailed
 @errors_as_messages
 def chaos(
     file: JobFile,
-    minutes: Annotated[float, typer.Option(help="That training is to take, about.")] = 10.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the faults and their moments.")] = 0,
+    minutes: Annotated[
+        float, typer.Option(help="Approximate duration of the training with faults, in minutes.")
+    ] = 10.0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the random faults and their times.")
+    ] = 0,
     set_: Overrides = None,
-    workers: Annotated[int | None, typer.Option(help="Short for --set scaling.workers=N.")] = None,
-    faults: Annotated[
-        str | None, typer.Option(help="Kinds to choose from, by commas; default: all.")
+    workers: Annotated[
+        int | None, typer.Option(help="Number of workers, as --set scaling.workers=N.")
     ] = None,
-    every: Annotated[float, typer.Option(help="Mean seconds from a fault to the next.")] = 45.0,
+    faults: Annotated[
+        str | None, typer.Option(help="Kinds of faults, separated by commas; default: all.")
+    ] = None,
+    every: Annotated[float, typer.Option(help="Mean time between two faults, in seconds.")] = 45.0,
     keep: Annotated[
-        Path | None, typer.Option(help="A directory in which the run and all logs are kept.")
+        Path | None, typer.Option(help="A directory to which the run and all logs are copied.")
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Train a job on a Ray cluster of this machine among kills, drains, damage and outages.
+    """Train a job on a local Ray cluster while faults are injected, and check the result.
 
-    The final state must have the digest of an uninterrupted run, and no fault may cost more than
-    is promised; else the exit code is 3.
+    The final checkpoint must equal that of an uninterrupted run.
+    No fault may cost more steps than promised.
+    Otherwise the exit code is 3.
     """
     from ardm.chaos import run as chaotic
     from ardm.chaos.schedule import KINDS
@@ -40,117 +47,121 @@ def chaos(
     kinds = [kind.strip() for kind in faults.split(",")] if faults else list(KINDS)
     wrong = [kind for kind in kinds if kind not in KINDS]
     if wrong:
-        shown = "".join(f"\n  {kind:10} {what}" for kind, what in KINDS.items())
-        raise InputError(f"--faults {', '.join(wrong)}: expected some of{shown}")
+        known = "".join(f"\n  {kind:10} {what}" for kind, what in KINDS.items())
+        raise InputError(f"--faults {', '.join(wrong)}: expected some of{known}")
     if not (minutes > 0 and every > 0):
         raise InputError(f"--minutes {minutes:g} --every {every:g}: expected numbers above 0")
     sets = [*(set_ or ()), *([] if workers is None else [f"scaling.workers={workers}"])]
-    # It warns that there is no metadata server, which is so on any machine but Google's.
+    # google.auth warns that there is no metadata server; only machines at Google have one.
     logging.getLogger("google.auth").setLevel(logging.ERROR)
     plan = chaotic.Plan(file, sets, minutes, seed, kinds, every, keep)
     try:
-        found = chaotic.chaos(plan, say)
+        result = chaotic.chaos(plan, say)
     except KeyboardInterrupt:
-        say("ended, with all that was started")
+        say("interrupted; all processes that were started have been ended")
         raise typer.Exit(130) from None
     if json:
-        show(found)
+        show(result)
     else:
-        _print(found)
-    chaotic.require_kept(found)
+        _print(result)
+    chaotic.require_kept(result)
 
 
 @errors_as_messages
 def soak(
-    faults: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Of the faults and their moments.")] = 0,
+    faults: Annotated[int, typer.Option(min=1, help="Number of faults to inject.")] = 100,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the random faults and their times.")
+    ] = 0,
     keep: Annotated[
-        Path | None, typer.Option(help="A directory in which stores and logs are kept.")
+        Path | None, typer.Option(help="A directory for stores and logs; default: a temporary one.")
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Train a tiny job in processes of this machine among many faults, one every few seconds.
+    """Train a tiny job in local processes while a fault is injected every few seconds.
 
-    Each run must end with the digest of an uninterrupted one, and no finished checkpoint may be
-    lost; else the exit code is 3.
+    Each run must end with the digest of an uninterrupted run.
+    No finished checkpoint may be lost.
+    Otherwise the exit code is 3.
     """
     from ardm.chaos import soak as soaking
     from ardm.chaos.soak_result import KINDS
 
     logging.getLogger("google.auth").setLevel(logging.ERROR)
     try:
-        found = soaking.soak(faults, seed, keep, say)
+        result = soaking.soak(faults, seed, keep, say)
     except KeyboardInterrupt:
-        say("ended, with all that was started")
+        say("interrupted; all processes that were started have been ended")
         raise typer.Exit(130) from None
     if json:
-        show(found)
+        show(result)
     else:
-        _print_soak(found, KINDS)
-    if found["broken"]:
-        raise JobFailed(f"{len(found['broken'])} promises were not kept; see above")
+        _print_soak(result, KINDS)
+    if result["broken"]:
+        raise JobFailed(f"{len(result['broken'])} promises were broken; see above")
 
 
-def _print_soak(found: dict[str, Any], kinds: Mapping[str, str]) -> None:
-    minutes = found["seconds"] / 60
+def _print_soak(result: dict[str, Any], kinds: Mapping[str, str]) -> None:
+    minutes = result["seconds"] / 60
     out.print(
-        f"{found['faults']} faults in {minutes:.1f} minutes, {found['runs']} runs, "
-        f"{found['attempts']} attempts"
+        f"{result['faults']} faults in {minutes:.1f} minutes, {result['runs']} runs, "
+        f"{result['attempts']} attempts"
     )
-    table = Table("fault", "count", "steps redone", "what happens", box=None, pad_edge=False)
+    table = Table("fault", "count", "steps repeated", "what happens", box=None, pad_edge=False)
     table.columns[1].justify = table.columns[2].justify = "right"
-    for kind, row in found["kinds"].items():
+    for kind, row in result["kinds"].items():
         table.add_row(kind, str(row["faults"]), str(row["steps_lost"]), kinds[kind])
     out.print(table)
-    for kind, why in found["left_out"].items():
+    for kind, why in result["left_out"].items():
         out.print(f"left out: {kind} ({why})", markup=False)
-    out.print(f"digest of every run: {found['digest']}")
-    for line in found["broken"]:
+    out.print(f"digest of every run: {result['digest']}")
+    for line in result["broken"]:
         out.print(f"BROKEN {line}", markup=False)
-    if not found["broken"]:
+    if not result["broken"]:
         out.print("all promises were kept")
 
 
-def _print(found: dict[str, Any]) -> None:
+def _print(result: dict[str, Any]) -> None:
     table = Table("fault", box=None, pad_edge=False)
-    for heading in ("injected", "recoveries", "steps lost", "most", "to next step"):
+    for heading in ("injected", "recoveries", "steps lost", "most lost", "to next step"):
         table.add_column(heading, justify="right")
-    for kind, told in found["kinds"].items():
-        seconds = "" if told["recovery_s"] is None else f"{told['recovery_s']:.1f} s"
-        counts = (told[name] for name in ("faults", "recoveries", "steps_lost", "most_lost"))
+    for kind, row in result["kinds"].items():
+        seconds = "" if row["recovery_s"] is None else f"{row['recovery_s']:.1f} s"
+        counts = (row[name] for name in ("faults", "recoveries", "steps_lost", "most_lost"))
         table.add_row(kind, *map(str, counts), seconds)
     out.print()
     out.print(table)
-    more = Table(box=None, show_header=False, pad_edge=False)
-    for row in _rows(found):
-        more.add_row(*row)
+    summary = Table(box=None, show_header=False, pad_edge=False)
+    for row in _rows(result):
+        summary.add_row(*row)
     out.print()
-    out.print(more)
+    out.print(summary)
 
 
-def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
-    told, again = found["goodput"], found["submissions"] - 1
-    fraction = "unknown" if told["fraction"] is None else f"{told['fraction']:.1%}"
-    hit = sum(count for kind, count in found["requests"].items() if kind != "passed")
-    asked = sum(found["requests"].values())
-    resubmitted = f", submitted again {again} times" if again else ""
+def _rows(result: dict[str, Any]) -> list[tuple[str, str]]:
+    goodput, again = result["goodput"], result["submissions"] - 1
+    fraction = "unknown" if goodput["fraction"] is None else f"{goodput['fraction']:.1%}"
+    affected = sum(count for kind, count in result["requests"].items() if kind != "passed")
+    requests = sum(result["requests"].values())
+    resubmitted = f"; submitted again {again} times" if again else ""
     rows = [
-        ("run", f"{found['state']}: {found['steps']} steps in {found['took_s']:.0f} s"),
-        ("recoveries", f"{found['recoveries']} of {found['attempts'] - 1} ends{resubmitted}"),
-        ("steps lost", f"{found['steps_lost']}, at most {found['most_lost']} at one fault"),
-        ("goodput", f"{fraction} of {told['wall_s']:.0f} s"),
-        ("store", f"{hit} of {asked} requests troubled ({_clients(found['clients'])})"),
+        ("run", f"{result['state']}: {result['steps']} steps in {result['took_s']:.0f} s"),
+        (
+            "recoveries",
+            f"after {result['recoveries']} of {result['attempts'] - 1} interruptions{resubmitted}",
+        ),
+        ("steps lost", f"{result['steps_lost']}; at most {result['most_lost']} by one fault"),
+        ("goodput", f"{fraction} of {goodput['wall_s']:.0f} s"),
+        ("store", f"{affected} of {requests} requests affected ({_clients(result['clients'])})"),
     ]
-    rows += [("left out", f"{kind}: {reason}") for kind, reason in found["left_out"].items()]
-    if found["unexplained"]:
-        rows.append(
-            ("no fault ended", f"attempts {found['unexplained']}, which ended all the same")
-        )
-    digest = str(found["digest"])[:16]
-    equal = f"{digest} equals that of the uninterrupted run" if found["equal"] else ""
-    differs = f"{digest} DIFFERS from {found['reference'][:16]}, of the uninterrupted run"
+    rows += [("left out", f"{kind}: {reason}") for kind, reason in result["left_out"].items()]
+    if result["unexplained"]:
+        rows.append(("unexplained", f"attempts {result['unexplained']} ended without a fault"))
+    digest = str(result["digest"])[:16]
+    equal = f"{digest} equals that of the uninterrupted run" if result["equal"] else ""
+    differs = f"{digest} DIFFERS from {result['reference'][:16]} of the uninterrupted run"
     rows.append(("digest", equal or differs))
-    return [*rows, ("promise", "broken" if found["broken"] else "kept")]
+    return [*rows, ("promise", "broken" if result["broken"] else "kept")]
 
 
 def _clients(counts: dict[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""How the command line speaks: results on stdout, all else on stderr, an error as one message."""
+"""Output of the commands: results on stdout, messages on stderr, one message per error."""
 
 import errno
 import functools
@@ -18,18 +18,18 @@ from ardm.store.error_mapping import as_error
 F = TypeVar("F", bound=Callable[..., None])
 
 INTERRUPTED = 130
-"""The exit code of a command that Ctrl-C ends: 128 and the number of SIGINT."""
+"""The exit code of a command that Ctrl-C ended: 128 plus the number of SIGINT."""
 
-_GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
+_NO_READER = (errno.EPIPE, errno.EIO, errno.EBADF)
 
 
 class _Stream(io.TextIOBase):
-    """Standard output or error, which is dropped once its reader has gone.
+    """Standard output or standard error; output without a reader is discarded.
 
-    Neither a closed terminal nor `| head` makes a command fail, or keeps it from saving.
+    A closed terminal, or a pipe to `head`, must not make a command fail before it has saved.
 
     Args:
-        name: `stdout` or `stderr`, looked up at each use.
+        name: `stdout` or `stderr`; the stream of `sys` is looked up at each use.
     """
 
     def __init__(self, name: str) -> None:
@@ -53,9 +53,9 @@ class _Stream(io.TextIOBase):
 
     def _stream(self) -> TextIO | None:
         stream = getattr(sys, self._name)
-        # While Rich shows progress on a terminal, it puts a proxy there that leads back to here.
-        found: TextIO | None = getattr(stream, "rich_proxied_file", stream)
-        return found
+        # While Rich shows a progress bar, it replaces the stream by a proxy of this object.
+        original: TextIO | None = getattr(stream, "rich_proxied_file", stream)
+        return original
 
     def _try(self, use: Callable[[TextIO], Any]) -> Any:
         stream = self._stream()
@@ -64,8 +64,9 @@ class _Stream(io.TextIOBase):
         try:
             return use(stream)
         except OSError as error:
-            # A full disk is a failure of a result, but not of a message.
-            if self._name == "stdout" and error.errno not in _GONE:
+            # If a result cannot be written, as to a full disk, the command fails; messages may be
+            # lost.
+            if self._name == "stdout" and error.errno not in _NO_READER:
                 raise InputError(f"standard output cannot be written: {error}") from error
         return None
 
@@ -76,22 +77,24 @@ err = Console(file=cast(TextIO, _Stream("stderr")), highlight=False, soft_wrap=T
 
 
 def say(text: str) -> None:
-    """A message for a person, on stderr."""
+    """Print a message on stderr."""
     err.print(text, markup=False)
 
 
 def show(value: dict[str, Any] | list[Any]) -> None:
-    """The result for a program: one JSON value, alone on stdout; what is not finite is null."""
+    """Print a result as JSON on stdout; numbers that are not finite become null."""
     _stdout.write(strict_json.dumps(value, indent=1) + "\n")
     _stdout.flush()
 
 
 def errors_as_messages(command: F, unreachable: type[ArdmError] = StoreUnreachable) -> F:
-    """End a command with the message and the exit code of an `ArdmError`; a bug keeps its trace.
+    """Let a command print an `ArdmError` as a message and end with its exit code.
+
+    Other exceptions are bugs and keep their traceback.
 
     Args:
-        command: of the command line.
-        unreachable: what an error of the store means to it.
+        command: a function that implements a command.
+        unreachable: the error that an unreachable store causes in this command.
     """
 
     @functools.wraps(command)
@@ -104,15 +107,15 @@ def errors_as_messages(command: F, unreachable: type[ArdmError] = StoreUnreachab
         except ArdmError as error:
             _end(error)
         except Exception as error:
-            meant = as_error(error, kwargs.get("store"), unreachable)
-            if meant is None:
+            mapped = as_error(error, kwargs.get("store"), unreachable)
+            if mapped is None:
                 raise
-            _end(meant)
+            _end(mapped)
 
     return run  # type: ignore[return-value]
 
 
 def _end(error: ArdmError) -> None:
-    # The message is no markup: brackets and backslashes in it mean nothing.
+    # Text is not parsed as markup: a message may contain brackets and backslashes.
     err.print(Text.assemble(("ardm:", "bold red"), " ", str(error)))
     raise typer.Exit(error.exit_code) from error

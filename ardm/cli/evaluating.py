@@ -18,9 +18,9 @@ from ardm.cli.options import (
     SplitName,
     StoreUri,
     Target,
-    about,
-    named,
-    opened,
+    describe,
+    load_pretrained,
+    provenance,
 )
 from ardm.cli.progress import duration
 from ardm.config import LARGEST_SEED, MOST
@@ -40,39 +40,45 @@ def evaluate(
     split: Split = DEFAULT_SPLIT,
     images: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST, help="Of the split; default: all, with --exact 16."),
+        typer.Option(
+            min=1, max=MOST, help="Number of images of the split; default: all, or 16 with --exact."
+        ),
     ] = None,
     passes: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="Orders and t per image; default: 1.")
+        int | None,
+        typer.Option(min=1, max=MOST, help="Random orders and times t per image; default: 1."),
     ] = None,
     policy: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=MOST,
-            help="Under the optimal policy of so many calls.",
+            help="Evaluate the optimal policy with this many network calls.",
         ),
     ] = None,
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="The exact log-likelihood: every call, no estimate."),
+        typer.Option("--exact", help="Compute the exact log-likelihood, with all network calls."),
     ] = False,
     orders: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="Random orders, with --exact; default: 1.")
+        int | None,
+        typer.Option(min=1, max=MOST, help="Number of random orders with --exact; default: 1."),
     ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
-            min=0, max=LARGEST_SEED, help="Of the orders and t; default: that of the run."
+            min=0,
+            max=LARGEST_SEED,
+            help="Seed of the random orders and times t; default: the seed of the run.",
         ),
     ] = None,
     to: Annotated[
         Path | None,
-        typer.Option("--out", help="An .npz file for the estimate of every image."),
+        typer.Option("--out", help="An .npz file to which the estimate of each image is written."),
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Estimate the NELBO of the EMA on held-out images, or compute the likelihood exactly."""
+    """Estimate the NELBO of the EMA parameters on a split, or compute the exact likelihood."""
     if orders and not exact:
         raise InputError(f"--orders {orders}: only the exact likelihood has orders; add --exact")
     if passes and exact:
@@ -80,18 +86,18 @@ def evaluate(
     if to and exact:
         raise InputError(f"--out {to}: nothing is estimated with --exact; leave one of them out")
     options.require_writable("--out", to, options.ARRAYS)
-    pretrained = opened(target, store, job)
+    pretrained = load_pretrained(target, store, job)
     seed = pretrained.spec.seed if seed is None else seed
     if exact:
         likelihood = pretrained.likelihood(split, images, seed, policy)
-        exactly = _exact(likelihood, f"{split} images by {named(pretrained)}", orders or 1)
-        result = _as_json(exactly)
+        exact_scores = _exact(likelihood, f"{split} images by {describe(pretrained)}", orders or 1)
+        result = _as_json(exact_scores)
         if not json:
-            _print(exactly, split)
+            _print(exact_scores, split)
     else:
         result = _estimate(pretrained, split, images, passes or 1, seed, policy, to)._asdict()
     if json:
-        show(about(pretrained) | {"split": split, "seed": seed, "policy": policy} | result)
+        show(provenance(pretrained) | {"split": split, "seed": seed, "policy": policy} | result)
 
 
 def _estimate(
@@ -109,19 +115,19 @@ def _estimate(
     mean = estimate(per_image, pretrained.model.objective)
     under = "" if budget is None else f" under the optimal policy of {budget} calls"
     say(
-        f"{split} NELBO of {named(pretrained)}{under}: {mean.nelbo_bpd:.4f} ± {mean.se_bpd:.4f} "
+        f"{split} NELBO of {describe(pretrained)}{under}: {mean.nelbo_bpd:.4f} ± {mean.se_bpd:.4f} "
         f"bits/dim = {mean.nelbo_nats:.2f} ± {mean.se_nats:.2f} nats ({mean.images} images, "
         f"{mean.passes} pass{'es' if mean.passes > 1 else ''})"
     )
     if to:
         options.write(to, as_npz(per_image, index))
-        say(f"the estimate of every image: {to}")
+        say(f"the estimates of all images are in {to}")
     return mean
 
 
-def _exact(likelihood: "Likelihood", of_what: str, orders: int) -> "Exact":
+def _exact(likelihood: "Likelihood", images: str, orders: int) -> "Exact":
     say(
-        f"exact likelihood of {likelihood.count} {of_what}, in {likelihood.calls_per_image} "
+        f"exact likelihood of {likelihood.count} {images}, in {likelihood.calls_per_image} "
         f"network calls per image and order: about {duration(orders * likelihood.seconds())}"
     )
 
@@ -134,38 +140,38 @@ def _exact(likelihood: "Likelihood", of_what: str, orders: int) -> "Exact":
         return likelihood.compute(orders, report, lambda: bar.advance(task))
 
 
-def _as_json(found: "Exact") -> dict[str, Any]:
+def _as_json(exact: "Exact") -> dict[str, Any]:
     together = [
         {"orders": one.orders, "ensemble": one.ensemble._asdict(), "best": one.best._asdict()}
-        for one in found.together
+        for one in exact.together
     ]
-    return found._asdict() | {
-        "orders": [score._asdict() for score in found.orders],
-        "mean": found.mean._asdict(),
-        "ensemble": found.ensemble._asdict(),
+    return exact._asdict() | {
+        "orders": [score._asdict() for score in exact.orders],
+        "mean": exact.mean._asdict(),
+        "ensemble": exact.ensemble._asdict(),
         "together": together,
     }
 
 
-def _print(found: "Exact", split: SplitName) -> None:
+def _print(exact: "Exact", split: SplitName) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("orders")
     for heading in ("bits/dim", "nats"):
         table.add_column(heading, justify="right")
-    rows = [(f"number {number}", score) for number, score in enumerate(found.orders, 1)]
+    rows = [(f"number {number}", score) for number, score in enumerate(exact.orders, 1)]
     if len(rows) > 1:
-        rows.append(("mean", found.mean))
-        rows += [(f"ensemble of {one.orders}", one.ensemble) for one in found.together[1:]]
-        rows += [(f"best of {one.orders}", one.best) for one in found.together[1:]]
+        rows.append(("mean", exact.mean))
+        rows += [(f"ensemble of {one.orders}", one.ensemble) for one in exact.together[1:]]
+        rows += [(f"best of {one.orders}", one.best) for one in exact.together[1:]]
     for name, score in rows:
         bpd = f"{score.nll_bpd:.4f} ± {score.se_bpd:.4f}"
         table.add_row(name, bpd, f"{score.nll_nats:.2f} ± {score.se_nats:.2f}")
     out.print(table)
-    words = f"negative log-likelihood ± standard error, {found.images} {split} images"
-    if len(found.orders) > 1:
+    words = f"negative log-likelihood ± standard error, {exact.images} {split} images"
+    if len(exact.orders) > 1:
         words += (
-            "; ensemble of k: log mean exp over k orders, image by image; best of k: the best of "
-            "k orders for each image, and ln k nats to name it"
+            "; ensemble of k: the likelihood of each image, averaged over k orders; best of k: the "
+            "best of k orders for each image, plus ln k nats to encode which one"
         )
     out.print(words)
 

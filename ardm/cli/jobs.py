@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 @errors_as_messages
 def validate(
-    files: Annotated[list[Path], typer.Argument(help="Job files.")],
+    files: Annotated[list[Path], typer.Argument(help="The job files.")],
     set_: Overrides = None,
     json: AsJson = False,
 ) -> None:
-    """Check job files and their images, and say what is wrong with them; nothing is started."""
+    """Check job files and their data without starting a job, and report all errors."""
     specs = [load(file, set_ or ()) for file in files]
     results = []
     for file, spec in zip(files, specs, strict=True):
@@ -57,23 +57,27 @@ def submit(
     set_: Overrides = None,
     address: Annotated[
         str | None,
-        typer.Option(envvar="RAY_ADDRESS", help="A Ray job server, http://host:8265."),
+        typer.Option(envvar="RAY_ADDRESS", help="Address of a Ray job server, http://host:8265."),
     ] = None,
     cluster: Annotated[
-        Path | None, typer.Option(help="A cluster launcher's file; its cluster must be up.")
+        Path | None,
+        typer.Option(help="File of the Ray cluster launcher; its cluster must be running."),
     ] = None,
     shared: Annotated[
-        bool, typer.Option(help="The store is a directory that all machines have mounted.")
+        bool,
+        typer.Option(help="Declare that all machines have mounted the directory of the store."),
     ] = False,
-    workers: Annotated[int | None, typer.Option(help="Short for --set scaling.workers=N.")] = None,
-    follow: Annotated[bool, typer.Option(help="Stay and show the progress.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of workers, as --set scaling.workers=N.")
+    ] = None,
+    follow: Annotated[bool, typer.Option(help="Show the progress until the run ends.")] = False,
     override: Override = False,
     json: AsJson = False,
 ) -> None:
-    """Submit a job to Ray; a local Ray is started where none runs. The same run goes on."""
-    more = [] if workers is None else [f"scaling.workers={workers}"]
+    """Submit a job to Ray; a local Ray is started if none is running."""
+    added = [] if workers is None else [f"scaling.workers={workers}"]
     submitted = api.submit(
-        api.load_job(file, [*(set_ or ()), *more]),
+        api.load_job(file, [*(set_ or ()), *added]),
         store=store,
         run=run,
         address=address,
@@ -82,15 +86,15 @@ def submit(
         override=override,
         report=say,
     )
-    name, made = submitted.run.name, submitted.submission
-    if made is None:
-        say(f"run {name} is complete already; `ardm sample {name}` draws from it")
+    name, submission = submitted.run.name, submitted.submission
+    if submission is None:
+        say(f"run {name} is already complete; `ardm sample {name}` draws images from it")
     if json:
-        fields = {"submission_id": None, "address": None} if made is None else asdict(made)
-        show({"run": name, **{key: fields[key] for key in ("submission_id", "address")}})
-    elif made:
-        _print_next(submitted.run, made)
-    if follow and made:
+        record = asdict(submission) if submission else {}
+        show({"run": name, **{key: record.get(key) for key in ("submission_id", "address")}})
+    elif submission:
+        _print_next(submitted.run, submission)
+    if follow and submission:
         from ardm.cli.watching import follow_run
 
         follow_run(submitted.run)
@@ -106,7 +110,7 @@ def train(
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
     json: AsJson = False,
 ) -> None:
-    """Train in this process, without Ray, on the same run directory. Ctrl-C saves and ends."""
+    """Train in this process, without Ray; Ctrl-C saves a checkpoint and ends."""
     spec = api.load_job(file, set_ or ())
     opened = open_or_create(spec, usable_store(store, say), run, override=override, report=say)
     from ardm.cli.progress import ProgressBar
@@ -128,7 +132,7 @@ def train(
             f"--run {opened.name}"
         )
     raise_if_failed(ended)
-    say(f"{ended.reason}; `ardm sample {opened.name}` draws from it")
+    say(f"{ended.reason}; `ardm sample {opened.name}` draws images from it")
 
 
 @errors_as_messages
@@ -136,27 +140,28 @@ def stop(
     run: RunName = None,
     store: StoreUri = DEFAULT_STORE,
     job: JobName = None,
-    patience: Annotated[float, typer.Option(help="Seconds to wait for the last save.")] = 60.0,
+    patience: Annotated[float, typer.Option(help="Seconds to wait for the final save.")] = 60.0,
     json: AsJson = False,
 ) -> None:
-    """Have a run save and end; submit it again to go on."""
-    found = find_run(store, run, job)
-    stopped = api.Run(found).stop(patience)
+    """Ask a run to save and stop; submit it again to continue it."""
+    directory = find_run(store, run, job)
+    stopped = api.Run(directory).stop(patience)
     if json:
         outcome = stopped.ended.outcome if stopped.ended else None
-        show({"run": found.name, "attempt": stopped.attempt, "outcome": outcome})
+        show({"run": directory.name, "attempt": stopped.attempt, "outcome": outcome})
     if ended := stopped.ended:
-        say(f"run {found.name}: {ended.outcome} at step {ended.step}")
+        say(f"run {directory.name}: {ended.outcome} at step {ended.step}")
     elif stopped.attempt:
         raise JobFailed(
-            f"attempt {stopped.attempt} of {found.name} did not answer within {patience:.0f} s. If "
-            f"`ardm status {found.name}` shows that it lives, ask again with a longer --patience; "
-            "if it is dead, nothing is left to stop, and the run goes on when it is submitted again"
+            f"attempt {stopped.attempt} of {directory.name} did not answer in {patience:.0f} s. "
+            f"If `ardm status {directory.name}` shows that it is running, try again with a longer "
+            "--patience. If it has died, there is nothing to stop; the run continues when it is "
+            "submitted again"
         )
     elif stopped.submission:
-        say(f"submission {stopped.submission} is stopped; it had begun no attempt")
+        say(f"submission {stopped.submission} is stopped; it had not begun an attempt")
     else:
-        say(f"run {found.name} is not being trained")
+        say(f"run {directory.name} is not being trained")
 
 
 @errors_as_messages
@@ -165,17 +170,21 @@ def down() -> None:
     from ardm.cluster import local
 
     ended = local.stop()
-    say(f"stopped the local Ray at {ended.address}" if ended else "no local Ray of ours runs")
+    say(
+        f"stopped the local Ray at {ended.address}"
+        if ended
+        else "no local Ray is running that `ardm submit` started"
+    )
 
 
 def _data_report(file: Path, spec: JobSpec) -> dict[str, Any] | None:
-    """Read the images of a job, say what they are, and return it; None if they are out of reach."""
+    """Read the data of a job, and print and return a description; None if it is unreachable."""
     from ardm.data.dataset import load as load_data
     from ardm.data.folder import FolderUnreachable
     from ardm.errors import DataUnreachable
 
     if spec.data.source == "tfds":
-        say(f"{file}: the images are downloaded when training starts, so they are not checked")
+        say(f"{file}: the images are not checked, because they are downloaded when training starts")
         return None
     try:
         data = load_data(spec.data)
@@ -188,17 +197,17 @@ def _data_report(file: Path, spec: JobSpec) -> dict[str, Any] | None:
     return data.as_json()
 
 
-def _print_next(run: api.Run, made: "Submission") -> None:
-    from ardm.cluster import submission
+def _print_next(run: api.Run, submission: "Submission") -> None:
+    from ardm.cluster.submission import ray_job
 
     say(f"run            {run.name}")
-    say(f"submission id  {made.submission_id}")
+    say(f"submission id  {submission.submission_id}")
     say(f"store          {run.store}")
     say("")
-    say("next:")
-    say(f"  make watch RUN={run.name}     progress, here")
-    say(f"  make sample RUN={run.name}    digits from the newest checkpoint")
-    say(f"  {submission.ray_job('status', made)}")
+    say("next commands:")
+    say(f"  make watch RUN={run.name}     show the progress of the run")
+    say(f"  make sample RUN={run.name}    draw images from its newest checkpoint")
+    say(f"  {ray_job('status', submission)}")
 
 
 COMMANDS = (validate, submit, train, stop, down)

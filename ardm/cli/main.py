@@ -23,10 +23,10 @@ from ardm.errors import Interrupted
 
 app = typer.Typer(
     name="ardm",
-    help="Train autoregressive diffusion models on machines that may vanish at any moment.",
+    help="Train autoregressive diffusion models on machines that may be preempted at any time.",
     epilog=(
-        "Exit codes: 0 done; 1 a bug; 2 bad input; 3 the job failed; "
-        "4 no such run, checkpoint or store; 75 interrupted, state saved, run again to go on."
+        "Exit codes: 0 done; 1 a bug; 2 bad input; 3 the job failed; 4 no such run, checkpoint or "
+        "store; 75 interrupted, the state is saved, run the command again to continue."
     ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -50,14 +50,15 @@ for module in MODULES:
         app.command()(command)
 
 GRACE = 2.0
-"""Seconds from the end of a command to that of its process."""
+"""The process ends at the latest this long after its command (seconds)."""
 
 
 def main() -> None:
-    """The console script: the process ends with its command, whatever a library still waits for.
+    """The console script; it ends the process with the command, even if threads are still busy.
 
-    At its end Python joins the threads of all executors, and Orbax has some; one that hangs in a
-    call to a silent store would hold the process far beyond the notice of a machine.
+    Python joins the threads of all executors when it ends, among them those of Orbax. A thread that
+    waits for a store that does not answer would keep the process alive far beyond the notice of a
+    preemption.
     """
     _open_streams()
     os.environ.update(access.past_proxies(os.environ))
@@ -70,20 +71,20 @@ def main() -> None:
     finally:
         _flush()
         if code == Interrupted.exit_code:
-            # A thread may still be compiling, which the interpreter's end does not expect.
+            # A thread may still be compiling, which can crash the interpreter when it ends.
             os._exit(code)
-        timer = threading.Timer(GRACE, _leave, [code])
+        timer = threading.Timer(GRACE, _exit, [code])
         timer.daemon = True
         timer.start()
 
 
-def _leave(code: int) -> None:
+def _exit(code: int) -> None:
     _flush()
     os._exit(code)
 
 
 def _open_streams() -> None:
-    """Give a process that was started without standard streams ones that lead nowhere."""
+    """Open standard streams to the null device in a process that was started without them."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             nowhere = Path(os.devnull).open("w")  # noqa: SIM115  # until the process ends
@@ -91,9 +92,9 @@ def _open_streams() -> None:
 
 
 def _flush() -> None:
-    """Write what is buffered; a stream whose reader has gone leads nowhere from then on.
+    """Flush the standard streams; redirect a stream without a reader to the null device.
 
-    The interpreter flushes again at its end, and would end with a code of its own.
+    Otherwise the interpreter would fail to flush it again at its end, and change the exit code.
     """
     for stream in (sys.stdout, sys.stderr):
         try:

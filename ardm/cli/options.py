@@ -1,4 +1,4 @@
-"""What several commands share: options, the model that is used, and the files that are written."""
+"""Shared by several commands: options, loading a pretrained model, and writing files."""
 
 import tempfile
 from collections.abc import Mapping
@@ -23,22 +23,32 @@ StoreUri = Annotated[
     typer.Option(
         "--store",
         envvar="ARDM_STORE",
-        help="Where runs live: a directory, or gs://bucket/x (s3://, az://).",
+        help="The store of the runs: a directory, gs://..., s3://... or az://...",
     ),
 ]
-RunName = Annotated[str | None, typer.Argument(help="The run; default: the newest one.")]
+RunName = Annotated[str | None, typer.Argument(help="Name of the run; default: the newest run.")]
 Target = Annotated[
-    str | None, typer.Argument(help="A run or a pulled directory; default: the newest run.")
+    str | None,
+    typer.Argument(help="Name of a run, or a pulled directory; default: the newest run."),
 ]
-JobName = Annotated[str | None, typer.Option("--job", help="Take the newest run of this job.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
+JobName = Annotated[str | None, typer.Option("--job", help="Use the newest run of this job.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the result as one JSON value on stdout.")
+]
 JobFile = Annotated[Path, typer.Argument(help="The job file.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", help="Set a key of the job file, as section.key=value; repeatable."),
 ]
-NewRun = Annotated[str | None, typer.Option("--run", help="Name of the run; default: a new one.")]
+NewRun = Annotated[
+    str | None,
+    typer.Option(
+        "--run", help="Name of the run; an existing run is continued; default: a new run."
+    ),
+]
 Override = Annotated[
-    bool, typer.Option("--override", help="Go on with another spec than the run's.")
+    bool,
+    typer.Option("--override", help="Continue an existing run even if the job file has changed."),
 ]
 
 DEFAULT_STORE = "./runs"
@@ -47,20 +57,24 @@ DEFAULT_STORE = "./runs"
 Steps = Annotated[
     int | None,
     typer.Option(
-        min=1, max=MOST, help="Network calls per image, spread evenly; default: one per dimension."
+        min=1, max=MOST, help="Network calls per image, evenly spaced; default: one per dimension."
     ),
 ]
 
 Budget = Annotated[
     int | None,
     typer.Option(
-        min=1, max=MOST, help="Network calls per image, where they help most (`ardm policy`)."
+        min=1, max=MOST, help="Network calls per image, optimally spaced (see `ardm policy`)."
     ),
 ]
 
-Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the orders and values drawn.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the random orders and values.")
+]
 
-Temperature = Annotated[float, typer.Option(help="Below 1: likelier images.")]
+Temperature = Annotated[
+    float, typer.Option(help="Sampling temperature; below 1, likely values are drawn more often.")
+]
 
 SplitName = Literal["valid", "test", "train"]
 
@@ -68,7 +82,7 @@ Split = Annotated[
     SplitName,
     typer.Option(
         "--split",
-        help="Whose images: valid to choose by, test to report, train to see what was learnt.",
+        help="Split of the data: valid to select models, test to report, train to see overfitting.",
     ),
 ]
 
@@ -90,53 +104,63 @@ ARRAYS = {".npz": "NPZ"}
 
 Picture = Annotated[
     Path | None,
-    typer.Option("--out", help="The picture to write; its suffix names the format, such as .png."),
+    typer.Option("--out", help="The image file to write; its suffix selects the format."),
 ]
 
 
 def find_run(store: str, name: str | None, job: str | None) -> Run:
-    """The run that a command is about.
+    """The run that the options of a command select.
+
+    Args:
+        store: address of the store.
+        name: name of the run; None selects the newest run.
+        job: name of a job; if `name` is None, the newest run of this job is selected.
 
     Raises:
-        NotFound: there is none; the message names those that exist.
+        NotFound: there is no such run; the message lists the existing runs.
     """
-    place = Store(store)
-    return Run(place, name) if name else registry.newest(place, job)
+    runs = Store(store)
+    return Run(runs, name) if name else registry.newest(runs, job)
 
 
-def opened(target: str | None, store: str, job: str | None) -> "Pretrained":
-    """The newest verified checkpoint of a run or a pulled directory; default: the newest run.
+def load_pretrained(target: str | None, store: str, job: str | None) -> "Pretrained":
+    """Load the newest verified checkpoint of a run or of a pulled directory.
+
+    Args:
+        target: name of a run, or a pulled directory; None selects the newest run.
+        store: address of the store.
+        job: name of a job; if `target` is None, the newest run of this job is selected.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no such run or checkpoint.
     """
     from ardm.loading import load
 
     return load(target or find_run(store, None, job).name, Store(store), say)
 
 
-def about(pretrained: "Pretrained") -> dict[str, Any]:
-    """What every result names: the run, the step and the digest that it came from, and the data."""
-    about = {"run": pretrained.name, "step": pretrained.step, "digest": pretrained.digest}
-    return about | {"data": pretrained.data_title}
+def provenance(pretrained: "Pretrained") -> dict[str, Any]:
+    """The part of every JSON result that names its run, step, digest and data."""
+    checkpoint = {"run": pretrained.name, "step": pretrained.step, "digest": pretrained.digest}
+    return checkpoint | {"data": pretrained.data_title}
 
 
-def named(pretrained: "Pretrained") -> str:
-    """Step and digest, for a message; and that the binarization is dynamic, if it is."""
+def describe(pretrained: "Pretrained") -> str:
+    """The step and the digest, for a message; it mentions dynamic binarization."""
     dynamic = ", dynamic binarization" if pretrained.spec.data.binarize == "dynamic" else ""
     return f"step {pretrained.step} (digest {pretrained.digest[:12]}{dynamic})"
 
 
 def require_writable(option: str, path: Path | None, formats: Mapping[str, str] = STILL) -> None:
-    """Refuse a path at which a picture cannot be written.
+    """Check that a file can be written.
 
     Args:
-        option: that names it, for the message.
-        path: of the picture; nothing is asked of None.
-        formats: by suffix.
+        option: the option that names the file, for the message.
+        path: path of the file; None passes the check.
+        formats: the permitted formats, by suffix.
 
     Raises:
-        InputError: the suffix names none of the formats, or the file cannot be written.
+        InputError: the suffix is none of the permitted ones, or the file cannot be written.
     """
     if path is None:
         return
@@ -151,7 +175,7 @@ def require_writable(option: str, path: Path | None, formats: Mapping[str, str] 
     if path.exists() and not path.is_file():
         raise InputError(f"{option} {path}: expected the name of a file, got a directory or device")
     try:
-        # What the access bits say is not all: the file system may be read-only.
+        # The permissions alone do not show that a file system is read-only.
         if path.exists():
             path.open("r+b").close()
         else:
@@ -163,25 +187,29 @@ def require_writable(option: str, path: Path | None, formats: Mapping[str, str] 
 
 
 def write_still(path: Path, png: bytes) -> None:
-    """Write a picture in the format that the suffix of its path names.
+    """Write an image in the format that the suffix of the path selects.
+
+    Args:
+        path: path of the file.
+        png: the image as PNG.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: the file cannot be written.
     """
     from ardm.plots.pictures import recode
 
     kind = STILL[path.suffix.lower()]
     try:
         write(path, png if kind == "PNG" else recode(png, kind))
-    except ValueError as error:  # Pillow: a side is longer than the format has room for
+    except ValueError as error:  # Pillow: the format does not permit sides of this length
         raise InputError(f"{path} cannot be written as {kind} ({error}); use .png") from error
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write the bytes of a file.
+    """Write bytes to a file.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: the file cannot be written.
     """
     try:
         path.write_bytes(data)

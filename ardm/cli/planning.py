@@ -1,4 +1,4 @@
-"""The command that looks ahead: plan."""
+"""The command `plan`: predict the goodput and the cost of a job on preemptible workers."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,11 @@ from ardm.errors import InputError
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 
-_NAMES = {"stall_s": "the stall of a save", "save_s": "its seconds", "recovery_s": "the recovery"}
+_NAMES = {
+    "stall_s": "the stall of a save",
+    "save_s": "the duration of a save",
+    "recovery_s": "the recovery time",
+}
 
 _FIGURES, _MARKET = planner.Figures(), planner.Market()
 
@@ -28,54 +32,70 @@ def _listed(values: Sequence[float]) -> str:
 @errors_as_messages
 def plan(
     run: Annotated[
-        str | None, typer.Option("--run", help="Take figures and work from this run's ledger.")
+        str | None,
+        typer.Option("--run", help="Use the step time, save times and length of this run."),
     ] = None,
     store: StoreUri = DEFAULT_STORE,
-    rates: Annotated[str, typer.Option(help="Preemptions per worker-hour.")] = _listed(
-        planner.RATES
-    ),
-    intervals: Annotated[str, typer.Option(help="Seconds between saves.")] = _listed(
-        planner.INTERVALS
-    ),
-    workers: Annotated[str, typer.Option(help="Numbers of workers.")] = _listed(planner.WORKERS),
+    rates: Annotated[
+        str, typer.Option(help="Preemptions per worker-hour, separated by commas.")
+    ] = _listed(planner.RATES),
+    intervals: Annotated[
+        str, typer.Option(help="Seconds between saves, separated by commas.")
+    ] = _listed(planner.INTERVALS),
+    workers: Annotated[
+        str, typer.Option(help="Numbers of workers, separated by commas.")
+    ] = _listed(planner.WORKERS),
     hours: Annotated[
         float | None,
-        typer.Option(help=f"Work, in hours of one worker; default: {_MARKET.hours:g}."),
+        typer.Option(help=f"Hours of training on one worker; default: {_MARKET.hours:g}."),
     ] = None,
     step_seconds: Annotated[
         float | None,
-        typer.Option(help=f"A step on one worker; default: {_FIGURES.step_s:g}."),
+        typer.Option(help=f"Seconds of a step on one worker; default: {_FIGURES.step_s:g}."),
     ] = None,
     save_stall: Annotated[
         float | None,
-        typer.Option(help=f"Seconds that a save takes from training; default: {_FIGURES.stall_s}."),
+        typer.Option(
+            help=f"Seconds for which a save stalls training; default: {_FIGURES.stall_s}."
+        ),
     ] = None,
     save_seconds: Annotated[
         float | None,
-        typer.Option(help=f"From a save's start to its commit; default: {_FIGURES.save_s:g}."),
+        typer.Option(
+            help=f"Seconds from a save's start to its commit; default: {_FIGURES.save_s:g}."
+        ),
     ] = None,
     recovery_seconds: Annotated[
         float | None,
-        typer.Option(help=f"From interruption to new step; default: {_FIGURES.recovery_s:g}."),
+        typer.Option(
+            help="Seconds from an interruption to the next new step; default: "
+            f"{_FIGURES.recovery_s:g}."
+        ),
     ] = None,
     overhead: Annotated[
-        float, typer.Option(help="What each doubling of workers adds to a step.")
+        float, typer.Option(help="Share by which each doubling of the workers lengthens a step.")
     ] = _MARKET.overhead,
     notice_fraction: Annotated[
-        float, typer.Option(help="Share of preemptions with a notice.")
+        float, typer.Option(help="Share of preemptions that are announced by a notice.")
     ] = _MARKET.noticed,
-    notice_seconds: Annotated[float, typer.Option(help="Length of a notice.")] = _MARKET.notice_s,
-    spot_price: Annotated[float, typer.Option(help="Per worker-hour.")] = _MARKET.spot_price,
+    notice_seconds: Annotated[
+        float, typer.Option(help="Seconds from a notice to the preemption.")
+    ] = _MARKET.notice_s,
+    spot_price: Annotated[
+        float, typer.Option(help="Price per worker-hour of a preemptible machine.")
+    ] = _MARKET.spot_price,
     on_demand_price: Annotated[
-        float, typer.Option(help="Per worker-hour.")
+        float, typer.Option(help="Price per worker-hour of an on-demand machine.")
     ] = _MARKET.on_demand_price,
-    trials: Annotated[int, typer.Option(min=2, help="Simulated runs of each case.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Of the simulation.")] = 0,
+    trials: Annotated[
+        int, typer.Option(min=2, help="Number of simulated runs of each case.")
+    ] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 0,
     json: AsJson = False,
 ) -> None:
-    """Tabulate goodput and cost against preemption rate, save interval and workers.
+    """Predict goodput and cost by preemption rate, save interval and number of workers.
 
-    A seeded simulation, event by event, of clusters of any size; nothing is started.
+    The figures come from a simulation with a fixed seed; no training is started.
     """
     given = {
         "step_s": _positive("--step-seconds", step_seconds),
@@ -89,7 +109,7 @@ def plan(
         figures, work, unknown = planner.measured(Run(Store(store), run), overhead, figures)
         if unknown:
             missing = " nor ".join(_NAMES[name] for name in unknown)
-            say(f"the ledger of {run} does not tell {missing} yet; defaults are taken")
+            say(f"run {run} has not measured {missing} yet; defaults are used")
     figures = replace(
         figures, **{name: value for name, value in given.items() if value is not None}
     )
@@ -108,7 +128,7 @@ def plan(
         spot_price=spot_price,
         on_demand_price=on_demand_price,
     )
-    found = planner.plan(
+    result = planner.plan(
         figures,
         market,
         _numbers("--rates", rates, 0.0),
@@ -118,30 +138,36 @@ def plan(
         seed,
     )
     if json:
-        show(found)
+        show(result)
     else:
-        _print_plan(found, _numbers("--intervals", intervals, 0.0))
+        _print_plan(result, _numbers("--intervals", intervals, 0.0))
 
 
-def _print_plan(found: dict[str, Any], intervals: Sequence[float]) -> None:
-    figures, market = found["figures"], found["market"]
+def _print_plan(result: dict[str, Any], intervals: Sequence[float]) -> None:
+    figures, market = result["figures"], result["market"]
     out.print(
         f"{market['hours']:.4g} worker-hours in steps of {figures['step_s']:.4g} s on one worker; "
-        f"{found['runs']} simulated runs a case\n"
-        f"a save stalls {figures['stall_s']:g} s, commits after {figures['save_s']:g} s; "
-        f"recovery {figures['recovery_s']:g} s; "
-        f"{market['noticed']:.0%} of preemptions with {market['notice_s']:g} s of notice\n"
+        f"{result['runs']} simulated runs per case\n"
+        f"a save stalls training for {figures['stall_s']:g} s and commits after "
+        f"{figures['save_s']:g} s; a recovery takes {figures['recovery_s']:g} s;\n"
+        f"{market['noticed']:.0%} of preemptions have {market['notice_s']:g} s of notice\n"
     )
-    out.print("[bold]goodput[/] by seconds between saves (in whole steps); the most is underlined")
-    names = [*(f"{seconds:g}" for seconds in intervals), "auto", "= s", "Young"]
-    table = _table("per worker-h", "workers", "MTBF", *names)
-    for row in found["rows"]:
+    out.print(
+        "[bold]goodput[/] by seconds between saves, in whole steps; the best is underlined\n"
+        "rate/hour: preemptions per worker-hour; auto s: the interval of Daly (2006);\n"
+        "Young s: the interval of Young (1974)"
+    )
+    names = [*(f"{seconds:g}" for seconds in intervals), "auto", "auto s", "Young s"]
+    table = _table("rate/hour", "workers", "MTBF", *names)
+    for row in result["rows"]:
         table.add_row(*_group(row), *_goodputs(row))
     out.print(table)
-    out.print("\n[bold]time and cost[/] with auto, the interval of Daly (2006)")
-    names = ["preempted", "lost each", "hours", "cost", "on demand", "saves"]
-    table = _table("per worker-h", "workers", *names)
-    for row in found["rows"]:
+    out.print(
+        "\n[bold]time and cost[/] of the whole job with interval auto; steps lost per preemption"
+    )
+    names = ["preemptions", "steps lost", "hours", "cost", "on demand", "saved"]
+    table = _table("rate/hour", "workers", *names)
+    for row in result["rows"]:
         table.add_row(*_group(row)[:2], *_costs(row))
     out.print(table)
 
@@ -166,13 +192,13 @@ def _goodputs(row: dict[str, Any]) -> list[str]:
 
 
 def _costs(row: dict[str, Any]) -> list[str]:
-    auto, demanded = row["auto"], row["on_demand"]["cost"]
+    auto, on_demand = row["auto"], row["on_demand"]["cost"]
     lost = f"{auto['steps_lost']:.1f}"
     if auto["cost"] is None:
-        return ["-", lost, "never", "-", _short(demanded), "-"]
-    saves = f"{1 - auto['cost'] / demanded:.0%}" if demanded else "-"
-    struck, hours, cost = auto["interruptions"], auto["hours"], auto["cost"]
-    return [_short(struck), lost, _short(hours), _short(cost), _short(demanded), saves]
+        return ["-", lost, "never", "-", _short(on_demand), "-"]
+    saved = f"{1 - auto['cost'] / on_demand:.0%}" if on_demand else "-"
+    numbers = [_short(auto[name]) for name in ("interruptions", "hours", "cost")]
+    return [numbers[0], lost, *numbers[1:], _short(on_demand), saved]
 
 
 def _short(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The progress bar, fed from the store: the same for a run here and one in the cloud."""
+"""The progress bar. It reads the store, so it works for local runs and for runs in the cloud."""
 
 import threading
 from typing import Any, Self
@@ -13,13 +13,13 @@ from ardm.store.run_directory import Run
 
 
 class ProgressBar:
-    """Shows the newest attempt of a run until it is left.
+    """Shows the progress of the newest attempt of a run while the context is open.
 
     Args:
         run: the run.
-        shown: whether to show anything.
-        after: the newest attempt that is of no interest, because it was there before.
-        by_itself: whether it looks at the run on a thread of its own, and not only on `update`.
+        shown: whether the bar is shown.
+        after: attempts up to this number are ignored, because they existed before.
+        by_itself: whether a thread updates the bar; otherwise only `update` does.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class ProgressBar:
         )
         self._task = self._bar.add_task("", total=None, state="queued", text="")
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beats, daemon=True)
+        self._thread = threading.Thread(target=self._update_periodically, daemon=True)
 
     def __enter__(self) -> Self:
         if self._shown:
@@ -54,14 +54,14 @@ class ProgressBar:
             self._bar.stop()
 
     def update(self) -> dict[str, Any]:
-        """Look once and redraw.
+        """Read the progress once, and redraw the bar.
 
         Returns:
-            The progress of the newest attempt; empty before there is one of interest.
+            The progress of the newest attempt; empty if there is no attempt after `after`.
         """
         newest = self._newest()
-        there = newest > self._after
-        progress = self._run.store.read_record(self._run.progress(newest)) if there else None
+        is_new = newest > self._after
+        progress = self._run.store.read_record(self._run.progress(newest)) if is_new else None
         if progress:
             self._bar.update(
                 self._task,
@@ -72,7 +72,7 @@ class ProgressBar:
             )
         return progress or {}
 
-    def _beats(self) -> None:
+    def _update_periodically(self) -> None:
         while not self._ended.wait(look_s(self._run)):
             try:
                 self.update()
@@ -82,9 +82,10 @@ class ProgressBar:
 
 
 def line(progress: dict[str, Any]) -> str:
-    """Step, rate, NELBO, remaining time, attempt and age of the last checkpoint, on one line.
+    """Step, rate, NELBO, remaining time, attempt and age of the last checkpoint, in one line.
 
-    What is absent is left out. The age is as of the progress object, by the clock of its writer.
+    Missing fields are left out. The age of the checkpoint is that at the time of the progress
+    report, measured by the clock of the training process.
     """
     step, total = whole(progress, "step"), whole(progress, "total_steps")
     rate, nelbo = number(progress, "steps_per_s"), number(progress, "train_nelbo_bpd")
@@ -106,7 +107,7 @@ def line(progress: dict[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person writes them: 42s, 3m10s, 2h05m."""
+    """Format seconds as 42s, 3m10s or 2h05m."""
     whole = int(seconds)
     if whole < 60:
         return f"{whole}s"

@@ -1,4 +1,4 @@
-"""Commands that look back: report, compare."""
+"""Commands that summarize runs: report, compare."""
 
 from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,9 +16,9 @@ from ardm.cli.options import (
     Seed,
     Split,
     StoreUri,
+    describe,
     find_run,
-    named,
-    opened,
+    load_pretrained,
 )
 from ardm.config import MOST
 from ardm.errors import InputError
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from ardm.training.estimates import Estimate, PerImage
 
 
-_ERRORS = 2.0
-"""Standard errors that a difference must exceed to count as one."""
+_STANDARD_ERRORS = 2.0
+"""Two runs differ if their difference exceeds this number of standard errors."""
 
 
 @errors_as_messages
@@ -40,55 +40,67 @@ def report(
     job: JobName = None,
     on_demand_price: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Per worker-hour; adds what this would have cost on demand."),
+        typer.Option(
+            min=0.0, help="Price per worker-hour on demand; adds the cost on such machines."
+        ),
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Account for a run: goodput, where the rest of the time went, saves, interruptions, cost."""
-    found = Run(find_run(store, run, job)).report(on_demand_price)
+    """Report the goodput of a run, the causes of lost time, its interruptions, saves and cost."""
+    result = Run(find_run(store, run, job)).report(on_demand_price)
     if json:
-        show(found)
+        show(result)
     else:
-        _print_report(found)
+        _print_report(result)
 
 
-def _print_report(found: dict[str, Any]) -> None:
-    told, saves, struck = found["goodput"], found["saves"], found["interruptions"]
-    out.print(f"[bold]{found['run']}[/]  step {found['steps']} of {found['total_steps']}\n")
-    if not told["wall_s"]:
+def _print_report(report: dict[str, Any]) -> None:
+    goodput, saves, interruptions = report["goodput"], report["saves"], report["interruptions"]
+    out.print(f"[bold]{report['run']}[/]  step {report['steps']} of {report['total_steps']}\n")
+    if not goodput["wall_s"]:
         out.print("no attempt has begun")
         return
     table = Table("time", "seconds", "share", box=None, pad_edge=False, header_style="bold")
     table.columns[1].justify = table.columns[2].justify = "right"
-    for name, seconds in [("productive", told["productive_s"]), *told["badput"].items()]:
-        share = f"{seconds / told['wall_s']:.1%}"
+    for name, seconds in [("productive", goodput["productive_s"]), *goodput["badput"].items()]:
+        share = f"{seconds / goodput['wall_s']:.1%}"
         table.add_row(name.replace("_", " "), f"{seconds:.1f}", share)
-    table.add_row("wall", f"{told['wall_s']:.1f}", f"goodput {told['fraction']:.1%}")
+    table.add_row("wall", f"{goodput['wall_s']:.1f}", f"goodput {goodput['fraction']:.1%}")
     out.print(table)
+    by_interruption = interruptions["steps_lost"] or "-"
     lines = [
-        ("evaluation", f"{found['evaluation_s']:.1f} s of the productive time"),
-        ("interruptions", f"{struck['count']}, {struck['noticed']} of them with notice"),
-        ("steps lost", f"{told['steps_lost']}; by interruption: {struck['steps_lost'] or '-'}"),
+        ("evaluation", f"{report['evaluation_s']:.1f} s of the productive time"),
+        (
+            "interruptions",
+            f"{interruptions['count']}, {interruptions['noticed']} of them with notice",
+        ),
+        ("steps lost", f"{goodput['steps_lost']}; by interruption: {by_interruption}"),
     ]
-    if found["skipped_steps"]:
-        lines.append(("left out", f"{found['skipped_steps']} steps that were not finite"))
-    if told["idle_s"]:
-        lines.append(("idle", f"{told['idle_s']:.1f} s in which nobody wanted it trained"))
+    if report["skipped_steps"]:
+        lines.append(("skipped", f"{report['skipped_steps']} steps that were not finite"))
+    if goodput["idle_s"]:
+        lines.append(
+            (
+                "idle",
+                f"{goodput['idle_s']:.1f} s between the end of a job and the next submission",
+            )
+        )
     if saves["count"]:
         stall = saves["median_stall_s"]
-        held = "" if stall is None else f", stalling training {stall:.3f} s"
+        stalled = "" if stall is None else f", of which training stalled for {stall:.3f} s"
         size = f"{saves['bytes'] / 1e6:.1f} MB"
-        lines.append(("saves", f"{saves['count']} of {size}, median {saves['median_s']} s{held}"))
+        medians = f"median size {size}, median time {saves['median_s']} s{stalled}"
+        lines.append(("saves", f"{saves['count']}; {medians}"))
         if saves["interval_s"] is not None:
-            lines.append(("interval", f"{saves['interval_s']:g} s between saves at last"))
+            lines.append(("interval", f"{saves['interval_s']:g} s between the last saves"))
     if saves["failed"]:
         lines.append(("failed saves", str(saves["failed"])))
-    lines += _cost_lines(found["cost"])
-    more = Table(box=None, show_header=False, pad_edge=False)
+    lines += _cost_lines(report["cost"])
+    details = Table(box=None, show_header=False, pad_edge=False)
     for line in lines:
-        more.add_row(*line)
+        details.add_row(*line)
     out.print()
-    out.print(more)
+    out.print(details)
 
 
 def _cost_lines(cost: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -108,24 +120,28 @@ def _cost_lines(cost: dict[str, Any] | None) -> list[tuple[str, str]]:
 @errors_as_messages
 def compare(
     targets: Annotated[
-        list[str], typer.Argument(metavar="RUN RUN...", help="Runs or pulled directories.")
+        list[str],
+        typer.Argument(metavar="RUN RUN...", help="Two or more runs or pulled directories."),
     ],
     store: StoreUri = DEFAULT_STORE,
     split: Split = DEFAULT_SPLIT,
     images: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="Of the split; default: all.")
+        int | None,
+        typer.Option(min=1, max=MOST, help="Number of images of the split; default: all."),
     ] = None,
-    passes: Annotated[int, typer.Option(min=1, max=MOST, help="Orders and t per image.")] = 1,
+    passes: Annotated[
+        int, typer.Option(min=1, max=MOST, help="Random orders and times t per image.")
+    ] = 1,
     seed: Seed = 0,
     json: AsJson = False,
 ) -> None:
-    """Compare the NELBO of runs in pairs: the same images, orders and generation steps."""
+    """Compare the NELBO of runs on the same images, orders and generation steps."""
     if len(set(targets)) < 2 or len(set(targets)) < len(targets):
         raise InputError(
             f"compare {' '.join(targets)}: expected two or more different runs, such as "
             "`ardm compare RUN RUN`"
         )
-    models = [opened(target, store, None) for target in targets]
+    models = [load_pretrained(target, store, None) for target in targets]
     _require_same_data(models)
     chosen, _ = models[0].images(split, images)
     from ardm.training.estimates import difference, estimate
@@ -136,7 +152,7 @@ def compare(
         estimates.append(pretrained.evaluator(seed).per_image(pretrained.params, chosen, passes))
         means.append(mean := estimate(estimates[-1], pretrained.model.objective))
         figures = f"{mean.nelbo_bpd:.4f} ± {mean.se_bpd:.4f} bits/dim"
-        say(f"{pretrained.name}, {named(pretrained)}: {figures}")
+        say(f"{pretrained.name}, {describe(pretrained)}: {figures}")
     rows = []
     for one, other in combinations(range(len(models)), 2):
         both = (models[one].model.objective, models[other].model.objective)
@@ -152,20 +168,21 @@ def compare(
             }
             for pretrained, mean in zip(models, means, strict=True)
         ]
-        about = {"split": split, "images": len(chosen), "passes": passes, "seed": seed}
-        show(about | {"metric": "nelbo_bpd", "runs": runs, "rows": rows})
+        settings = {"split": split, "images": len(chosen), "passes": passes, "seed": seed}
+        show(settings | {"metric": "nelbo_bpd", "runs": runs, "rows": rows})
         return
     _print(rows, dict(zip(targets, _labels(models, targets), strict=True)))
     out.print(
-        f"NELBO of the first minus that of the second, ± standard error, on {len(chosen)} {split} "
-        f"images in pairs; they differ where that is more than {_ERRORS:.0f} standard errors"
+        f"NELBO of the first run minus that of the second, ± standard error, on {len(chosen)} "
+        f"{split} images in pairs; runs differ if that is more than {_STANDARD_ERRORS:.0f} "
+        "standard errors"
     )
 
 
 def _require_same_data(models: "list[Pretrained]") -> None:
     first, *others = models
     for other in others:
-        # Two jobs may name the same images in different ways.
+        # The job files may name the same images in different ways.
         same = other.spec.data == first.spec.data or other.data.sha256 == first.data.sha256
         if not same:
             raise InputError(
@@ -183,12 +200,12 @@ def _row(one: str, other: str, paired: "Estimate") -> dict[str, Any]:
         "se": paired.se_bpd,
         "difference_nats": paired.nelbo_nats,
         "se_nats": paired.se_nats,
-        "differs": abs(paired.nelbo_nats) > _ERRORS * paired.se_nats,
+        "differs": abs(paired.nelbo_nats) > _STANDARD_ERRORS * paired.se_nats,
     }
 
 
 def _labels(models: "list[Pretrained]", targets: list[str]) -> list[str]:
-    """Names of the models for a table: of the runs, or as they were given where two are alike."""
+    """The run names of the models; if they are not unique, the targets as given."""
     names = [pretrained.name for pretrained in models]
     return names if len(set(names)) == len(names) else targets
 

@@ -1,4 +1,4 @@
-"""Commands that use what was trained: pull, sample, inpaint."""
+"""Commands that use a trained model: pull, sample, inpaint."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,10 +21,10 @@ from ardm.cli.options import (
     StoreUri,
     Target,
     Temperature,
-    about,
+    describe,
     find_run,
-    named,
-    opened,
+    load_pretrained,
+    provenance,
 )
 from ardm.config import MOST
 from ardm.errors import InputError
@@ -38,24 +38,29 @@ if TYPE_CHECKING:
     from ardm.pretrained import Pretrained
 
 
-_USUAL_IMAGES = 6
+_DEFAULT_IMAGES = 6
 
 
 @errors_as_messages
 def pull(
     run: RunName = None,
-    to: Annotated[Path | None, typer.Option(help="Default: pulled/RUN.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The directory to copy to; default: pulled/RUN.")
+    ] = None,
     store: StoreUri = DEFAULT_STORE,
     job: JobName = None,
     json: AsJson = False,
 ) -> None:
-    """Copy the newest verified checkpoint, with all that is needed to use it alone."""
-    told = Run(find_run(store, run, job)).pull(to)
-    for skip in told["skipped"]:
-        say(f"step {skip['step']} is passed over: {skip['reason']}")
-    say(f"step {told['step']} of {told['run']} is in {told['to']} (digest {told['digest'][:12]})")
+    """Copy the newest verified checkpoint into a directory that can be used without the store."""
+    pulled = Run(find_run(store, run, job)).pull(to)
+    for skip in pulled["skipped"]:
+        say(f"step {skip['step']} is skipped: {skip['reason']}")
+    say(
+        f"step {pulled['step']} of {pulled['run']} is in {pulled['to']} "
+        f"(digest {pulled['digest'][:12]})"
+    )
     if json:
-        show(told)
+        show(pulled)
 
 
 @errors_as_messages
@@ -63,27 +68,31 @@ def sample(
     target: Target = None,
     store: StoreUri = DEFAULT_STORE,
     job: JobName = None,
-    num: Annotated[int, typer.Option(min=1, max=MOST, help="Images.")] = 16,
+    num: Annotated[int, typer.Option(min=1, max=MOST, help="Number of images.")] = 16,
     steps: Steps = None,
     budget: Budget = None,
     order: Annotated[
         str | None,
         typer.Option(
-            help="One order for all images: random, raster or centre-out; default: one for each."
+            help="One order for all images: random, raster or centre-out; default: a random order "
+            "for each image."
         ),
     ] = None,
     seed: Seed = 0,
     temperature: Temperature = 1.0,
     to: Annotated[
-        Path | None, typer.Option("--out", help="The picture to write: PNG, JPEG, ...")
+        Path | None,
+        typer.Option("--out", help="The image file to write; its suffix selects the format."),
     ] = None,
-    chain: Annotated[Path | None, typer.Option(help="Also write the way there as a GIF.")] = None,
+    chain: Annotated[
+        Path | None, typer.Option(help="Also write the generation process to this GIF file.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """Draw images from the newest verified checkpoint and write them as a PNG grid."""
+    """Draw images from the newest verified checkpoint, and write them as a grid."""
     options.require_writable("--out", to)
     options.require_writable("--chain", chain, options.MOVING)
-    pretrained = opened(target, store, job)
+    pretrained = load_pretrained(target, store, job)
     png = to or Path(f"{pretrained.name}-{pretrained.step}.png")
     options.require_writable("--out", png)
     samples = pretrained.sample(
@@ -101,11 +110,12 @@ def sample(
 
         options.write(chain, pictures.chain(samples.chain, samples.classes))
     calls = f"{samples.calls} network calls ({samples.policy})"
-    say(f"{num} images of {named(pretrained)} in {calls}: {png}")
+    say(f"{num} images of {describe(pretrained)} in {calls}: {png}")
     if json:
-        made = {"num": num, "steps": samples.calls, "policy": samples.policy}
-        made |= {"order": order, "seed": seed, "temperature": temperature}
-        show(about(pretrained) | made | {"png": str(png), "chain": str(chain) if chain else None})
+        options_used = {"num": num, "steps": samples.calls, "policy": samples.policy}
+        options_used |= {"order": order, "seed": seed, "temperature": temperature}
+        files = {"png": str(png), "chain": str(chain) if chain else None}
+        show(provenance(pretrained) | options_used | files)
 
 
 @errors_as_messages
@@ -114,42 +124,48 @@ def inpaint(
     store: StoreUri = DEFAULT_STORE,
     job: JobName = None,
     image: Annotated[
-        Path | None, typer.Option(help="A picture; default: images of --split.")
+        Path | None, typer.Option(help="An image file to complete; default: images of --split.")
     ] = None,
     images: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help=f"Of the split; default: {_USUAL_IMAGES}.")
+        int | None,
+        typer.Option(
+            min=1, max=MOST, help=f"Number of images of the split; default: {_DEFAULT_IMAGES}."
+        ),
     ] = None,
     split: Split = DEFAULT_SPLIT,
     mask: Annotated[
-        Path | None, typer.Option(help="A picture, white where a pixel is given.")
+        Path | None, typer.Option(help="An image file that is white where the pixel is given.")
     ] = None,
     keep: Annotated[
         str | None,
         typer.Option(
-            help="What is given, by name: top-half (the default), bottom-half, left-half, "
-            "right-half, centre, border, every-other."
+            help="The given region: top-half (the default), bottom-half, left-half, right-half, "
+            "centre, border or every-other."
         ),
     ] = None,
-    completions: Annotated[int, typer.Option(min=1, max=MOST, help="Of each image.")] = 4,
+    completions: Annotated[
+        int, typer.Option(min=1, max=MOST, help="Number of completions of each image.")
+    ] = 4,
     steps: Steps = None,
     budget: Budget = None,
     seed: Seed = 0,
     temperature: Temperature = 1.0,
     to: Annotated[
-        Path | None, typer.Option("--out", help="The picture to write: PNG, JPEG, ...")
+        Path | None,
+        typer.Option("--out", help="The image file to write; its suffix selects the format."),
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Complete images of which a part is given, each in several ways, as a PNG grid."""
+    """Complete images from given pixels, each in several ways, and write them as a grid."""
     _require_one("--mask", mask, "--keep", keep)
     _require_one("--image", image, "--images", images)
     options.require_writable("--out", to)
-    pretrained = opened(target, store, job)
+    pretrained = load_pretrained(target, store, job)
     png = to or Path(f"{pretrained.name}-{pretrained.step}-inpaint.png")
     options.require_writable("--out", png)
     from ardm.plots.pictures import completion_grid
 
-    known, originals = _all_or_faults(
+    known, originals = _all_or_errors(
         lambda: _known(pretrained, mask, keep), lambda: _originals(pretrained, image, split, images)
     )
     completed = pretrained.inpaint(
@@ -167,14 +183,14 @@ def inpaint(
     count = len(originals)
     say(
         f"{count} image{'s' if count > 1 else ''}, {known.sum()} of {known.size} pixels given, "
-        f"completed in {completions} way{'s' if completions > 1 else ''} by {named(pretrained)} in "
-        f"{completed.calls} network calls ({completed.policy}): {png}"
+        f"completed in {completions} way{'s' if completions > 1 else ''} by "
+        f"{describe(pretrained)} in {completed.calls} network calls ({completed.policy}): {png}"
     )
     if json:
         counts = {"images": count, "completions": completions, "pixels_given": int(known.sum())}
-        made = {"steps": completed.calls, "seed": seed, "policy": completed.policy}
-        made |= {"temperature": temperature, "png": str(png)}
-        show(about(pretrained) | counts | made)
+        options_used = {"steps": completed.calls, "seed": seed, "policy": completed.policy}
+        options_used |= {"temperature": temperature, "png": str(png)}
+        show(provenance(pretrained) | counts | options_used)
 
 
 def _require_one(one: str, value: object, other: str, second: object) -> None:
@@ -182,17 +198,17 @@ def _require_one(one: str, value: object, other: str, second: object) -> None:
         raise InputError(f"{one} {value} and {other} {second} exclude each other; give one of them")
 
 
-def _all_or_faults(*readers: "Callable[[], np.ndarray]") -> "list[np.ndarray]":
-    """What all readers give, or what is wrong with all of it."""
-    found, faults = [], []
+def _all_or_errors(*readers: "Callable[[], np.ndarray]") -> "list[np.ndarray]":
+    """Call all readers; if some fail, report all of their errors at once."""
+    results, errors = [], []
     for read in readers:
         try:
-            found.append(read())
+            results.append(read())
         except InputError as error:
-            faults.append(str(error))
-    if faults:
-        raise InputError("\n".join(faults))
-    return found
+            errors.append(str(error))
+    if errors:
+        raise InputError("\n".join(errors))
+    return results
 
 
 def _known(pretrained: "Pretrained", mask: Path | None, keep: str | None) -> "np.ndarray":
@@ -212,7 +228,7 @@ def _originals(
 
     if image is not None:
         return read_image(image, pretrained.model.shape, pretrained.model.classes, say)[None]
-    return pretrained.images(split, images, usual=_USUAL_IMAGES)[0]
+    return pretrained.images(split, images, usual=_DEFAULT_IMAGES)[0]
 
 
 COMMANDS = (pull, sample, inpaint)

@@ -1,4 +1,4 @@
-"""Commands that look: runs, status, watch, logs."""
+"""Commands that show runs: runs, status, watch, logs."""
 
 import math
 import time
@@ -19,24 +19,24 @@ from ardm.store.run_directory import Run as RunDirectory
 from ardm.store.store import Store
 
 LIVE = ("starting", "training", "saving", "draining")
-"""States of an attempt in which there is nothing to do but to look on."""
+"""States of a living attempt, for which the status does not have to be computed."""
 
-ASK = 10.0
-"""Seconds between two times that the status of a run that does not train is worked out."""
+STATUS_PERIOD_S = 10.0
+"""While a run does not train, its status is computed once per this time (seconds)."""
 
 
 @errors_as_messages
 def runs(store: StoreUri = DEFAULT_STORE, job: JobName = None, json: AsJson = False) -> None:
     """List the runs of a store, oldest first."""
-    place = Store(store)
-    if not place.is_there():
-        raise NotFound(f"there is no store at {place.uri}; name one with --store or ARDM_STORE")
-    found = [e for e in registry.entries(place) if job in (None, e.job)]
+    opened = Store(store)
+    if not opened.is_there():
+        raise NotFound(f"there is no store at {opened.uri}; name one with --store or ARDM_STORE")
+    entries = [e for e in registry.entries(opened) if job in (None, e.job)]
     if json:
-        show([{"run": e.run.name, "job": e.job, "created": e.created} for e in found])
+        show([{"run": e.run.name, "job": e.job, "created": e.created} for e in entries])
         return
     table = Table("run", "job", "created (UTC)", box=None, pad_edge=False)
-    for entry in found:
+    for entry in entries:
         created = entry.created[:19].replace("T", " ")
         table.add_row(entry.run.name, Text(entry.job), created)
     out.print(table)
@@ -47,20 +47,22 @@ def status(
     run: RunName = None,
     store: StoreUri = DEFAULT_STORE,
     job: JobName = None,
-    verify: Annotated[bool, typer.Option(help="Read the newest checkpoint back.")] = True,
+    verify: Annotated[
+        bool, typer.Option(help="Read the newest checkpoint, and verify its digest.")
+    ] = True,
     json: AsJson = False,
 ) -> None:
-    """Tell what a run is doing, what it has saved and what its attempts came to."""
-    found = Run(find_run(store, run, job)).status(verify=verify)
+    """Show the state of a run, its newest checkpoint and its attempts."""
+    result = Run(find_run(store, run, job)).status(verify=verify)
     if json:
-        show(found)
+        show(result)
     else:
-        _print_status(found)
+        _print_status(result)
 
 
 @errors_as_messages
 def watch(run: RunName = None, store: StoreUri = DEFAULT_STORE, job: JobName = None) -> None:
-    """Show the progress of a run until it ends; Ctrl-C leaves it running."""
+    """Show the progress of a run until it ends; Ctrl-C ends only the display."""
     found = find_run(store, run, job)
     registry.read_spec(found)
     follow_run(Run(found))
@@ -71,9 +73,11 @@ def logs(
     run: RunName = None,
     store: StoreUri = DEFAULT_STORE,
     job: JobName = None,
-    attempt: Annotated[int | None, typer.Option(min=1, help="Default: all of them.")] = None,
+    attempt: Annotated[
+        int | None, typer.Option(min=1, help="Number of the attempt; default: all attempts.")
+    ] = None,
 ) -> None:
-    """Print the logs that the attempts of a run left in the store."""
+    """Print the logs of the attempts of a run."""
     found = find_run(store, run, job)
     registry.read_spec(found)
     numbers = found.attempts()
@@ -87,86 +91,86 @@ def logs(
 
 
 def follow_run(run: Run) -> None:
-    """Show progress until the run ends, and end as it did.
+    """Show the progress of a run until it ends.
 
     Raises:
         JobFailed: the run failed.
         Interrupted: the run was stopped.
     """
-    pulse, asked, first, directory = Pulse(), -math.inf, True, run.directory
+    pulse, computed, first, directory = Pulse(), -math.inf, True, run.directory
     with ProgressBar(directory, after=_before_submission(directory), by_itself=False) as bar:
         while True:
             progress = bar.update()
             live = pulse.beats(progress) and progress.get("state") in LIVE
-            # The status lists and reads some dozen objects, so it is not asked for at every look.
-            if first or (not live and time.monotonic() >= asked + ASK):
-                found, asked, first = run.status(verify=False), time.monotonic(), False
-                if found["state"] in ("completed", "failed", "stopped", "superseded"):
+            # Computing the status takes some dozen requests, so it is not done in every round.
+            if first or (not live and time.monotonic() >= computed + STATUS_PERIOD_S):
+                result, computed, first = run.status(verify=False), time.monotonic(), False
+                if result["state"] in ("completed", "failed", "stopped", "superseded"):
                     break
             time.sleep(look_s(directory))
-    say(f"run {run.name}: {found['state']} at step {found['step']} ({found['reason']})")
-    if found["state"] == "stopped":
-        raise Interrupted(f"run {run.name} is stopped; submit it again to go on")
-    if found["state"] != "completed":
-        raise JobFailed(f"run {run.name}: {found['reason']}; see `ardm logs {run.name}`")
+    say(f"run {run.name}: {result['state']} at step {result['step']} ({result['reason']})")
+    if result["state"] == "stopped":
+        raise Interrupted(f"run {run.name} is stopped; submit it again to continue")
+    if result["state"] != "completed":
+        raise JobFailed(f"run {run.name}: {result['reason']}; see `ardm logs {run.name}`")
 
 
 def _before_submission(run: RunDirectory) -> int:
-    """The newest attempt that was there before the run was last submitted."""
-    noted = run.store.read_record(run.submission) or {}
-    return noted.get("after") or 0
+    """The number of the newest attempt that existed when the run was last submitted."""
+    record = run.store.read_record(run.submission) or {}
+    return record.get("after") or 0
 
 
-def _print_status(found: dict[str, Any]) -> None:
-    heading = f"  {found['state']}  {found['reason']}".rstrip()
-    out.print(Text.assemble((found["run"], "bold"), heading))
-    rows = [("step", f"{found['step']} of {found['total_steps']}")]
-    if found["steps_per_s"]:
+def _print_status(result: dict[str, Any]) -> None:
+    heading = f"  {result['state']}  {result['reason']}".rstrip()
+    out.print(Text.assemble((result["run"], "bold"), heading))
+    rows = [("step", f"{result['step']} of {result['total_steps']}")]
+    if result["steps_per_s"]:
         rows.append(
-            ("speed", f"{found['steps_per_s']:.2f} steps/s, ETA {duration(found['eta_s'])}")
+            ("speed", f"{result['steps_per_s']:.2f} steps/s, ETA {duration(result['eta_s'])}")
         )
-    metrics, saved = found["metrics"], found["checkpoint"]
+    metrics, saved = result["metrics"], result["checkpoint"]
     if metrics["train_nelbo_bpd"]:
         rows.append(("train NELBO", f"{metrics['train_nelbo_bpd']:.4f} bits/dim"))
     for split in ("valid", "test"):
         value, se, step = (metrics[f"{split}_{name}"] for name in ("nelbo_bpd", "nelbo_se", "step"))
         if step is not None:
             finite = None not in (value, se)
-            found_nelbo = f"{value:.4f} ± {se:.4f} bits/dim" if finite else "not finite"
-            rows.append((f"{split} NELBO", f"{found_nelbo} at step {step}"))
-    if found["skipped_steps"]:
-        rows.append(("left out", f"{found['skipped_steps']} steps that were not finite"))
-    if change := found["learning_rate_change"]:
+            nelbo = f"{value:.4f} ± {se:.4f} bits/dim" if finite else "not finite"
+            rows.append((f"{split} NELBO", f"{nelbo} at step {step}"))
+    if result["skipped_steps"]:
+        rows.append(("skipped", f"{result['skipped_steps']} steps that were not finite"))
+    if change := result["learning_rate_change"]:
         old, new = (f"{change[key] or 0.0:.4g}" for key in ("old", "new"))
-        rows.append(("learning rate", f"{old} -> {new} after step {change['step']}, as changed"))
+        rows.append(("learning rate", f"changed from {old} to {new} after step {change['step']}"))
     if saved:
         size = saved["bytes"] / 1e6
         rows.append(
             ("checkpoint", f"step {saved['step']}, {duration(saved['age_s'])} old, {size:.1f} MB")
         )
         rows.append(("", saved["uri"]))
-        rows.append(("digest", str(found["digest"])))
-    for skip in found["skipped"]:
+        rows.append(("digest", str(result["digest"])))
+    for skip in result["skipped"]:
         rows.append(("damaged", f"step {skip['step']}: {skip['reason']}"))
-    if found["save_error"]:
-        rows.append(("CANNOT SAVE", found["save_error"]))
-    if found["goodput"]["fraction"] is not None:
-        lost = found["goodput"]["steps_lost"]
-        rows.append(("goodput", f"{found['goodput']['fraction']:.1%}, {lost} steps lost"))
-    if found["ray"]["submission_id"]:
-        ray = found["ray"]
+    if result["save_error"]:
+        rows.append(("CANNOT SAVE", result["save_error"]))
+    if result["goodput"]["fraction"] is not None:
+        lost = result["goodput"]["steps_lost"]
+        rows.append(("goodput", f"{result['goodput']['fraction']:.1%}, {lost} steps lost"))
+    if result["ray"]["submission_id"]:
+        ray = result["ray"]
         rows.append(("ray", f"{ray['submission_id']} at {ray['address']}: {ray['status']}"))
-    for change in found["changes"]:
+    for change in result["changes"]:
         rows.append(("changed", f"{change['what']}: {change['old']} -> {change['new']}"))
-    rows += [("workers", line) for line in found["workers_differ"]]
-    if found["changes"] or found["workers_differ"]:
-        rows.append(("note", "equal bits are not promised"))
+    rows += [("workers", line) for line in result["workers_differ"]]
+    if result["changes"] or result["workers_differ"]:
+        rows.append(("note", "because of these changes, results may not be bitwise equal"))
     table = Table(box=None, show_header=False, pad_edge=False)
     for key, value in rows:
-        # No markup: a path or a reason may hold brackets.
+        # Text is not parsed as markup: a path or a reason may contain brackets.
         table.add_row(key, Text(value))
     out.print(table)
-    _print_attempts(found["attempts"])
+    _print_attempts(result["attempts"])
 
 
 def _print_attempts(attempts: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Every second of a run belongs to one cause; the seconds of an invented past are found again."""
+"""Each second of a run is counted once; the accounts of invented runs have known values."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def test_an_orderly_attempt_is_split_into_its_causes(tmp_path: Path) -> None:
     add_attempt(
         run,
         started(1012.0, 1.0),
-        # 5 s, of which 3 compiling and 1 a step like the others: 1 of start-up beside.
+        # Of these 5 s, 3 are compilation and 1 is an ordinary step, so 1 s is start-up.
         first_step(1017.0, 1, 5.0, 3.0),
         saved(1030.0, 13, 2.0),
         stalled(1030.5, 0.5),
@@ -41,9 +41,9 @@ def test_an_orderly_attempt_is_split_into_its_causes(tmp_path: Path) -> None:
         submission="s-1",
         submitted=1000.0,
     )
-    found = goodput.goodput(goodput.records(run), now=9e9)
-    # 19 steps of 1 s after the first, 5 s of evaluation and 2.5 s for saves: 1017 + 26.5.
-    assert found == {
+    result = goodput.goodput(goodput.records(run), now=9e9)
+    # After the first step at 1017: 19 steps of 1 s, 5 s of evaluation and 2.5 s for saves.
+    assert result == {
         "fraction": round(25.0 / 43.5, 4),
         "badput": {
             "queued": 10.0,
@@ -78,15 +78,15 @@ def test_a_kill_costs_the_steps_since_the_save_and_the_time_until_the_next_attem
         progress=(70.0, 35),
     )  # fmt: skip
     records = goodput.records(run)
-    found = goodput.goodput(records, now=70.0)
+    result = goodput.goodput(records, now=70.0)
     assert records[0].outcome == "worker_lost"
-    assert records[0].steps_lost == found["steps_lost"] == 15
-    assert found["badput"]["recomputed"] == 20.0  # 15 steps, and the evaluation after step 30
-    assert found["badput"]["down"] == 15.0
-    assert found["wall_s"] == 70.0
+    assert records[0].steps_lost == result["steps_lost"] == 15
+    assert result["badput"]["recomputed"] == 20.0  # 15 steps, and the evaluation after step 30
+    assert result["badput"]["down"] == 15.0
+    assert result["wall_s"] == 70.0
 
 
-def test_a_save_tells_of_its_step_where_the_attempt_was_killed_before_it_could(
+def test_a_save_shows_the_step_of_an_attempt_that_was_killed_before_it_reported_it(
     tmp_path: Path,
 ) -> None:
     run = new_run(tmp_path)
@@ -107,11 +107,11 @@ def test_an_attempt_that_died_before_its_first_step_was_all_start_up(tmp_path: P
     records = goodput.records(run)
     badput = goodput.goodput(records, now=34.0)["badput"]
     assert (badput["start_up"], badput["down"]) == (6.0, 15.0)
-    # The steps that the first one lost show only in what the third began with.
+    # The steps that the first attempt lost follow from the first step of the third one.
     assert [record.steps_lost for record in records] == [4, 0, 0]
 
 
-def test_time_between_a_stop_and_the_next_submission_is_nobodys(tmp_path: Path) -> None:
+def test_time_between_a_stop_and_the_next_submission_is_idle(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     add_attempt(
         run, started(0.0, 0.0), first_step(1.0, 1, 1.0, 0.0), ended(10.0, 10, "stopped"),
@@ -121,24 +121,28 @@ def test_time_between_a_stop_and_the_next_submission_is_nobodys(tmp_path: Path) 
         run, restored(1005.0, 10, 0.0), first_step(1006.0, 11, 1.0, 0.0),
         ended(1010.0, 15, "completed"), began=1005.0, submission="s-2", submitted=1000.0,
     )  # fmt: skip
-    found = goodput.goodput(goodput.records(run), now=9e9)
-    assert (found["idle_s"], found["badput"]["queued"], found["badput"]["down"]) == (990.0, 5.0, 0)
-    assert found["wall_s"] == 20.0
+    result = goodput.goodput(goodput.records(run), now=9e9)
+    assert (result["idle_s"], result["badput"]["queued"], result["badput"]["down"]) == (
+        990.0,
+        5.0,
+        0,
+    )
+    assert result["wall_s"] == 20.0
 
 
 def test_a_run_without_attempts_has_no_goodput(tmp_path: Path) -> None:
-    found = goodput.goodput(goodput.records(new_run(tmp_path)), now=0.0)
-    assert found["fraction"] is None
-    assert set(found["badput"]) == set(goodput.CAUSES)
+    result = goodput.goodput(goodput.records(new_run(tmp_path)), now=0.0)
+    assert result["fraction"] is None
+    assert set(result["badput"]) == set(goodput.CAUSES)
 
 
 seconds = st.floats(0.0, 500.0)
 
 
 @st.composite
-def pasts(draw: st.DrawFn) -> list[AttemptRecord]:
-    """Attempts with whatever figures, consistent or not, one beginning after the other."""
-    found: list[AttemptRecord] = []
+def histories(draw: st.DrawFn) -> list[AttemptRecord]:
+    """Attempts with arbitrary figures, consistent or not, each beginning after the one before."""
+    attempts: list[AttemptRecord] = []
     clock = 1000.0
     for number in range(1, draw(st.integers(1, 5)) + 1):
         clock += draw(seconds)
@@ -154,26 +158,26 @@ def pasts(draw: st.DrawFn) -> list[AttemptRecord]:
             final_save_s=draw(seconds),
         )  # fmt: skip
         record.last_seen = record.ended or clock
-        found.append(record)
-    return found
+        attempts.append(record)
+    return attempts
 
 
-@given(pasts())
-def test_no_second_is_negative_and_an_attempt_has_as_many_as_it_lived(
-    found: list[AttemptRecord],
+@given(histories())
+def test_no_time_is_negative_and_the_times_of_an_attempt_add_up_to_its_life(
+    attempts: list[AttemptRecord],
 ) -> None:
-    told = goodput.accounts(found, now=1e6)
-    for account in told:
+    accounts = goodput.accounts(attempts, now=1e6)
+    for account in accounts:
         inside = sum(account.badput.values()) - account.badput["queued"] - account.badput["down"]
         assert min(account.badput.values()) >= 0
         assert account.productive_s + inside == pytest.approx(account.alive_s, abs=1e-6)
-    whole = goodput.goodput(found, now=1e6)
-    first = found[0].began - told[0].badput["queued"]
-    assert whole["wall_s"] + whole["idle_s"] == pytest.approx(found[-1].ended - first, abs=1.0)
+    whole = goodput.goodput(attempts, now=1e6)
+    first = attempts[0].began - accounts[0].badput["queued"]
+    assert whole["wall_s"] + whole["idle_s"] == pytest.approx(attempts[-1].ended - first, abs=1.0)
 
 
 def test_clocks_that_differ_give_no_negative_and_no_absurd_spans(tmp_path: Path) -> None:
-    """The second machine's clock is a day behind, the third's is right again."""
+    """The clock of the second machine is a day behind; that of the third one is right again."""
     run, day = new_run(tmp_path), 86400.0
     add_attempt(
         run, started(10 * day, 0.0), first_step(10 * day + 1, 1, 1.0, 0.0),
@@ -189,15 +193,15 @@ def test_clocks_that_differ_give_no_negative_and_no_absurd_spans(tmp_path: Path)
         submitted=10 * day,
     )  # fmt: skip
     records = goodput.records(run)
-    told = goodput.accounts(records, now=11 * day)
-    assert [account.alive_s for account in told] == [100.0, 105.0, 105.0]
+    accounts = goodput.accounts(records, now=11 * day)
+    assert [account.alive_s for account in accounts] == [100.0, 105.0, 105.0]
     whole = goodput.goodput(records, now=11 * day)
     assert whole["wall_s"] == 315.0
     assert min(whole["badput"].values()) >= 0
 
 
 @pytest.mark.parametrize("torn", [1, 2, 3])
-def test_an_attempt_of_which_nothing_can_be_read_takes_no_time(tmp_path: Path, torn: int) -> None:
+def test_an_attempt_without_a_readable_file_takes_no_time(tmp_path: Path, torn: int) -> None:
     run = new_run(tmp_path)
     for number in (1, 2, 3):
         began, step = 1e9 + 100 * number, 50 * number
@@ -208,9 +212,9 @@ def test_an_attempt_of_which_nothing_can_be_read_takes_no_time(tmp_path: Path, t
                 run, restored(began, step, 0.0), first_step(began + 1, step + 1, 1.0, 0.0),
                 ended(began + 50, step + 50, "preempted"), began=began,
             )  # fmt: skip
-    told = goodput.goodput(goodput.records(run), now=1e9 + 400)
-    assert told["wall_s"] <= 400.0
-    assert told["productive_s"] == pytest.approx(100.0, abs=1.0)
+    result = goodput.goodput(goodput.records(run), now=1e9 + 400)
+    assert result["wall_s"] <= 400.0
+    assert result["productive_s"] == pytest.approx(100.0, abs=1.0)
 
 
 def test_a_reader_whose_clock_is_behind_sees_what_an_attempt_has_done(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The simulation against closed forms and against a plain walk; the plan made of it."""
+"""The simulation against closed forms and against a plain loop, and the plan."""
 
 import json
 import math
@@ -45,7 +45,7 @@ def test_without_failures_only_saves_cost() -> None:
 def test_saves_beside_the_training_cost_only_their_stall() -> None:
     case = replace(CALM, stall_s=0.5)
     (found,) = simulate([case], runs=2, seed=0)
-    # 19 stalls, and the last save, which is waited for.
+    # There are 19 stalls; the end waits for the last save.
     assert found.hours * 3600 == pytest.approx(2000 + 19 * 0.5 + 5.0)
 
 
@@ -62,7 +62,7 @@ def test_dalys_time_to_completion() -> None:
 @pytest.mark.parametrize("noticed", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("stall", [0.0, 3.0])
 @pytest.mark.parametrize("step", [0.1, 7.0])
-def test_long_work_comes_to_the_closed_form(noticed: float, stall: float, step: float) -> None:
+def test_long_work_approaches_the_closed_form(noticed: float, stall: float, step: float) -> None:
     case = Case(
         steps=10**7, step_s=step, save_every=math.ceil(60 / step), stall_s=stall, save_s=8.0,
         recovery_s=45.0, interruptions_per_s=1 / 300, noticed=noticed,
@@ -80,7 +80,7 @@ def test_a_notice_saves_every_step_if_the_save_fits() -> None:
     (bare,) = simulate([DALY], runs=50, seed=3)
     assert fits.steps_lost == 0.0
     assert fits.goodput > bare.goodput
-    assert slow == bare  # a notice too short for a save is none
+    assert slow == bare  # a notice that is too short for a save has no effect
 
 
 def test_interruptions_come_as_often_as_they_should() -> None:
@@ -93,16 +93,16 @@ def test_interruptions_come_as_often_as_they_should() -> None:
     x=st.floats(0.0, 400.0), step=st.floats(0.2, 9.0), every=st.integers(1, 9),
     stall=st.floats(0.0, 6.0), behind=st.floats(0.0, 1.0), n=st.integers(1, 60),
 )  # fmt: skip
-def test_an_interruption_finds_what_a_plain_walk_finds(
+def test_an_interruption_loses_what_a_plain_loop_loses(
     x: float, step: float, every: int, stall: float, behind: float, n: int
 ) -> None:
     case = replace(
         CALM, steps=n, step_s=step, save_every=every, stall_s=stall,
         save_s=stall + behind * step * every, interruptions_per_s=1.0,
     )  # fmt: skip
-    done, saved_steps, finish, near = walk(case, x)
+    done, saved_steps, finish, near = plain_loop(case, x)
     if near:
-        return  # on the edge between two steps, rounding decides
+        return  # at the boundary between two steps, rounding decides
     groups = simulation.Groups([case], 1)
     groups.event(np.array([x]), np.array([1.0]))
     if x >= finish:
@@ -112,8 +112,8 @@ def test_an_interruption_finds_what_a_plain_walk_finds(
     assert groups.lost[0, 0] == done - saved_steps
 
 
-def walk(case: Case, until: float) -> tuple[int, int, float, bool]:
-    """Steps done and saved at a moment, the end of the work, and whether an edge is near."""
+def plain_loop(case: Case, until: float) -> tuple[int, int, float, bool]:
+    """Steps done and saved at a time, the end of the work, and whether a boundary is near."""
     clock, done, commits, edges = 0.0, 0, [(0.0, 0)], []
     at = [(0.0, 0)]
     for number in range(1, case.steps + 1):
@@ -137,7 +137,7 @@ def test_a_case_does_not_depend_on_those_beside_it() -> None:
     assert simulate([DALY], runs=20, seed=6)[0] != alone
 
 
-def test_hopeless_work_is_cut_off_and_said_to_be_so() -> None:
+def test_work_that_never_ends_is_cut_off_and_reported_as_unfinished() -> None:
     (found,) = simulate([replace(DALY, interruptions_per_s=1.0)], runs=2, seed=0)
     assert (found.goodput, found.finished, found.hours) == (0.0, 0.0, math.inf)
     assert expected_goodput(replace(DALY, interruptions_per_s=10.0)) == pytest.approx(0.0)
@@ -153,7 +153,7 @@ def test_the_auto_interval_is_as_good_as_any_on_the_grid() -> None:
         assert work == pytest.approx(daly(0.5, row["mtbf_s"]), abs=row["step_s"])
 
 
-def test_a_group_steps_faster_but_less_than_its_share() -> None:
+def test_a_step_on_several_workers_is_faster_but_has_an_overhead() -> None:
     assert planner.group_step_s(60.0, 1, 0.03) == 60.0
     assert planner.group_step_s(60.0, 64, 0.0) == 60.0 / 64
     assert planner.group_step_s(60.0, 64, 0.03) == pytest.approx(60.0 / 64 * 1.18)
@@ -167,7 +167,7 @@ def test_without_preemptions_spot_costs_its_share_of_the_price() -> None:
     assert row["mtbf_s"] is None
 
 
-def test_figures_are_read_from_a_ledger(tmp_path: Path) -> None:
+def test_figures_are_read_from_an_event_log(tmp_path: Path) -> None:
     run = new_run(tmp_path, training={"steps": 7200})
     add_attempt(
         run, started(0.0, 0.0), first_step(4.0, 1, 4.0, 3.0), saved(20.0, 15, 1.5),
@@ -178,7 +178,8 @@ def test_figures_are_read_from_a_ledger(tmp_path: Path) -> None:
         ended(140.5, 122, "completed"), began=112.5, workers=2,
     )  # fmt: skip
     found, hours, unknown = planner.measured(run, 0.0, planner.Figures())
-    # Two workers take 1 s: one takes 2. From 104.5 to 117.5, and 2 s of compiling.
+    # A step takes 1 s on two workers, so 2 s on one. The recovery is 117.5 - 104.5 plus 2 s of
+    # compilation.
     assert found == planner.Figures(step_s=2.0, stall_s=0.5, save_s=1.5, recovery_s=15.0)
     assert (hours, unknown) == (4.0, [])
 
@@ -191,8 +192,8 @@ def test_a_run_without_steps_has_no_figures(tmp_path: Path) -> None:
 
 def test_the_command_prints_tables_and_json(tmp_path: Path) -> None:
     few = ["plan", "--rates", "0,0.1", "--workers", "8,16", "--intervals", "30", "--trials", "5"]
-    told = CliRunner().invoke(app, [*few, "--json"])
-    rows = json.loads(told.stdout)["rows"]
+    result = CliRunner().invoke(app, [*few, "--json"])
+    rows = json.loads(result.stdout)["rows"]
     assert [(row["rate"], row["workers"]) for row in rows] == [(0, 8), (0, 16), (0.1, 8), (0.1, 16)]
     shown = CliRunner().invoke(app, few)
     assert shown.exit_code == 0
@@ -200,17 +201,17 @@ def test_the_command_prints_tables_and_json(tmp_path: Path) -> None:
     assert f"{rows[3]['auto']['goodput']:.1%}" in shown.stdout
 
 
-def test_the_command_takes_figures_from_a_run_and_says_what_is_missing(tmp_path: Path) -> None:
+def test_the_command_reads_figures_from_a_run_and_reports_what_is_missing(tmp_path: Path) -> None:
     run = new_run(tmp_path, training={"steps": 3600})
     add_attempt(
         run, started(0.0, 0.0), first_step(1.0, 1, 1.0, 0.0), ended(10.0, 10, "completed"),
         began=0.0,
     )  # fmt: skip
     args = ["plan", "--run", run.name, "--store", run.store.uri, "--trials", "2", "--json"]
-    told = CliRunner().invoke(app, args)
-    found = json.loads(told.stdout)
+    result = CliRunner().invoke(app, args)
+    found = json.loads(result.stdout)
     assert (found["figures"]["step_s"], found["market"]["hours"]) == (1.0, 1.0)
-    assert "the stall of a save nor its seconds nor the recovery" in told.stderr
+    assert "the stall of a save nor the duration of a save nor the recovery time" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -222,6 +223,6 @@ def test_the_command_takes_figures_from_a_run_and_says_what_is_missing(tmp_path:
     ],
 )  # fmt: skip
 def test_what_cannot_be_planned_is_bad_input(wrong: list[str]) -> None:
-    told = CliRunner().invoke(app, ["plan", *wrong])
-    assert told.exit_code == 2
-    assert wrong[0] in told.stderr
+    result = CliRunner().invoke(app, ["plan", *wrong])
+    assert result.exit_code == 2
+    assert wrong[0] in result.stderr

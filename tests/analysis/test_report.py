@@ -1,4 +1,4 @@
-"""The report of an invented past."""
+"""The report of an invented run, and the command that prints it."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from tests.runner.invented import (
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Two workers, preempted after 40 of 100 steps, killed after 60, ended after 100."""
+    """A run on two workers: preempted after 40 of 100 steps, killed after 60, ended after 100."""
     run = new_run(
         tmp_path, training={"steps": 100}, scaling={"workers": 2, "price_per_worker_hour": 0.5}
     )
@@ -64,14 +64,14 @@ def test_interruptions_and_saves_are_counted(run: Run) -> None:
     }
 
 
-def test_what_was_alive_is_paid_for_and_what_was_productive_compared(run: Run) -> None:
+def test_the_cost_of_living_time_is_compared_with_productive_time_on_demand(run: Run) -> None:
     cost = report(run, on_demand_price=2.0, now=1000.0)["cost"]
     assert cost["total"] == pytest.approx(2 * (41 + 20 + 51) / 3600 * 0.5, abs=1e-4)
     # 10 steps of 1 s were done twice; 0.6 s went into stalls.
     assert cost["on_demand_total"] == pytest.approx(2 * (112 - 10 - 0.6) / 3600 * 2.0, abs=1e-3)
 
 
-def test_attempts_add_up_to_the_whole(run: Run) -> None:
+def test_the_badput_of_the_attempts_adds_up_to_that_of_the_run(run: Run) -> None:
     found = report(run, now=1000.0)
     for cause, seconds in found["goodput"]["badput"].items():
         assert sum(a["badput"][cause] for a in found["attempts"]) == pytest.approx(seconds, abs=0.2)
@@ -79,7 +79,7 @@ def test_attempts_add_up_to_the_whole(run: Run) -> None:
     assert found["goodput"]["wall_s"] == 141.0
 
 
-def test_without_a_price_nothing_is_said_of_cost(tmp_path: Path) -> None:
+def test_without_a_price_the_report_has_no_cost(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     assert report(run)["cost"] is None
     add_attempt(run, started(0.0, 0.0), began=0.0)
@@ -87,7 +87,7 @@ def test_without_a_price_nothing_is_said_of_cost(tmp_path: Path) -> None:
     assert cost["total"] is None
 
 
-def test_an_attempt_that_fell_silent_is_not_accounted_for_until_now(tmp_path: Path) -> None:
+def test_the_account_of_a_silent_attempt_ends_when_it_was_last_seen(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     add_attempt(run, started(0.0, 0.0), began=0.0, progress=(30.0, 0))
     assert report(run, now=31.0)["goodput"]["wall_s"] == 31.0

@@ -22,12 +22,13 @@ pytestmark = pytest.mark.slow
 NO_RAY = {"address": None, "submission_id": None, "status": None}
 
 
-def with_job(word):
-    return {"address": "http://127.0.0.1:8265", "submission_id": "tiny-1-1", "status": word}
+def with_job(job_status):
+    ray = {"address": "http://127.0.0.1:8265", "submission_id": "tiny-1-1"}
+    return ray | {"status": job_status}
 
 
-def lived(run, ago=0.0, state="training", step=5, ended=None, **claim):
-    """An attempt that was last heard of so many seconds ago."""
+def add_attempt(run, ago=0.0, state="training", step=5, ended=None, **claim):
+    """Add an attempt whose last heartbeat was `ago` seconds ago."""
     then = time.time() - ago
     number = claims.claim(run, {"time": then - 10, "workers": 1} | claim)
     events = EventLog(run, number, clock=lambda: then)
@@ -40,7 +41,7 @@ def lived(run, ago=0.0, state="training", step=5, ended=None, **claim):
     os.utime(run.store.path(run.progress(number)), (then, then))
 
 
-def test_a_finished_run_is_told_with_every_field_that_scripts_rely_on(finished):
+def test_the_status_of_a_finished_run_has_every_field_that_scripts_rely_on(finished):
     found = status(finished, NO_RAY)
     assert (found["run"], found["job"]) == ("finished", "tiny")
     assert (found["state"], found["step"], found["total_steps"]) == ("completed", 24, 24)
@@ -48,14 +49,14 @@ def test_a_finished_run_is_told_with_every_field_that_scripts_rely_on(finished):
     assert found["checkpoint"].keys() >= {"step", "attempt", "uri", "age_s", "bytes"}
     assert found["checkpoint"]["bytes"] > 0
     assert 0 <= found["checkpoint"]["age_s"] < 600
-    (told,) = found["attempts"]
-    assert told.keys() >= {
+    (attempt,) = found["attempts"]
+    assert attempt.keys() >= {
         "attempt", "outcome", "reason", "workers", "first_step", "last_step", "steps_lost",
         "started", "ended",
     }  # fmt: skip
-    assert (told["attempt"], told["outcome"], told["workers"]) == (1, "completed", 1)
-    assert (told["first_step"], told["last_step"], told["steps_lost"]) == (0, 24, 0)
-    assert told["started"] < told["ended"]
+    assert (attempt["attempt"], attempt["outcome"], attempt["workers"]) == (1, "completed", 1)
+    assert (attempt["first_step"], attempt["last_step"], attempt["steps_lost"]) == (0, 24, 0)
+    assert attempt["started"] < attempt["ended"]
     metrics = found["metrics"]
     assert 0 < metrics["train_nelbo_bpd"] < 2
     for split in ("valid", "test"):
@@ -71,8 +72,8 @@ def test_a_finished_run_is_told_with_every_field_that_scripts_rely_on(finished):
 
 
 @pytest.mark.parametrize("ahead", [-40.0, 40.0])
-def test_the_clocks_of_the_writer_and_the_viewer_do_not_matter(local_run, ahead, monkeypatch):
-    lived(local_run)
+def test_the_clocks_of_the_writer_and_the_reader_do_not_matter(local_run, ahead, monkeypatch):
+    add_attempt(local_run)
     clock = time.time
     monkeypatch.setattr(time, "time", lambda: clock() + ahead)
     found = status(local_run, NO_RAY)
@@ -117,22 +118,22 @@ def test_a_run_without_an_attempt(run, job, state):
     ],
 )
 def test_the_state_of_a_run_by_its_newest_attempt(local_run, how, job, state):
-    lived(local_run, ago=100, ended="preempted")
-    lived(local_run, **how)
+    add_attempt(local_run, ago=100, ended="preempted")
+    add_attempt(local_run, **how)
     found = status(local_run, with_job(job))
     assert found["state"] == state
     assert (found["eta_s"] is not None) == (state in ("training", "saving"))
 
 
-def test_a_run_that_is_just_starting_again_is_where_its_checkpoint_is(local_run):
+def test_a_restarting_run_is_at_the_step_of_its_checkpoint(local_run):
     save(local_run, 1, 4)
-    lived(local_run, ago=100, ended="preempted")
-    lived(local_run, state="starting", step=0)
+    add_attempt(local_run, ago=100, ended="preempted")
+    add_attempt(local_run, state="starting", step=0)
     assert status(local_run, NO_RAY)["step"] == 4
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_damage_is_told_and_the_digest_is_that_of_a_sound_checkpoint(run):
+def test_damage_is_reported_and_the_digest_is_that_of_an_intact_checkpoint(run):
     good, bad = save(run, 1, 4), save(run, 1, 6)
     for name in files_of(bad):
         if "/d/" in name:
@@ -144,15 +145,15 @@ def test_damage_is_told_and_the_digest_is_that_of_a_sound_checkpoint(run):
     assert status(run, NO_RAY, verify=False)["checkpoint"]["step"] == bad.step
 
 
-def test_a_change_that_voids_equal_bits_is_told(local_run):
-    lived(local_run, ended="preempted", device="cpu:cpu", libraries={"jax": "1"})
-    lived(local_run, device="cpu:cpu", libraries={"jax": "2"})
+def test_a_change_that_voids_equal_bits_is_reported(local_run):
+    add_attempt(local_run, ended="preempted", device="cpu:cpu", libraries={"jax": "1"})
+    add_attempt(local_run, device="cpu:cpu", libraries={"jax": "2"})
     found = status(local_run, NO_RAY)
     assert found["changed"] == ["libraries"]
     assert found["changes"] == [{"what": "libraries: jax", "old": "1", "new": "2"}]
 
 
-def test_an_unknown_run_is_told(local_run):
+def test_an_unknown_run_is_not_found(local_run):
     with pytest.raises(NotFound):
         status(Run(local_run.store, "nobody"), NO_RAY)
 
@@ -162,7 +163,7 @@ def test_a_submission_without_an_attempt_is_queued_however_the_attempt_before_it
     local_run, outcome
 ):
     run = local_run
-    lived(run, ago=2 * STALE, state="training", ended=outcome)
+    add_attempt(run, ago=2 * STALE, state="training", ended=outcome)
     waiting = with_job("RUNNING") | {"after": 1, "submitted": time.time()}
     assert status(run, waiting)["state"] == "queued"
     assert status(run, waiting | {"status": "PENDING"})["state"] == "queued"
@@ -172,13 +173,13 @@ def test_a_submission_without_an_attempt_is_queued_however_the_attempt_before_it
     before = status(run, NO_RAY)["state"]
     lost = waiting | {"status": None, "submitted": time.time() - 1000}
     assert status(run, lost)["state"] == before
-    lived(run, state="training")
+    add_attempt(run, state="training")
     assert status(run, waiting)["state"] == "training"
 
 
-def test_a_run_whose_files_hold_anything_has_a_status_and_a_report(local_run):
-    """A field that is absent or odd has its default; `watch` shows the line of the progress bar."""
-    lived(local_run, ended="preempted", ago=100)
+def test_a_run_with_invalid_files_has_a_status_and_a_report(local_run):
+    """A missing or invalid field has its default value; `watch` prints the progress line."""
+    add_attempt(local_run, ended="preempted", ago=100)
     number = claims.claim(local_run, {"workers": "many", "time": None, "nodes": 3})
     events = EventLog(local_run, number)
     odd = {"step": "x", "seconds": None, "bytes": [], "outcome": 7, "nelbo_bpd": {}}

@@ -1,4 +1,4 @@
-"""`ardm chaos` as a person types it: a short run among faults, and its end at a signal."""
+"""The command `ardm chaos`: a short run with injected faults, and its end at a signal."""
 
 import json
 import os
@@ -19,11 +19,11 @@ SEED, KINDS = 1, "worker,drain,damage,storage"
 
 @pytest.mark.cluster
 @pytest.mark.timeout(900)
-def test_a_run_among_faults_keeps_every_promise(tmp_path: Path) -> None:
+def test_a_run_with_faults_keeps_every_promise(tmp_path: Path) -> None:
     command = [
         ARDM, "chaos", str(TINY), "--minutes", "1", "--every", "10", "--seed", str(SEED),
         "--faults", KINDS, "--json", "--keep", str(tmp_path),
-        # A pace that is measured beside other tests may be too slow for any fault to find the job.
+        # If the step time were measured beside other tests, the run might end before any fault.
         "--set", "training.steps=600",
     ]  # fmt: skip
     done = subprocess.run(
@@ -31,19 +31,19 @@ def test_a_run_among_faults_keeps_every_promise(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     print(done.stderr)
-    told = json.loads(done.stdout)
-    assert told["broken"] == []
-    assert told["equal"]
-    assert len(told["kinds"]) >= 2
-    assert told["recoveries"] >= 1
-    assert told["state"] == "completed"
+    result = json.loads(done.stdout)
+    assert result["broken"] == []
+    assert result["equal"]
+    assert len(result["kinds"]) >= 2
+    assert result["recoveries"] >= 1
+    assert result["state"] == "completed"
     assert not marked(tmp_path)
 
 
 @needs_minutes
 @pytest.mark.cluster
 @pytest.mark.timeout(300)
-def test_a_signal_ends_it_with_all_that_was_started(tmp_path: Path) -> None:
+def test_a_signal_ends_every_process_that_was_started(tmp_path: Path) -> None:
     log = tmp_path / "log"
     command = [ARDM, "chaos", str(TINY), "--set", "training.steps=5", "--set", "training.warmup=0"]
     before = leftovers()
@@ -59,7 +59,7 @@ def test_a_signal_ends_it_with_all_that_was_started(tmp_path: Path) -> None:
     assert leftovers() == before
 
 
-def test_broken_promises_end_the_command_with_all_of_them() -> None:
+def test_the_error_names_all_broken_promises() -> None:
     chaotic.require_kept({"broken": [], "seed": 3})
     with pytest.raises(JobFailed, match=r"2 promises were broken \(seed 3\):\n  one\n  two"):
         chaotic.require_kept({"broken": ["one", "two"], "seed": 3})
@@ -67,30 +67,30 @@ def test_broken_promises_end_the_command_with_all_of_them() -> None:
 
 
 @pytest.mark.slow
-def test_unknown_kinds_are_refused_with_those_that_exist(tmp_path: Path) -> None:
+def test_an_unknown_kind_of_fault_is_refused_and_the_known_ones_are_listed(tmp_path: Path) -> None:
     said = Ardm(str(tmp_path))("chaos", str(TINY), "--faults", "worker,flood", code=2).stderr
     assert "--faults flood" in said
     assert "SIGKILL of a worker's process" in said
 
 
 def marking(folder: Path) -> dict[str, str]:
-    """An environment by which all processes of a command are known."""
+    """An environment that marks all processes of a command."""
     return dict(os.environ) | {"ARDM_TEST_OF_CHAOS": str(folder)}
 
 
 def marked(folder: Path) -> list[psutil.Process]:
-    """The processes that live with the environment of `marking`."""
-    found = []
+    """The living processes with the environment of `marking`."""
+    processes = []
     for process in psutil.process_iter():
         try:
             if process.environ().get("ARDM_TEST_OF_CHAOS") == str(folder):
-                found.append(process)
+                processes.append(process)
         except psutil.Error:
             continue
-    return found
+    return processes
 
 
 def leftovers() -> set[Path]:
-    """Folders of runs among faults and of their clusters."""
+    """The temporary folders of chaos runs and of their clusters."""
     temporary = Path(tempfile.gettempdir())
     return {*temporary.glob("ardm-chaos-*"), *temporary.glob("ardm-ray-*")}

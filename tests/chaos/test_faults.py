@@ -4,19 +4,19 @@ from collections import Counter
 
 import pytest
 
-from ardm.chaos.faults import pick_byte, spoil
-from ardm.chaos.stage import NoVictim
+from ardm.chaos.faults import damage_file, pick_byte
+from ardm.chaos.targets import NoTarget
 from ardm.store.store import Store
 
 
-def test_every_byte_is_as_likely_to_be_hit():
+def test_every_byte_is_selected_with_equal_probability():
     sizes = {"b": 3, "a": 2, "empty": 0}
     picks = [pick_byte(sizes, (i + 0.5) / 500) for i in range(500)]
     assert Counter(picks) == {(name, at): 100 for name in "ab" for at in range(sizes[name])}
 
 
-def test_an_empty_checkpoint_is_no_victim():
-    with pytest.raises(NoVictim):
+def test_an_empty_checkpoint_is_no_target():
+    with pytest.raises(NoTarget):
         pick_byte({}, 0.5)
 
 
@@ -24,8 +24,8 @@ def test_an_empty_checkpoint_is_no_victim():
     ("how", "left"),
     [("truncate", bytes(70)), ("flip", bytes(70) + b"\x10" + bytes(29)), ("remove", None)],
 )
-def test_damage_is_what_it_is_called(store_uri, how, left):
+def test_a_file_is_truncated_flipped_or_removed(store_uri, how, left):
     store = Store(store_uri)
     store.write("file", bytes(100))
-    spoil(store.fs, store.path("file"), how, 70)
+    damage_file(store.fs, store.path("file"), how, 70)
     assert store.read("file") == left

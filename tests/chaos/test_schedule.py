@@ -1,17 +1,17 @@
-"""Which fault comes when."""
+"""The random faults of a chaos run, and their times."""
 
 import itertools
 
 from hypothesis import given, settings
-from hypothesis import strategies as some
+from hypothesis import strategies as st
 
 from ardm.chaos import storage_faults
 from ardm.chaos.schedule import FIRST, KINDS, TORN, schedule
 
-seeds = some.integers(0, 2**63)
-lengths = some.floats(0.0, 3600.0)
-gaps = some.floats(1.0, 300.0)
-kinds = some.lists(some.sampled_from(sorted(KINDS)), min_size=1, unique=True)
+seeds = st.integers(0, 2**63)
+lengths = st.floats(0.0, 3600.0)
+gaps = st.floats(1.0, 300.0)
+kinds = st.lists(st.sampled_from(sorted(KINDS)), min_size=1, unique=True)
 
 
 @settings(deadline=None, max_examples=50)
@@ -22,10 +22,10 @@ def test_the_same_seed_gives_the_same_faults(seed, seconds, chosen, every):
 
 @settings(deadline=None, max_examples=50)
 @given(seeds, lengths, kinds, gaps)
-def test_faults_come_in_time_and_in_order(seed, seconds, chosen, every):
+def test_faults_are_ordered_and_within_the_duration(seed, seconds, chosen, every):
     moments = [fault.time for fault in schedule(seed, seconds, chosen, every)]
     assert all(FIRST <= moment <= seconds + 0.1 for moment in moments)
-    slack = 0.11  # moments are rounded
+    slack = 0.11  # times are rounded
     assert all(
         0.6 * every - slack <= b - a <= 1.4 * every + slack for a, b in itertools.pairwise(moments)
     )
@@ -33,17 +33,17 @@ def test_faults_come_in_time_and_in_order(seed, seconds, chosen, every):
 
 @settings(deadline=None, max_examples=50)
 @given(seeds, kinds)
-def test_every_kind_comes_once_before_any_comes_again(seed, chosen):
-    found = [fault.kind for fault in schedule(seed, 3600, chosen, 30.0)]
+def test_every_kind_is_drawn_once_before_any_is_drawn_again(seed, chosen):
+    drawn = [fault.kind for fault in schedule(seed, 3600, chosen, 30.0)]
     size = len(chosen)
-    rounds = [found[i : i + size] for i in range(0, len(found) - size + 1, size)]
+    rounds = [drawn[i : i + size] for i in range(0, len(drawn) - size + 1, size)]
     assert len(rounds) >= 2
     assert all(sorted(one) == sorted(chosen) for one in rounds)
 
 
 @settings(deadline=None, max_examples=50)
 @given(seeds)
-def test_a_longer_run_begins_as_a_shorter_one(seed):
+def test_a_longer_run_begins_with_the_faults_of_a_shorter_one(seed):
     short, long = schedule(seed, 300), schedule(seed, 3000)
     assert len(short) > 2
     assert long[: len(short)] == short
@@ -51,7 +51,7 @@ def test_a_longer_run_begins_as_a_shorter_one(seed):
 
 @settings(deadline=None, max_examples=50)
 @given(seeds)
-def test_faults_of_the_store_are_ones_that_the_proxy_knows(seed):
+def test_the_proxy_accepts_the_faults_of_the_store(seed):
     drawn = [f.details for f in schedule(seed, 3600, ["storage"])]
     for what in drawn:
         fault = storage_faults.Fault(what["what"], what["share"], what["seconds"], what["delay"])
@@ -61,7 +61,7 @@ def test_faults_of_the_store_are_ones_that_the_proxy_knows(seed):
 
 @settings(deadline=None, max_examples=50)
 @given(seeds)
-def test_refusals_and_delays_are_ones_that_the_proxy_knows(seed):
+def test_the_proxy_accepts_refusals_and_delays(seed):
     for what in (f.details for f in schedule(seed, 3600, ["route"])):
         storage_faults.Fault(what["what"], seconds=what["seconds"], client=what["client"])
     late = {f.details["delay"] for f in schedule(seed, 36000, ["slow"])}
@@ -70,7 +70,7 @@ def test_refusals_and_delays_are_ones_that_the_proxy_knows(seed):
 
 @settings(deadline=None, max_examples=50)
 @given(seeds)
-def test_every_small_file_has_its_turn(seed):
+def test_every_kind_of_small_file_is_torn(seed):
     drawn = [f.details for f in schedule(seed, 36000, ["torn"])]
     assert {what["files"][0] for what in drawn} == set(TORN)
     assert all(sorted(what["files"]) == sorted(TORN) for what in drawn)
@@ -78,7 +78,7 @@ def test_every_small_file_has_its_turn(seed):
 
 @settings(deadline=None, max_examples=50)
 @given(seeds)
-def test_signals_go_to_drivers_and_to_workers(seed):
+def test_both_signals_go_to_drivers_and_to_workers(seed):
     drawn = [f.details for f in schedule(seed, 36000, ["signals"])]
     assert len({(what["signal"], what["to"]) for what in drawn}) == 4
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ardm.chaos.soak_result import KINDS, Result, Struck, judge
+from ardm.chaos.soak_result import KINDS, Result, SoakFault, judge
 from ardm.events import kinds
 from ardm.events.event_log import EventLog
 from ardm.store import claims
@@ -25,18 +25,18 @@ def test_a_few_faults_break_no_promise() -> None:
         timeout=500,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["broken"] == []
-    assert found["faults"] == sum(row["faults"] for row in found["kinds"].values()) == 6
-    assert set(found["kinds"]) | set(found["left_out"]) <= set(KINDS)
-    assert found["attempts"] > found["runs"] >= 1
-    assert len(found["digest"]) == 64
+    result = json.loads(done.stdout)
+    assert result["broken"] == []
+    assert result["faults"] == sum(row["faults"] for row in result["kinds"].values()) == 6
+    assert set(result["kinds"]) | set(result["left_out"]) <= set(KINDS)
+    assert result["attempts"] > result["runs"] >= 1
+    assert len(result["digest"]) == 64
 
 
 @pytest.fixture
-def struck(tmp_path: Path) -> Run:
-    """A run whose first attempt came to step 30, and whose second one began with step 20."""
-    run = Run(Store(str(tmp_path)), "struck")
+def interrupted(tmp_path: Path) -> Run:
+    """A run whose first attempt did 30 steps, and whose second attempt began with step 20."""
+    run = Run(Store(str(tmp_path)), "interrupted")
     for first, last in ((0, 30), (20, 40)):
         events = EventLog(run, claims.claim(run, {}))
         events.add(kinds.Started(step=first))
@@ -46,19 +46,21 @@ def struck(tmp_path: Path) -> Run:
     return run
 
 
-def test_a_kept_promise_is_not_called_broken(struck: Run) -> None:
-    result = Result(reference=newest_digest(struck)[1])
-    assert judge(result, struck, [Struck("kill", 1, kept=20)]) == []
+def test_a_kept_promise_is_not_called_broken(interrupted: Run) -> None:
+    result = Result(reference=newest_digest(interrupted)[1])
+    assert judge(result, interrupted, [SoakFault("kill", 1, kept=20)]) == []
     assert (result.attempts, result.lost) == (2, {"kill": 10})
 
 
-def test_each_promise_that_is_not_kept_is_named(struck: Run) -> None:
-    found = judge(Result(reference="another"), struck, [Struck("kill", 1, kept=30, what="so")])
-    assert found[0].startswith("it ended with the digest ")
-    assert found[1] == "kill: attempt 2 began with step 20, though step 30 was saved (so)"
-    (late,) = judge(
-        Result(reference=newest_digest(struck)[1]),
-        struck,
-        [Struck("signals", 1, orderly=True, what="SIGTERM")],
+def test_each_promise_that_is_not_kept_is_named(interrupted: Run) -> None:
+    broken = judge(
+        Result(reference="another"), interrupted, [SoakFault("kill", 1, kept=30, what="so")]
     )
-    assert late == "signals: 10 steps lost (SIGTERM)"
+    assert broken[0].startswith("it ended with the digest ")
+    assert broken[1] == "kill: attempt 2 began with step 20, though step 30 was saved (so)"
+    (line,) = judge(
+        Result(reference=newest_digest(interrupted)[1]),
+        interrupted,
+        [SoakFault("signals", 1, orderly=True, what="SIGTERM")],
+    )
+    assert line == "signals: 10 steps lost (SIGTERM)"

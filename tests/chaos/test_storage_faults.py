@@ -13,22 +13,21 @@ from ardm.chaos.storage_faults import Fault
 pytestmark = pytest.mark.slow
 
 
-def test_the_proxy_takes_orders_from_another_process(emulator):
+def test_another_process_controls_the_proxy(emulator):
     command = [sys.executable, "-m", "ardm.chaos.storage_faults", emulator]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        told = json.loads(process.stdout.readline())
+        addresses = json.loads(process.stdout.readline())
         names = gcsfs.GCSFileSystem(
-            endpoint_url=told["address"], token="anon", skip_instance_cache=True
+            endpoint_url=addresses["address"], token="anon", skip_instance_cache=True
         )
         names.ls("")
-        assert storage_faults.order(told["control"], Fault("500", share=0.5, seconds=60)) == {
-            "passed": 1
-        }
+        fault = Fault("500", share=0.5, seconds=60)
+        assert storage_faults.control(addresses["control"], fault) == {"passed": 1}
         for _ in range(5):
             names.invalidate_cache()
             names.ls("")
-        counts = storage_faults.order(told["control"], None)
+        counts = storage_faults.control(addresses["control"], None)
         assert counts["passed"] == 6
     finally:
         process.terminate()
@@ -40,7 +39,7 @@ def test_one_client_library_is_refused_and_others_pass(emulator, what):
     with storage_faults.serve(emulator) as proxy:
         proxy.inject(Fault(what, client="gcsfs"))
         fs = gcsfs.GCSFileSystem(endpoint_url=proxy.address, token="anon", skip_instance_cache=True)
-        # It tries again where it was cut off, and does not where it was refused.
+        # gcsfs retries if the connection was reset, but not if the request was refused.
         with pytest.raises(FSTimeoutError if what == "cut" else OSError):
             fs.ls("", timeout=1)
         assert proxy.counts["passed"] == 0
@@ -54,11 +53,11 @@ def test_one_client_library_is_refused_and_others_pass(emulator, what):
         assert proxy.counts["passed"] == 2
 
 
-def test_a_client_that_nobody_knows_is_refused():
+def test_an_unknown_client_is_refused():
     with pytest.raises(ValueError, match="expected one of gcsfs, others"):
         Fault("cut", client="curl")
 
 
-def test_a_fault_of_another_kind_is_refused():
+def test_an_unknown_kind_of_fault_is_refused():
     with pytest.raises(ValueError, match="expected one of 429"):
         Fault("404")

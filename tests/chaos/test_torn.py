@@ -4,7 +4,7 @@ import pytest
 
 from ardm.chaos import power_cut
 from ardm.chaos.power_cut import Tear
-from ardm.chaos.schedule import TEARS, TORN, Planned
+from ardm.chaos.schedule import TEARS, TORN, PlannedFault
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 
@@ -15,7 +15,7 @@ FILES = {
     "spec": "job.yaml",
     "submission": "submission.json",
 }
-"""One of each kind that a young run has; it has no summary yet."""
+"""One file of each kind that a new run has; it has no summary yet."""
 
 
 @pytest.fixture
@@ -27,16 +27,16 @@ def run(store_uri):
     return run
 
 
-def planned(first: str, how: str = "empty") -> Planned:
+def planned(first: str, how: str = "empty") -> PlannedFault:
     files = [first, *(kind for kind in TORN if kind != first)]
-    return Planned(0.0, "torn", 0.5, {"files": files, "how": how})
+    return PlannedFault(0.0, "torn", 0.5, {"files": files, "how": how})
 
 
 def content(run: Run) -> dict[str, bytes]:
     return {name: run.store.read(f"{run.name}/{name}") for name in run.store.files(run.name)}
 
 
-def test_each_kind_names_its_files_and_no_others(run):
+def test_each_kind_matches_its_files_and_no_others(run):
     assert set(power_cut.FILES) == set(TORN)
     names = list(power_cut.small_files(run))
     assert {kind: power_cut.of_kind(names, kind) for kind in TORN} == {
@@ -44,7 +44,7 @@ def test_each_kind_names_its_files_and_no_others(run):
     }
 
 
-def test_a_kind_of_which_there_is_none_gives_way_to_the_next(run):
+def test_a_kind_without_files_is_skipped(run):
     chosen = power_cut.choose(run, planned("summary"))
     assert chosen == Tear("claim", "torn/attempts/000001.json", "empty", 0.5)
     assert str(chosen) == "attempts/000001.json emptied"
@@ -74,7 +74,7 @@ def test_one_file_is_torn_and_nothing_else_changes(run, kind, how):
     assert run.attempts() == [1]
 
 
-def test_a_file_that_went_meanwhile_is_left_alone(run):
+def test_a_file_that_has_been_removed_is_not_written(run):
     before = content(run)
     power_cut.tear(run.store, Tear("claim", "torn/attempts/000009.json", "copy", 0.5))
     assert content(run) == before

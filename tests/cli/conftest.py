@@ -1,4 +1,4 @@
-"""A trained model, and `ardm` in this process."""
+"""Fixtures: trained runs, and the command line in this process."""
 
 import json
 from dataclasses import dataclass
@@ -24,25 +24,25 @@ from tests.runner.setting import opened, tiny_spec
 
 @dataclass(frozen=True)
 class Here:
-    """The command line on a store, without a process of its own."""
+    """Runs `ardm` on a store, in this process."""
 
     store: str
 
     def __call__(self, *args: str, code: int = 0) -> Result:
-        """Run a command to its end and require its exit code."""
+        """Run a command and check its exit code."""
         done = CliRunner().invoke(app, args, env={"ARDM_STORE": self.store})
-        told = f"{args} ended with {done.exit_code}:\n{done.output}"
-        assert done.exit_code == code, told
+        message = f"{args} ended with {done.exit_code}:\n{done.output}"
+        assert done.exit_code == code, message
         return done
 
     def json(self, *args: str) -> Any:
-        """Run a command with --json; its result."""
+        """Run a command with --json, and return its result."""
         return json.loads(self(*args, "--json").stdout)
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of the tiny job, completed."""
+    """A completed run of the tiny job."""
     run = opened(str(tmp_path_factory.mktemp("cli") / "runs"), "trained")
     assert run_attempt(run, tiny_spec(), Context(Alone(), Notice())).outcome == "completed"
     return run
@@ -62,8 +62,8 @@ evaluation: {every: 1000, images: 4, final_images: 4, samples: 0}
 
 @pytest.fixture(scope="session")
 def staged(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of Upscale ARDM on noise of 4 x 4 pixels, beside the trained one."""
-    folder = tmp_path_factory.mktemp("grey")
+    """A completed run of Upscale ARDM on noise of 4 x 4 pixels, in the store of `trained`."""
+    folder = tmp_path_factory.mktemp("gray")
     random = np.random.default_rng(3)
     for number in range(60):
         pixels = random.integers(0, 256, (4, 4), np.uint8)
@@ -78,7 +78,7 @@ def staged(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="session")
 def pulled(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its checkpoint, taken away."""
+    """The pulled checkpoint of the trained run."""
     folder = tmp_path_factory.mktemp("cli") / "pulled"
     pull(trained, folder)
     return folder

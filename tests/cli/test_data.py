@@ -1,4 +1,4 @@
-"""What the commands say of the images that a job trains on."""
+"""The messages of the commands about the images that a job trains on."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def save(path: Path, pixels: np.ndarray) -> None:
 
 @pytest.fixture
 def job(tmp_path) -> Path:
-    """A job on a folder with images and much else."""
+    """A job on a folder with images and many other files."""
     random = np.random.default_rng(0)
     for number in range(30):
         folder = tmp_path / "images" / ("train", "val")[number >= 20]
@@ -53,7 +53,7 @@ def job(tmp_path) -> Path:
     return tmp_path / "job.yaml"
 
 
-def require_all_said(text: str) -> None:
+def require_data_messages(text: str) -> None:
     for part in (
         "train 20 (the user's: train/); valid 10 (the user's: val/); test 3 (the user's: test/)",
         "converted: 3 x 16 bits to 8",
@@ -62,8 +62,8 @@ def require_all_said(text: str) -> None:
         assert part in text
 
 
-def test_validate_says_what_counts_and_what_does_not(here, job):
-    require_all_said(here("validate", str(job)).stderr)
+def test_validate_reports_which_images_are_used_and_which_are_not(here, job):
+    require_data_messages(here("validate", str(job)).stderr)
     (result,) = here.json("validate", str(job))
     assert result["job"] == "staged"
     report = result["data_report"]
@@ -71,19 +71,19 @@ def test_validate_says_what_counts_and_what_does_not(here, job):
     assert sum(group["count"] for group in report["left_out"]) == len(LEFT_OUT)
 
 
-def test_the_start_of_training_says_it_too(job, tmp_path):
+def test_the_start_of_training_reports_it_too(job, tmp_path):
     ardm = Path(sys.executable).with_name("ardm")
     command = [ardm, "train", job, "--store", "runs", "--no-progress"]
-    said = ""
+    stderr = ""
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         for line in process.stderr:
-            said += line
-            if "converted:" in line:  # the last of it; the rest of the training is not needed
+            stderr += line
+            if "converted:" in line:  # the last message; the training itself is not needed
                 process.kill()
-    require_all_said(said)
+    require_data_messages(stderr)
 
 
-def test_the_event_log_says_it_too(staged):
+def test_the_event_log_contains_it_too(staged):
     (started,) = events(staged, 1, kinds.Started)
     data = started.data
     assert data["sizes"] == {"train": 49, "valid": 5, "test": 6}
@@ -92,12 +92,12 @@ def test_the_event_log_says_it_too(staged):
     assert data["origins"]["test"] == "held out by ardm: a tenth of all, chosen by file name"
 
 
-def test_images_out_of_reach_are_not_checked(here, tmp_path):
+def test_unreachable_images_are_not_checked(here, tmp_path):
     data = "data: {dataset: images, source: files, path: /nowhere, shape: [4, 4, 1]}\n"
     (tmp_path / "job.yaml").write_text(STAGED + data)
-    said = here("validate", "job.yaml").stderr
-    assert "the images cannot be read here, so they are not checked (/nowhere: expected" in said
-    assert "job staged is valid" in said
+    stderr = here("validate", "job.yaml").stderr
+    assert "the images cannot be read here, so they are not checked (/nowhere: expected" in stderr
+    assert "job staged is valid" in stderr
 
 
 def test_a_split_without_images_is_refused(here, job, tmp_path):
@@ -106,7 +106,7 @@ def test_a_split_without_images_is_refused(here, job, tmp_path):
     assert "no image in test/ can be used" in here("validate", str(job), code=2).stderr
 
 
-def test_conversions_of_a_picture_to_complete_are_said(here):
+def test_conversions_of_an_image_to_complete_are_reported(here):
     save(Path("x.png"), np.eye(28, dtype=np.uint16) * 65535)
     mask = np.zeros((28, 28), np.uint8)
     mask[3:9, 3:9] = 255
@@ -117,12 +117,12 @@ def test_conversions_of_a_picture_to_complete_are_said(here):
     assert "36 of 784 pixels given" in done.stderr
 
 
-def test_pictures_that_cannot_be_converted_are_refused_by_name(here, tmp_path):
+def test_images_that_cannot_be_converted_are_refused_by_name(here, tmp_path):
     save(Path("float.tif"), np.eye(28, dtype=np.float32))
     frames = [Image.fromarray(np.full((28, 28), shade, np.uint8)) for shade in (0, 90)]
     frames[0].save("moving.gif", save_all=True, append_images=frames[1:])
     options = ("--image", "float.tif", "--mask", "moving.gif", "--out", "out.png")
-    said = here("inpaint", "trained", *options, code=2).stderr
-    assert "float.tif: expected a picture, such as a PNG, received: bit depth (floating" in said
-    assert "moving.gif: expected a picture, such as a PNG, received: animation or" in said
+    stderr = here("inpaint", "trained", *options, code=2).stderr
+    assert "float.tif: expected a picture, such as a PNG, received: bit depth (floating" in stderr
+    assert "moving.gif: expected a picture, such as a PNG, received: animation or" in stderr
     assert not (tmp_path / "out.png").exists()

@@ -12,11 +12,11 @@ def saved(pixels, name):
 
 def test_images_are_completed_from_a_region(here, pulled):
     options = ("--images", "2", "--completions", "3", "--keep", "centre", "--budget", "6")
-    told = here.json("inpaint", "trained", *options)
-    assert (told["run"], told["step"], len(told["digest"])) == ("trained", 24, 64)
-    assert (told["images"], told["completions"], told["pixels_given"]) == (2, 3, 14 * 14)
-    assert (told["steps"], told["policy"]) == (6, "optimal")
-    one = np.asarray(Image.open(told["png"]))
+    result = here.json("inpaint", "trained", *options)
+    assert (result["run"], result["step"], len(result["digest"])) == ("trained", 24, 64)
+    assert (result["images"], result["completions"], result["pixels_given"]) == (2, 3, 14 * 14)
+    assert (result["steps"], result["policy"]) == (6, "optimal")
+    one = np.asarray(Image.open(result["png"]))
     assert one.shape == (29 + 2 * 120, 8 + 5 * 120 + 16, 3)
     here("inpaint", str(pulled), *options, "--out", "two.png")
     np.testing.assert_array_equal(one, np.asarray(Image.open("two.png")))
@@ -25,20 +25,20 @@ def test_images_are_completed_from_a_region(here, pulled):
         assert not np.array_equal(one, np.asarray(Image.open(f"other-{number}.png")))
 
 
-def test_a_picture_of_ones_own_is_completed_from_a_mask(here):
+def test_an_image_file_is_completed_from_a_mask(here):
     image = saved(np.eye(28) * 255, "x.png")
     mask = np.zeros((28, 28))
     mask[3:9, 3:9] = 255
     options = ("--image", image, "--mask", saved(mask, "m.png"), "--steps", "5")
     done = here("inpaint", "trained", *options, "--completions", "1", "--out", "out.png")
-    said = "1 image, 36 of 784 pixels given, completed in 1 way by step 24 (digest"
-    assert said in done.stderr
+    message = "1 image, 36 of 784 pixels given, completed in 1 way by step 24 (digest"
+    assert message in done.stderr
     assert "in 5 network calls (uniform): out.png" in done.stderr
     assert Image.open("out.png").size == (8 + 3 * 120 + 16, 29 + 120)
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "messages"),
     [
         (
             ("--image", "small.png", "--mask", "black.png"),
@@ -56,19 +56,19 @@ def test_a_picture_of_ones_own_is_completed_from_a_mask(here):
         (("--temperature", "-1"), ["temperature -1.0: expected a positive number"]),
     ],
 )
-def test_what_cannot_be_completed_is_told(here, options, told, tmp_path):
+def test_invalid_input_is_reported(here, options, messages, tmp_path):
     saved(np.eye(8, 9) * 255, "small.png")
     saved(np.zeros((28, 28)), "black.png")
     saved(np.full((28, 28), 255), "white.png")
-    said = here("inpaint", "trained", *options, code=2).stderr
-    for words in told:
-        assert words in said
+    stderr = here("inpaint", "trained", *options, code=2).stderr
+    for message in messages:
+        assert message in stderr
     assert not (tmp_path / "trained-24-inpaint.png").exists()
 
 
-def test_a_model_of_stages_completes_images(here, staged):
-    told = here.json("inpaint", staged.name, "--images", "2", "--budget", "6", "--out", "s.png")
-    assert (told["pixels_given"], told["steps"], told["policy"]) == (8, 6, "optimal")
+def test_an_upscale_model_completes_images(here, staged):
+    result = here.json("inpaint", staged.name, "--images", "2", "--budget", "6", "--out", "s.png")
+    assert (result["pixels_given"], result["steps"], result["policy"]) == (8, 6, "optimal")
     assert Image.open("s.png").format == "PNG"
     done = here("inpaint", staged.name, "--images", "1", "--out", "s.png")
     assert "in 16 network calls (sequential)" in done.stderr

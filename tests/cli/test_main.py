@@ -1,4 +1,4 @@
-"""The console script as a process."""
+"""The console script, run as a process."""
 
 import subprocess
 import sys
@@ -24,13 +24,13 @@ def ended(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def test_a_thread_that_hangs_in_a_library_does_not_hold_the_process():
+def test_a_hanging_thread_does_not_keep_the_process_alive():
     done = ended("--help")
     assert done.returncode == 0, done.stderr
     assert "Exit codes" in done.stdout
 
 
-def test_the_exit_code_is_kept_where_a_thread_hangs(tmp_path):
+def test_the_exit_code_is_kept_if_a_thread_hangs(tmp_path):
     done = ended("validate", str(tmp_path / "none.yaml"))
     assert done.returncode == 2
     assert "none.yaml" in done.stderr

@@ -20,15 +20,15 @@ def pixels(path) -> np.ndarray:
     ],
 )
 def test_samples_are_drawn_by_the_policy_asked_for(here, options, calls, kind):
-    told = here.json("sample", "trained", "--num", "3", "--chain", "c.gif", *options)
-    assert (told["run"], told["step"], told["num"]) == ("trained", 24, 3)
-    assert (told["steps"], told["policy"]) == (calls, kind)
+    result = here.json("sample", "trained", "--num", "3", "--chain", "c.gif", *options)
+    assert (result["run"], result["step"], result["num"]) == ("trained", 24, 3)
+    assert (result["steps"], result["policy"]) == (calls, kind)
     assert Image.open("c.gif").n_frames == calls + 1
-    # The same again, from the seed alone; with another one, another picture.
+    # The same seed gives the same images; another seed gives others.
     again = here.json("sample", "trained", "--num", "3", "--out", "again.png", *options)
-    np.testing.assert_array_equal(pixels(again["png"]), pixels(told["png"]))
+    np.testing.assert_array_equal(pixels(again["png"]), pixels(result["png"]))
     other = here.json("sample", "trained", "--num", "3", "--out", "o.png", "--seed", "1", *options)
-    assert not np.array_equal(pixels(other["png"]), pixels(told["png"]))
+    assert not np.array_equal(pixels(other["png"]), pixels(result["png"]))
 
 
 def test_a_run_and_its_pulled_checkpoint_give_the_same_samples(here, pulled):
@@ -41,15 +41,15 @@ def test_a_run_and_its_pulled_checkpoint_give_the_same_samples(here, pulled):
 
 def test_the_optimal_policy_is_that_of_the_losses_in_the_checkpoint(trained):
     model = load("trained", trained.store, print)
-    made = model.calls(None, 12)
-    np.testing.assert_array_equal(made.starts, policy.optimal(model.tracked_losses, [12])[12])
+    calls = model.calls(None, 12)
+    np.testing.assert_array_equal(calls.starts, policy.optimal(model.tracked_losses, [12])[12])
     assert model.calls(None, None).kind == "sequential"
     assert model.calls(None, 84, known=700).kind == "sequential"
     np.testing.assert_array_equal(model.calls(4, None, known=700).starts, [700, 721, 742, 763])
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (("--budget", "5", "--steps", "5"), "exclude each other"),
         (("--budget", "785"), "a budget of 785 network calls: choose from 1 to 784"),
@@ -57,6 +57,6 @@ def test_the_optimal_policy_is_that_of_the_losses_in_the_checkpoint(trained):
         (("--temperature", "0"), "temperature 0.0: expected a positive number"),
     ],
 )
-def test_what_cannot_be_drawn_is_told(here, options, told, tmp_path):
-    assert told in here("sample", "trained", *options, code=2).stderr
+def test_invalid_options_are_reported(here, options, message, tmp_path):
+    assert message in here("sample", "trained", *options, code=2).stderr
     assert not list(tmp_path.glob("*.png"))

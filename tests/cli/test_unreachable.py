@@ -1,4 +1,4 @@
-"""Every command on every store that cannot be used: one message, the right code, no traceback."""
+"""Commands on unusable stores: one message, the right exit code, and no traceback."""
 
 import json
 import os
@@ -41,15 +41,15 @@ WRITING = {
     "train": ["train", str(TINY), "--run", "mine"],
 }
 ELSEWHERE = {"validate", "down", "chaos", "soak", "node_agent"}
-"""Commands without a store, or with one of their own."""
+"""Commands that use no store, or a store of their own."""
 
 
-def test_every_command_is_here() -> None:
+def test_every_command_is_listed() -> None:
     names = {command.__name__ for module in MODULES for command in module.COMMANDS}
     assert names == READING.keys() | WRITING.keys() | ELSEWHERE
 
 
-def ended(command: list[str], uri: str, code: int) -> str:
+def error_of(command: list[str], uri: str, code: int) -> str:
     done: Result = CliRunner().invoke(app, command, env={"ARDM_STORE": uri})
     assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
     assert "Traceback" not in done.output
@@ -59,7 +59,7 @@ def ended(command: list[str], uri: str, code: int) -> str:
 
 @pytest.fixture
 def closed(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A bucket of a server that is not there."""
+    """A bucket on a port at which no server listens."""
     for name, value in gcs_emulator.settings("http://127.0.0.1:9").items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(filesystem, "SMALL", 0.3)
@@ -68,33 +68,33 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize("name", READING)
-def test_reading_from_a_server_that_does_not_answer(closed: str, name: str) -> None:
-    said = ended(READING[name], closed, 4)
-    assert "gs://any/runs" in said
-    assert "127.0.0.1:9" in said
+def test_reading_commands_report_a_server_that_does_not_answer(closed: str, name: str) -> None:
+    stderr = error_of(READING[name], closed, 4)
+    assert "gs://any/runs" in stderr
+    assert "127.0.0.1:9" in stderr
 
 
 @pytest.mark.parametrize("name", WRITING)
-def test_writing_to_a_server_that_does_not_answer(closed: str, name: str) -> None:
-    assert "gs://any/runs" in ended(WRITING[name], closed, 2)
+def test_writing_commands_report_a_server_that_does_not_answer(closed: str, name: str) -> None:
+    assert "gs://any/runs" in error_of(WRITING[name], closed, 2)
 
 
 @pytest.mark.parametrize("name", [*READING, *WRITING])
-def test_a_store_that_is_a_file(tmp_path: Path, name: str) -> None:
+def test_a_store_that_is_a_file_is_reported(tmp_path: Path, name: str) -> None:
     file = tmp_path / "file"
     file.write_text("not a directory")
-    assert str(file) in ended((READING | WRITING)[name], str(file), 4 if name in READING else 2)
+    assert str(file) in error_of((READING | WRITING)[name], str(file), 4 if name in READING else 2)
 
 
 @pytest.mark.parametrize("name", READING)
-def test_a_store_that_does_not_exist(tmp_path: Path, name: str) -> None:
-    assert str(tmp_path / "none") in ended(READING[name], str(tmp_path / "none"), 4)
+def test_a_store_that_does_not_exist_is_reported(tmp_path: Path, name: str) -> None:
+    assert str(tmp_path / "none") in error_of(READING[name], str(tmp_path / "none"), 4)
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("name", READING)
-def test_a_bucket_that_does_not_exist(emulator: str, name: str) -> None:
-    assert "gs://no-such-bucket/runs" in ended(READING[name], "gs://no-such-bucket/runs", 4)
+def test_a_bucket_that_does_not_exist_is_reported(emulator: str, name: str) -> None:
+    assert "gs://no-such-bucket/runs" in error_of(READING[name], "gs://no-such-bucket/runs", 4)
 
 
 def test_an_empty_store_has_no_runs(store_uri: str) -> None:
@@ -105,17 +105,17 @@ def test_an_empty_store_has_no_runs(store_uri: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*sorted(READING.keys() - {"runs"}), *WRITING])
-def test_a_name_that_no_file_system_takes(tmp_path: Path, name: str) -> None:
+def test_a_run_name_that_is_too_long_is_refused(tmp_path: Path, name: str) -> None:
     command = ["a" * 300 if word == "mine" else word for word in (READING | WRITING)[name]]
-    assert re.search("at most 100|too long", ended(command, str(tmp_path), 2))
+    assert re.search("at most 100|too long", error_of(command, str(tmp_path), 2))
 
 
-def test_a_stop_that_nobody_answers_is_a_failure(tmp_path: Path) -> None:
+def test_a_stop_that_no_attempt_answers_is_a_failure(tmp_path: Path) -> None:
     run = opened(str(tmp_path), "mine")
     claims.claim(run, {})
-    said = ended(["stop", "mine", "--patience", "0.1"], str(tmp_path), 3)
-    assert "did not answer" in said
-    assert "submitted again" in " ".join(said.split())
+    stderr = error_of(["stop", "mine", "--patience", "0.1"], str(tmp_path), 3)
+    assert "did not answer" in stderr
+    assert "submitted again" in " ".join(stderr.split())
 
 
 def command_line(*arguments: str, **options: object) -> subprocess.Popen[bytes]:
@@ -124,15 +124,15 @@ def command_line(*arguments: str, **options: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen([ardm, *arguments], **pipes)  # type: ignore[call-overload, no-any-return]
 
 
-def test_a_reader_that_leaves_and_streams_that_are_closed_are_no_failure(tmp_path: Path) -> None:
+def test_closed_pipes_and_closed_streams_are_no_failure(tmp_path: Path) -> None:
     opened(str(tmp_path), "mine")
     runs = ("runs", "--json", "--store", str(tmp_path))
     reading, writing = os.pipe()
     os.close(reading)
     with command_line(*runs, stdout=writing) as process:
         os.close(writing)
-        _, said = process.communicate(timeout=60)
-        assert (process.returncode, said) == (0, b"")
+        _, stderr = process.communicate(timeout=60)
+        assert (process.returncode, stderr) == (0, b"")
     done = subprocess.run(
         ["/bin/sh", "-c", '"$@" >&- 2>&-', "sh", Path(sys.executable).with_name("ardm"), *runs],
         timeout=60,
@@ -145,6 +145,6 @@ def test_a_result_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         options = ("runs", "--json", "--store", str(tmp_path))
         with command_line(*options, stdout=full) as process:
-            _, said = process.communicate(timeout=60)
-    assert process.returncode == 2, said
-    assert b"Traceback" not in said
+            _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2, stderr
+    assert b"Traceback" not in stderr

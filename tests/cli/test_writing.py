@@ -1,4 +1,4 @@
-"""Pictures are written in the format that their suffix names, or refused before any work."""
+"""Images are written in the format of their suffix, or refused before a checkpoint is read."""
 
 import os
 from pathlib import Path
@@ -24,13 +24,13 @@ QUICK = {
 
 @pytest.fixture
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading a checkpoint is the first thing that takes time; whoever does so fails."""
+    """Let loading a checkpoint, the first slow step of a command, fail the test."""
 
-    def opened(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise AssertionError("a checkpoint was read")
 
-    for module in ("results", "inpainting", "budgeting"):
-        monkeypatch.setattr(f"ardm.cli.{module}.opened", opened)
+    for module in ("results", "budgeting"):
+        monkeypatch.setattr(f"ardm.cli.{module}.load_pretrained", fail)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -50,7 +50,9 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.usefixtures("no_work")
-def test_what_cannot_be_written_is_refused_before_any_work(here, tmp_path, command, path, fault):
+def test_a_file_that_cannot_be_written_is_refused_before_a_checkpoint_is_read(
+    here, tmp_path, command, path, fault
+):
     Path("file").touch()
     Path("folder.png").mkdir()
     os.mkfifo("pipe.png")
@@ -61,11 +63,11 @@ def test_what_cannot_be_written_is_refused_before_any_work(here, tmp_path, comma
 
 @pytest.mark.parametrize(("path", "fault"), [("c.png", "ends in .gif"), ("no/c.gif", "directory")])
 @pytest.mark.usefixtures("no_work")
-def test_a_chain_that_cannot_be_written_is_refused_before_any_work(here, path, fault):
+def test_a_chain_that_cannot_be_written_is_refused_before_a_checkpoint_is_read(here, path, fault):
     assert fault in here("sample", "trained", "--chain", path, code=2).stderr
 
 
-def test_the_usual_name_is_checked_before_it_is_worked_for(here, monkeypatch):
+def test_the_default_file_name_is_checked_before_images_are_drawn(here, monkeypatch):
     monkeypatch.chdir("/proc")
     said = here("sample", "trained", "--num", "100000000", code=2).stderr
     assert "--out trained-24.png: cannot be written" in said
@@ -73,15 +75,15 @@ def test_the_usual_name_is_checked_before_it_is_worked_for(here, monkeypatch):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_writes_the_format_of_the_suffix(here, command):
-    told = here.json(command, "trained", *QUICK[command], "--out", "s.JPG")
-    assert told["png"] == "s.JPG"
+    result = here.json(command, "trained", *QUICK[command], "--out", "s.JPG")
+    assert result["png"] == "s.JPG"
     with Image.open("s.JPG") as picture:
         assert picture.format == "JPEG"
 
 
 @pytest.mark.parametrize("suffix", options.STILL)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_format_holds_the_picture(tmp_path, suffix, channels):
+def test_every_format_contains_the_image(tmp_path, suffix, channels):
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, channels))
     png = pictures.grid(images, 256)
     for path in (tmp_path / f"s{suffix}", tmp_path / "s.png"):
@@ -93,7 +95,7 @@ def test_every_format_holds_the_picture(tmp_path, suffix, channels):
     assert off.mean() < 6 if "jp" in suffix else not off.any()
 
 
-def test_a_picture_that_a_format_has_no_room_for_is_told(tmp_path):
+def test_an_image_that_is_too_large_for_a_format_is_reported(tmp_path):
     png = pictures.encode(np.zeros((1, 70_000), np.uint8), "PNG")
     for suffix in (".jpg", ".webp"):
         with pytest.raises(InputError, match=r"cannot be written as .*; use \.png"):
@@ -111,5 +113,5 @@ def test_a_picture_that_a_format_has_no_room_for_is_told(tmp_path):
     ],
 )
 @pytest.mark.usefixtures("no_work")
-def test_numbers_of_the_command_line_have_bounds_too(here, options):
+def test_numeric_options_have_bounds(here, options):
     assert f"'{options[0]}'" in here("sample", "trained", *options, code=2).stderr
