@@ -131,10 +131,6 @@ class Nodes:
         inside = [p for root in [self.head, *self.nodes] for p in family(root.pid)]
         return [p for p in inside if f"-m {DRIVER} " in _command(p) and "python" in p.name()]
 
-    def draining(self) -> dict[str, int]:
-        """The nodes that Ray drains, and until when (ms since 1970)."""
-        return dict(self._state.get_draining_nodes())
-
     def drained(self, node: raylet.Raylet) -> str | None:
         """The message with which a node was drained, once it has ended for that reason."""
         (entry,) = [e for e in self._state.node_table() if e["NodeID"] == node.node_id]

@@ -48,7 +48,7 @@ NAMES = {
 METHODS = {
     "DataParallelTrainer": ("_create_default_callbacks", "_initialize_and_run_controller"),
     "ElasticScalingPolicy": ("_count_possible_workers",),
-    "GlobalState": ("get_draining_nodes",),
+    "GlobalState": ("node_table",),
     "services": ("resolve_ip_for_localhost",),
 }
 """What of them is called or overridden."""

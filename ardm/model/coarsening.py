@@ -52,12 +52,8 @@ class Coarsening:
         return x.astype(jnp.int32) // unit * unit
 
     def previous(self, x: Integer[Array, "b h w c"], stage: Stage) -> Values:
-        """The values as they are before a stage; 0 everywhere before the first."""
+        """The values as they are before a stage, 0 .. S; 0 before the first, whole before S."""
         return self.coarse(x, self.stages - _per_image(stage))
-
-    def next(self, x: Integer[Array, "b h w c"], stage: Stage) -> Values:
-        """The values as they are after a stage; whole after the last."""
-        return self.coarse(x, self.stages - 1 - _per_image(stage))
 
     def digit(self, x: Integer[Array, "b h w c"], stage: Stage) -> Values:
         """The digit, 0 .. b-1, that a stage chooses for each of the values `x`."""

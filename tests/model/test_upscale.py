@@ -35,7 +35,7 @@ def stage_nll(model, params, x, sigma, stage):
     for step in range(model.D):
         t = jnp.full(len(x), step)
         mask = visible(sigma, t)
-        shown = jnp.where(mask, ladder.next(x, stage), ladder.previous(x, stage))
+        shown = jnp.where(mask, ladder.previous(x, stage + 1), ladder.previous(x, stage))
         logits = compiled(model)(params, shown, mask, stage * model.D + t)
         p = np.exp(np.asarray(logits, np.float64))
         p = np.take_along_axis(p, np.asarray(ladder.digit(x, stage))[..., None], -1)[
@@ -90,7 +90,7 @@ def test_predictions_depend_on_earlier_digits_and_visible_ones_alone(kind):
     sigma = model.objective.draw(KEY, 0, stage, len(x), "uniform").sigma
     t = stage * model.D + model.D // 2
     mask = visible(sigma, t % model.D)
-    shown = jnp.where(mask, ladder.next(x, stage), ladder.previous(x, stage))
+    shown = jnp.where(mask, ladder.previous(x, stage + 1), ladder.previous(x, stage))
     found = compiled(model)(params, x, mask, t)
     np.testing.assert_array_equal(found, compiled(model)(params, shown.astype(x.dtype), mask, t))
     # Zero digits at the last stage leave nothing of the value but what is before it.
