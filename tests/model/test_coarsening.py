@@ -51,9 +51,7 @@ def test_coarse_values_have_their_lowest_digits_set_to_zero(coarsening):
 def test_children_are_the_next_values_of_all_that_share_the_previous_one(coarsening):
     x = every_value(coarsening)
     for stage in range(coarsening.stages):
-        before, after = (
-            np.asarray(f(x, stage)).ravel() for f in (coarsening.previous, coarsening.next)
-        )
+        before, after = (np.asarray(coarsening.previous(x, s)).ravel() for s in (stage, stage + 1))
         for parent in set(before):
             family = set(after[before == parent])
             digits = jnp.arange(coarsening.branch).reshape(-1, 1, 1, 1)

@@ -85,8 +85,7 @@ def test_values_are_refined_stage_after_stage():
         generated = frame != HIDDEN
         assert generated.mean() == min(call / 2, 1)
         before, after = (
-            np.asarray(f(jnp.asarray(chain[-1]), stage))
-            for f in (coarsening.previous, coarsening.next)
+            np.asarray(coarsening.previous(jnp.asarray(chain[-1]), s)) for s in (stage, stage + 1)
         )
         assert ((frame == before) | (frame == after))[generated].all()
         if call % 2 == 0:
