@@ -55,14 +55,9 @@ def open_or_create(
     return opened
 
 
-def newest_attempt(run: Run) -> int:
-    """The number of the newest attempt, 0 if there is none."""
-    return max(run.attempts(), default=0)
-
-
 def is_complete(run: Run, spec: JobSpec) -> bool:
     """Whether the last attempt has done all steps of a job."""
-    number = newest_attempt(run)
+    number = run.newest_attempt()
     ended = control.ended(run, number) if number else None
     if ended is None or ended.outcome != Outcome.COMPLETED:
         return False

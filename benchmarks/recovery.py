@@ -128,7 +128,7 @@ def killed(ray: Nodes, run: Run) -> Iterator[dict[str, float]]:
         wait_until(another, PATIENCE, "another worker", every=0.02)
         detected = time.time()
         first = wait_until(partial(event, run, attempt + 1, kinds.FirstStep), PATIENCE, "a step")
-        claim: dict[str, Any] = run.store.read_record(run.claim(attempt + 1)) or {}
+        claim: dict[str, Any] = run.read_claim(attempt + 1)
         restored = event(run, attempt + 1, kinds.Restored)
         claimed = event(run, attempt + 1, kinds.Claimed)
         assert restored

@@ -41,7 +41,7 @@ def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, A
     spec, now = registry.read_spec(run), time.time()
     records = goodput.records(run)
     number = records[-1].attempt if records else None
-    progress = (run.store.read_record(run.progress(number)) if number else None) or {}
+    progress = run.read_progress(number) if number else {}
     silent = 0.0
     if records and records[-1].outcome is None:
         last = records[-1]

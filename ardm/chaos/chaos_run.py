@@ -121,7 +121,7 @@ class ChaosRun:
             RunEnded: The run is done, or its jobs have vanished more often than faults explain.
         """
         run = self._targets.run
-        number = max(run.attempts(), default=0)
+        number = run.newest_attempt()
         ended = control.ended(run, number) if number else None
         if ended and ended.outcome.ends_the_job and not self._was_signaled(number, ended):
             self._log(f"attempt {number}: {ended.outcome} at step {ended.step}")

@@ -46,7 +46,7 @@ def inject(targets: Targets, planned: PlannedFault) -> InjectedFault:
         time=begin,
         until=max(time.time(), begin + extra.get("lasts_s", 0.0)),
         # The progress file of the newest attempt may be torn.
-        attempt=progress.get("attempt") or max(targets.run.attempts(), default=0),
+        attempt=progress.get("attempt") or targets.run.newest_attempt(),
         step=progress.get("step", 0),
         told=description,
         extra_steps=extra.get("extra_steps", 0),

@@ -121,7 +121,7 @@ class Soak:
             enough = self.result.faults.total() + len(injected) >= faults
             kind = "" if enough else self._draw(remote, process is None)
             if process is None:
-                before = max(run.attempts(), default=0)
+                before = run.newest_attempt()
                 process = self._start(run, kind)
             if kind == "start":
                 time.sleep(self._rng.uniform(0.0, 1.5))
@@ -152,7 +152,7 @@ class Soak:
     def _failed(self, kind: str, run: Run, process: BaseProcess) -> SoakFault | None:
         """The fault that ended an attempt early; if there was none, report a broken promise."""
         if kind == "nan" and process.exitcode == 3:
-            return SoakFault(kind, max(run.attempts(), default=0), self._newest_step(run))
+            return SoakFault(kind, run.newest_attempt(), self._newest_step(run))
         self._report_broken(run.name, f"an attempt ended with exit code {process.exitcode}")
         self._kill(process)
         return None
@@ -181,8 +181,8 @@ class Soak:
         """Wait until an attempt newer than `after` trains; False if the process ends before."""
         deadline = time.monotonic() + TIMEOUT_S
         while process.is_alive():
-            number = max(run.attempts(), default=0)
-            progress = (run.store.read_record(run.progress(number)) or {}) if number else {}
+            number = run.newest_attempt()
+            progress = run.read_progress(number) if number else {}
             if number > after and progress.get("state") in ("training", "saving"):
                 return True
             if time.monotonic() > deadline:
@@ -205,7 +205,7 @@ class Soak:
             return SoakFault(kind), process
         if kind in IN_A_BUCKET and self._proxy:
             return self._disturb_bucket(kind, self._proxy), process
-        number = max(run.attempts(), default=0)
+        number = run.newest_attempt()
         if kind == "signals":
             return self._signal(run, process, number)
         small_faults.send(process, (signal.SIGSTOP,))
@@ -214,7 +214,7 @@ class Soak:
         if kind == "freeze":
             return self._supersede(run, process, SoakFault(kind, number, kept))
         if kind == "power" and self._disk:
-            progress = run.store.read_record(run.progress(number)) or {}
+            progress = run.read_progress(number)
             self._disk.cut_power()
             # Only what the process has reported as saved counts: the directory of a save under way
             # may exist already.

@@ -29,7 +29,7 @@ class Watch:
         self._run = run
         self._pattern = f"{run.store.root}/{run.checkpoints_dir}/*/*/commit_success.txt"
         self._excluded: set[FinishedCheckpoint] = set()
-        self._newest: FinishedCheckpoint | None = None
+        self.newest: FinishedCheckpoint | None = None
         self.lost_checkpoints: list[str] = []
         """One line for each time that the newest intact checkpoint was removed."""
         self._ended = threading.Event()
@@ -52,16 +52,16 @@ class Watch:
     def exclude(self, checkpoint: FinishedCheckpoint) -> None:
         """Ignore a checkpoint from now on, because it is about to be damaged."""
         self._excluded.add(checkpoint)
-        self._newest = None
+        self.newest = None
 
     def progress(self) -> dict[str, Any]:
         """The last progress report of the newest attempt; empty if there is none."""
-        number = max(self._run.attempts(), default=None)
-        return (self._run.store.read_record(self._run.progress(number)) or {}) if number else {}
+        number = self._run.newest_attempt()
+        return self._run.read_progress(number) if number else {}
 
     def _watch(self) -> None:
         while not self._ended.wait(POLL_S):
-            before = self._newest
+            before = self.newest
             try:
                 newest = next(iter(self.intact()), None)
             except Exception as error:

@@ -25,7 +25,7 @@ from ardm.cli.options import (
 from ardm.errors import Interrupted, JobFailed, StoreUnusable
 from ardm.events.events import Outcome
 from ardm.job.spec import JobSpec, load
-from ardm.opening import newest_attempt, open_or_create, usable_store
+from ardm.opening import open_or_create, usable_store
 
 if TYPE_CHECKING:
     from ardm.cluster.submission import Submission
@@ -121,7 +121,7 @@ def train(
     say(f"run {opened.name} in {opened.store.uri}")
     logging.basicConfig(level=logging.WARNING)
     notice = Notice()
-    bar = ProgressBar(opened, shown=progress and not json, after=newest_attempt(opened))
+    bar = ProgressBar(opened, shown=progress and not json, after=opened.newest_attempt())
     with saving_first(notice), bar:
         ended = attempt_here(opened, spec, notice)
     if json:

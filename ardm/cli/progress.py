@@ -61,7 +61,7 @@ class ProgressBar:
         """
         newest = self._newest()
         is_new = newest > self._after
-        progress = self._run.store.read_record(self._run.progress(newest)) if is_new else None
+        progress = self._run.read_progress(newest) if is_new else {}
         if progress:
             self._bar.update(
                 self._task,
@@ -70,7 +70,7 @@ class ProgressBar:
                 state=str(progress.get("state", "starting")),
                 text=line(progress),
             )
-        return progress or {}
+        return progress
 
     def _update_periodically(self) -> None:
         while not self._ended.wait(look_s(self._run)):

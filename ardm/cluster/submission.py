@@ -92,7 +92,7 @@ def submit(run: Run, server: JobServer) -> Submission:
             else:
                 # The cluster's image has the libraries; the code is the one that was submitted.
                 runtime["py_modules"] = [str(Path(ardm.__file__).parent)]
-            asked, after = round(time.time(), 3), max(run.attempts(), default=0)
+            asked, after = round(time.time(), 3), run.newest_attempt()
             driver = [python, "-m", "ardm.cluster.driver", run.store.uri, run.name, name]
             _hand_over(
                 client,
@@ -231,12 +231,12 @@ def stop(run: Run, patience: float) -> Stopped:
     runs = made is not None and status(made) in ("PENDING", "RUNNING")
     before = made.after or 0 if made and runs else 0
     # An attempt from before the submission has no part in it, even if it never said that it ended.
-    number = control.request_stop(run) if max(run.attempts(), default=0) > before else None
+    number = control.request_stop(run) if run.newest_attempt() > before else None
     ended = control.wait_for_end(run, number, patience) if number else None
     if made and runs:
         end(made)
-        if number is None and max(run.attempts(), default=0) > before:
+        if number is None and run.newest_attempt() > before:
             # It began meanwhile; the driver asks it to stop.
-            number = max(run.attempts(), default=0)
+            number = run.newest_attempt()
             ended = control.wait_for_end(run, number, patience)
     return Stopped(number, ended, made.submission_id if made and runs else None)

@@ -44,7 +44,7 @@ class Newest:
     def __call__(self) -> int:
         """Claims follow each other without a gap, so the next one is all that need be read."""
         if self._clock() >= self._listed + LISTING:
-            self._number = max(self._run.attempts(), default=0)
+            self._number = self._run.newest_attempt()
             self._listed = self._clock()
         while self._run.store.exists(self._run.claim(self._number + 1)):
             self._number += 1

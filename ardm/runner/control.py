@@ -18,8 +18,8 @@ def request_stop(run: Run) -> int | None:
     Returns:
         Its number; None if the run has no attempt, or its newest one has ended.
     """
-    number = max(run.attempts(), default=None)
-    if number is None or ended(run, number):
+    number = run.newest_attempt()
+    if not number or ended(run, number):
         return None
     run.store.write(run.stop_request(number), b"")
     return number
@@ -43,7 +43,7 @@ def trains(run: Run, number: int) -> bool:
 
 def _landmark(run: Run, number: int, kind: type[E]) -> E | None:
     """An event that the progress object keeps; see `event_log.LANDMARKS`."""
-    progress = run.store.read_record(run.progress(number)) or {}
+    progress = run.read_progress(number)
     if "beat" not in progress:
         return kinds.last(event_log.read(run, number), kind)
     event = kinds.of_json(progress.get(kinds.name(kind)))
@@ -183,7 +183,7 @@ def attempts_of(run: Run, submission: str) -> list[int]:
 
 def taken_over(run: Run, submission: str) -> bool:
     """Whether the newest attempt is somebody else's than that submission's."""
-    newest = max(run.attempts(), default=0)
+    newest = run.newest_attempt()
     return history.claims(run, [newest])[newest].get("submission") != submission
 
 

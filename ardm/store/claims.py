@@ -72,7 +72,7 @@ def _used(run: Run) -> list[int]:
 def _is_mine(run: Run, number: int, about: Mapping[str, Any]) -> bool:
     if "token" not in about:
         return False
-    return (run.store.read_record(run.claim(number)) or {}).get("token") == about["token"]
+    return run.read_claim(number).get("token") == about["token"]
 
 
 def newer(run: Run, number: int, token: str | None = None) -> int | None:
@@ -88,7 +88,7 @@ def newer(run: Run, number: int, token: str | None = None) -> int | None:
             else may have written a claim of the same number over it, and that one holds the run.
     """
     if token and not run.store.abilities.exclusive:
-        held_by = (run.store.read_record(run.claim(number)) or {}).get("token", token)
+        held_by = run.read_claim(number).get("token", token)
         if held_by != token:
             return number
     if not run.store.is_local and not run.store.exists(run.claim(number + 1)):

@@ -19,7 +19,7 @@ def record(run: Run, changed: Sequence[str]) -> None:
         run: the run.
         changed: the differences, for people.
     """
-    after = max(run.attempts(), default=0)
+    after = run.newest_attempt()
     about = {"time": round(time.time(), 3), "after_attempt": after, "changed": list(changed)}
     number = len(run.store.names(run.overrides_dir))
     while True:

@@ -151,7 +151,7 @@ def _is_whole(data: bytes) -> bool:
 def _copies(run: Run) -> Iterator[Any]:
     """What claims and checkpoints hold of the spec, the newest first."""
     for number in reversed(run.attempts()):
-        yield (run.store.read_record(run.claim(number)) or {}).get("spec")
+        yield run.read_claim(number).get("spec")
     names = run.store.files(run.checkpoints_dir)
     for name in sorted((n for n in names if n.endswith(f"/{METADATA}")), reverse=True):
         metadata = run.store.read_record(f"{run.checkpoints_dir}/{name}") or {}
@@ -176,7 +176,7 @@ def entries(store: Store) -> list[Entry]:
 
 def _from_claim(run: Run, first: int) -> Entry:
     """A run whose job file is lost, as its first claim describes it."""
-    claim = run.store.read_record(run.claim(first)) or {}
+    claim = run.read_claim(first)
     seconds, spec = claim.get("time"), claim.get("spec")
     created = ""
     if isinstance(seconds, int | float):

@@ -22,6 +22,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from ardm.errors import InputError
 from ardm.job.spec import NAME
@@ -130,6 +131,18 @@ class Run:
         names = self.store.names(self.attempts_dir)
         found = (re.fullmatch(r"(\d{6,9})\.json", name) for name in names)
         return sorted(int(match.group(1)) for match in found if match)
+
+    def newest_attempt(self) -> int:
+        """Number of the newest claimed attempt; 0 if there is none."""
+        return max(self.attempts(), default=0)
+
+    def read_claim(self, attempt: int) -> dict[str, Any]:
+        """Who claimed an attempt; empty if the claim is absent or torn."""
+        return self.store.read_record(self.claim(attempt)) or {}
+
+    def read_progress(self, attempt: int) -> dict[str, Any]:
+        """Where an attempt is; empty if that is absent or torn."""
+        return self.store.read_record(self.progress(attempt)) or {}
 
 
 def shared_cache(store: Store, kind: str) -> str:

@@ -192,7 +192,7 @@ def test_a_run_with_invalid_files_has_a_status_and_a_report(local_run):
         found = status(local_run, NO_RAY)
         assert [a["attempt"] for a in found["attempts"]] == [1, 2]
         assert report(local_run)["goodput"]["wall_s"] >= 0
-        progress = local_run.store.read_record(local_run.progress(number)) or {}
+        progress = local_run.read_progress(number)
         assert line(progress).startswith("step 0/?")
         with pytest.raises(InputError, match="no attempt of two or more steps"):
             plan.measured(local_run, 0.03, plan.Figures())

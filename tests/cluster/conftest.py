@@ -69,7 +69,7 @@ class Ardm:
         run = Run(Store(self.store), name)
 
         def ended() -> bool:
-            number = max(run.attempts(), default=0)
+            number = run.newest_attempt()
             end = control.ended(run, number) if number > beyond else None
             return end is not None and end.outcome.ends_the_job
 
@@ -84,7 +84,7 @@ def saved(run: Run, attempt: int) -> bool:
 
 def claim(run: Run, attempt: int) -> dict[str, Any]:
     """What an attempt wrote when it claimed the run; empty before."""
-    return run.store.read_record(run.claim(attempt)) or {}
+    return run.read_claim(attempt)
 
 
 @contextmanager
