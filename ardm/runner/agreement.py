@@ -4,18 +4,20 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
-from ardm.checkpoint.checkpoints import Checkpoint
 from ardm.errors import InputError, NotFound, SpecConflict
 from ardm.events import event_log, kinds
 from ardm.job.spec import JobSpec
-from ardm.runner.environment import Environment, changes
 from ardm.store import overrides, registry
 from ardm.store.run_directory import Run
 from ardm.training.config import TrainingConfig
+
+if TYPE_CHECKING:  # with it come JAX and Orbax, which `ardm submit` can do without
+    from ardm.checkpoint.checkpoints import Checkpoint
+    from ardm.runner.environment import Environment
 
 _LONGEST = 1000
 """Characters of a part of an environment in a message between workers; of a longer one the digest
@@ -110,7 +112,7 @@ def require_reachable(run: Run, step: int, spec: JobSpec) -> None:
         )
 
 
-def brief(environment: Environment) -> Environment:
+def brief(environment: "Environment") -> "Environment":
     """An environment that fits into a message between workers, whatever it holds."""
     return {key: _brief(value) for key, value in environment.items()}
 
@@ -121,6 +123,9 @@ def differences(environments: Sequence[Mapping[str, Any]]) -> list[str]:
     Args:
         environments: in the order of the ranks.
     """
+    # Imported on use: JAX, as above.
+    from ardm.runner.environment import changes
+
     return [
         f"worker {rank} differs from worker 0 in {change.what}: {change.new}, not {change.old}"
         for rank, other in enumerate(environments)
@@ -147,7 +152,7 @@ def require_one_data_set(environments: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def require_data_of_run(place: Checkpoint, metadata: Mapping[str, Any], data: str) -> str | None:
+def require_data_of_run(place: "Checkpoint", metadata: Mapping[str, Any], data: str) -> str | None:
     """Refuse to go on with other data than a checkpoint was trained on.
 
     Args:
