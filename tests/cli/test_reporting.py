@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ardm.events import kinds
 from tests.cli.conftest import Here
 from tests.runner.invented import add_attempt, ended, first_step, new_run, restored, saved, started
 
@@ -24,8 +25,8 @@ def ardm(tmp_path: Path) -> Here:
     )  # fmt: skip
     add_attempt(
         run, restored(90.0, 50, 0.0), first_step(91.0, 51, 1.0, 0.0),
-        (95.0, "save_failed", {"step": 55, "reason": "no"}),
-        (96.0, "skipped_step", {"step": 56, "reason": "nan"}),
+        kinds.SaveFailed(time=95.0, step=55, reason="no"),
+        kinds.SkippedStep(time=96.0, step=56, reason="nan"),
         ended(141.0, 100, "completed"), began=90.0, workers=2,
     )  # fmt: skip
     return Here(str(tmp_path))
@@ -52,7 +53,7 @@ def test_what_went_wrong_has_rows_of_its_own(ardm: Here) -> None:
     said = ardm("report", "invented").stdout
     assert row(said, "interruptions") == "2, 1 of them with notice"
     assert row(said, "steps lost") == "10; by interruption: [0, 10]"
-    assert row(said, "left out") == "1 steps that were not finite"
+    assert row(said, "skipped") == "1 steps that were not finite"
     assert row(said, "failed saves") == "1"
 
 

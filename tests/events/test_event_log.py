@@ -213,7 +213,7 @@ def test_unreadable_lines_and_unexpected_files_are_skipped_with_one_warning_each
 
 def test_what_is_written_is_what_was_given(run):
     """The bytes are a contract: earlier and later versions read them."""
-    events = EventLog(run, 1, clock=Clock())
+    events = EventLog(run, 1, clock=Clock(100.0, tick=1.0))
     events.add(kinds.FirstStep(step=1, seconds=2.0, compile_s=1.5))
     events.add(kinds.Trained(step=4, nelbo_bpd=float("nan"), steps_per_s=0.5))
     first = {"event": "first_step", "time": 101.0, "step": 1, "seconds": 2.0, "compile_s": 1.5}
