@@ -63,9 +63,9 @@ def status(
 @errors_as_messages
 def watch(run: RunName = None, store: StoreUri = DEFAULT_STORE, job: JobName = None) -> None:
     """Show the progress of a run until it ends; Ctrl-C ends only the display."""
-    found = find_run(store, run, job)
-    registry.read_spec(found)
-    follow_run(Run(found))
+    directory = find_run(store, run, job)
+    registry.read_spec(directory)
+    follow_run(Run(directory))
 
 
 @errors_as_messages
@@ -78,10 +78,10 @@ def logs(
     ] = None,
 ) -> None:
     """Print the logs of the attempts of a run."""
-    found = find_run(store, run, job)
-    registry.read_spec(found)
-    for number in [attempt] if attempt else found.attempts():
-        text = found.store.read(found.file("logs", f"{number:06d}.log")) or b""
+    directory = find_run(store, run, job)
+    registry.read_spec(directory)
+    for number in [attempt] if attempt else directory.attempts():
+        text = directory.store.read(directory.file("logs", f"{number:06d}.log")) or b""
         out.print(f"attempt {number}", style="bold")
         out.print(text.decode(errors="replace"), markup=False, end="")
 
