@@ -118,7 +118,7 @@ class ChaosRun:
         """Submit the run again, as a user would, if its Ray job is gone before the run is done.
 
         Raises:
-            RunEnded: The run is done, or its jobs have vanished more often than faults explain.
+            RunEnded: the run is done, or its jobs have vanished more often than faults explain.
         """
         run = self._targets.run
         number = run.newest_attempt()

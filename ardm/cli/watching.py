@@ -63,9 +63,9 @@ def status(
 @errors_as_messages
 def watch(run: RunName = None, store: StoreUri = DEFAULT_STORE, job: JobName = None) -> None:
     """Show the progress of a run until it ends; Ctrl-C ends only the display."""
-    found = find_run(store, run, job)
-    registry.read_spec(found)
-    follow_run(Run(found))
+    directory = find_run(store, run, job)
+    registry.read_spec(directory)
+    follow_run(Run(directory))
 
 
 @errors_as_messages
@@ -78,14 +78,14 @@ def logs(
     ] = None,
 ) -> None:
     """Print the logs of the attempts of a run."""
-    found = find_run(store, run, job)
-    registry.read_spec(found)
-    numbers = found.attempts()
+    directory = find_run(store, run, job)
+    registry.read_spec(directory)
+    numbers = directory.attempts()
     if attempt is not None and attempt not in numbers:
         known = ", ".join(map(str, numbers)) or "none"
-        raise NotFound(f"run {found.name} has no attempt {attempt}; it has: {known}")
+        raise NotFound(f"run {directory.name} has no attempt {attempt}; it has: {known}")
     for number in numbers if attempt is None else [attempt]:
-        text = found.store.read(found.file("logs", f"{number:06d}.log")) or b""
+        text = directory.store.read(directory.file("logs", f"{number:06d}.log")) or b""
         out.print(f"attempt {number}", style="bold")
         out.print(text.decode(errors="replace"), markup=False, end="")
 
