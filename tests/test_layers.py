@@ -8,6 +8,7 @@ import ast
 import gc
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -109,6 +110,20 @@ def test_one_file_alone_imports_ray_train():
 
 def test_one_file_alone_imports_orbax():
     assert files_importing("orbax") == {"checkpoint/serialization.py"}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_name_of_a_file_is_given_to_a_second_thing(file):
+    """The first one would be lost to all that is below, and no other tool says so of constants."""
+    names: Counter[str] = Counter()
+    for node in _parse(file).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names[node.name] += 1
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found = (part for target in targets for part in ast.walk(target))
+            names.update(part.id for part in found if isinstance(part, ast.Name))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 RAY_INSIDE = (

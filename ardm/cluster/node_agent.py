@@ -39,7 +39,7 @@ BEAT = 1.0
 DEADLINE, LEAST = 25.0, 1.0
 """Seconds from a notice to the end of the machine, and the fewest that Ray is given."""
 
-BACK_OFF, LONGEST = 0.25, 2.0
+DRAIN_BACK_OFF, LONGEST_DRAIN_PAUSE = 0.25, 2.0
 """Seconds before a failed drain is asked for again; doubled each time, up to the longest."""
 
 Notices = SimpleQueue[str]
@@ -212,14 +212,14 @@ def serve(
         except Empty:
             continue
         log.info("notice: %s; draining this node", notice)
-        end, pause = clock() + deadline, BACK_OFF
+        end, pause = clock() + deadline, DRAIN_BACK_OFF
         while alive():
             try:
                 drain(f"ardm node-agent: {notice}", max(end - clock(), LEAST))
             except Exception as error:  # Ray's client has errors of many kinds
                 log.warning("%s; asking again", error)
                 sleep(pause)
-                pause = min(2 * pause, LONGEST)
+                pause = min(2 * pause, LONGEST_DRAIN_PAUSE)
                 continue
             log.info("Ray drains this node")
             return notice

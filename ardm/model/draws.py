@@ -25,7 +25,7 @@ _ORDER, _TIME, _DROPOUT, _NOISE = 0, 1, 2, 3
 
 OrderName = Literal["random", "raster", "centre-out"]
 
-_ORDER = 2**31 - 1
+_SHARED_ORDER = 2**31 - 1
 """Folded into a key for what all images share; no image has that number."""
 
 
@@ -196,7 +196,7 @@ def fixed(name: str, key: Key[Array, ""], shape: tuple[int, int, int]) -> Int32[
     """
     height, width, channels = shape
     if name == "random":
-        shared = jax.random.fold_in(key, _ORDER)
+        shared = jax.random.fold_in(key, _SHARED_ORDER)
         return np.asarray(orders(shared[None], shape)[0], np.int32)
     if name == "raster":
         return np.arange(height * width * channels, dtype=np.int32).reshape(shape)
