@@ -87,7 +87,7 @@ def write(file: Path, provider: dict[str, Any]) -> Path:
         "file_mounts": {},
         "auth": {"ssh_user": "somebody"},
         "head_node_type": "head",
-        "available_node_types": {"head": {"resources": {"CPU": 0}, "node_config": {}}},
+        "available_node_types": {"head": {"resources": {"CPU": 2}, "node_config": {}}},
     } | {command: [] for command in COMMANDS}
     file.write_text(yaml.safe_dump(config))
     return file
