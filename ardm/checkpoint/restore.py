@@ -55,14 +55,17 @@ def newest_usable(
 ) -> tuple[Checkpoint, Any, dict[str, Any]] | None:
     """The newest checkpoint that something can be read from; see `newest_verified`."""
     passed: dict[Checkpoint, Exception] = {}
+    unfinished: set[Checkpoint] = set()
     for _ in range(LISTINGS):
         try:
             for entry in checkpoints.entries(run):
                 if entry.checkpoint in passed:
                     continue
                 if not entry.committed:
-                    passed[entry.checkpoint] = Unfinished("unfinished")
-                    skipped(entry.checkpoint, passed[entry.checkpoint])
+                    # It may be finished by the next listing, when the others are gone.
+                    if entry.checkpoint not in unfinished:
+                        unfinished.add(entry.checkpoint)
+                        skipped(entry.checkpoint, Unfinished("unfinished"))
                     continue
                 try:
                     found, about = read(entry.checkpoint)

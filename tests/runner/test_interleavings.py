@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ardm.checkpoint import checkpointer, checkpoints, restore, serialization
@@ -25,7 +25,7 @@ from ardm.events.summaries import Summarizer
 from ardm.job.config import CheckpointConfig
 from ardm.store import claims
 from ardm.store.run_directory import Run
-from tests.simulated import Actor, Bucket, Schedule, Turn, schedules, store_on
+from tests.simulated import DIES, Actor, Bucket, Schedule, Turn, schedules, store_on
 
 pytestmark = pytest.mark.slow
 
@@ -162,7 +162,16 @@ def plainly():
         yield patch
 
 
+# The reader lists a checkpoint that is not finished yet; until it lists again, that one is finished
+# and the older one, which it was about to read, is pruned.
+LATE_FINISH = [
+    Turn(1, 7), Turn(0, 3), Turn(0, 12), Turn(2, 7), Turn(2, 12), Turn(0, 4), Turn(0, 1),
+    Turn(0, 2), Turn(1, 2), Turn(0, 9, DIES),
+]  # fmt: skip
+
+
 @settings(max_examples=SCHEDULES)
+@example(LATE_FINISH, 1)
 @given(schedules(4), st.integers(1, 3))
 def test_attempts_that_meet_lose_no_checkpoint(plainly, turns, keep_last):
     """Three attempts save while a reader looks for the newest checkpoint."""
