@@ -14,19 +14,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ardm.api import (
-        Run,
-        StepRecord,
-        Submitted,
-        load,
-        load_job,
-        open_run,
-        submit,
-        train,
-        train_steps,
-    )
+    from ardm.api import StepRecord, Submitted, load, load_job, submit, train, train_steps
     from ardm.errors import ArdmError
-    from ardm.pretrained import Pretrained, Samples
+    from ardm.generated import Samples
+    from ardm.pretrained import Pretrained
+    from ardm.runs import Run, open_run
 
 __version__ = version("ardm")
 
@@ -46,7 +38,14 @@ __all__ = [
     "train_steps",
 ]
 
-_HOMES = {"ArdmError": "ardm.errors", "Pretrained": "ardm.pretrained", "Samples": "ardm.pretrained"}
+_HOMES = {
+    "ArdmError": "ardm.errors",
+    "Pretrained": "ardm.pretrained",
+    "Run": "ardm.runs",
+    "Samples": "ardm.generated",
+    "open_run": "ardm.runs",
+}
+"""Where a name is, unless it is in `ardm.api`."""
 
 
 def __getattr__(name: str) -> Any:

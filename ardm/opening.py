@@ -63,6 +63,7 @@ def newest_attempt(run: Run) -> int:
 def is_complete(run: Run, spec: JobSpec) -> bool:
     """Whether the last attempt has done all steps of a job."""
     number = newest_attempt(run)
-    event = control.ended(run, number) if number else None
-    completed = event and event["outcome"] == Outcome.COMPLETED
-    return bool(event and completed and event["step"] >= spec.training.steps)
+    ended = control.ended(run, number) if number else None
+    if ended is None or ended.outcome != Outcome.COMPLETED:
+        return False
+    return ended.step >= spec.training.steps

@@ -1,38 +1,30 @@
 """A trained model, ready for use: it samples, completes, evaluates, and finds policies."""
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Literal, overload
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int16, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
-from ardm.checkpoint import restore, serialization
-from ardm.checkpoint.checkpoints import Checkpoint
 from ardm.checkpoint.kept_policies import PULLED, KeptPolicies
-from ardm.checkpoint.pull import NOTE
-from ardm.data.config import describe
 from ardm.data.dataset import Dataset, Images, spread_indices
 from ardm.data.dataset import load as load_data
-from ardm.errors import InputError, NotFound
+from ardm.errors import InputError
+from ardm.generated import Calls, Completions, Samples
 from ardm.job.spec import JobSpec
-from ardm.job.spec import load as load_spec
 from ardm.model import draws, inpaint, policy, sampling
-from ardm.model.build import Model, Params, build
-from ardm.runner.compilation import own_cache
-from ardm.store import registry
-from ardm.store.run_directory import Run, shared_cache
+from ardm.model.build import Model, Params
+from ardm.store.run_directory import Run
 from ardm.store.store import Store
-from ardm.training.devices import cores_here, use_cores
 from ardm.training.estimates import Estimate, PerImage, estimate
 from ardm.training.evaluate import Evaluator
 from ardm.training.likelihood import Exact, Likelihood
 from ardm.training.policy_costs import Measured, measure, measure_steps
-from ardm.training.state import seed_key, template
+from ardm.training.state import seed_key
 
 log = logging.getLogger(__name__)
 
@@ -43,70 +35,6 @@ USUAL_BUDGETS = (10, 20, 50, 100)
 
 EXACT_IMAGES, POLICY_IMAGES = 16, 1000
 """Images of an exact likelihood and of the measurement of a policy by default."""
-
-
-class Calls(NamedTuple):
-    """The network calls that generate one image.
-
-    Attributes:
-        starts: the generation steps at which they begin.
-        kind: `optimal`, `uniform` or `sequential` (one call per dimension).
-    """
-
-    starts: Int[np.ndarray, " budget"]
-    kind: str
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Generated images; a notebook shows them as a grid.
-
-    >>> samples = model.sample(4, budget=10)
-    >>> samples.images.shape, samples.calls, samples.policy
-    ((4, 28, 28, 1), 10, 'optimal')
-
-    Attributes:
-        images: values 0 .. K-1.
-        chain: if asked for, all images before the first and after every network call; -1 where a
-            dimension is still to come.
-        calls: network calls per image.
-        policy: `optimal`, `uniform` or `sequential`.
-        classes: K.
-    """
-
-    images: UInt8[np.ndarray, "num h w c"]
-    chain: Int16[np.ndarray, "frames num h w c"] | None
-    calls: int
-    policy: str
-    classes: int
-
-    def png(self) -> bytes:
-        """The images as a grid, a PNG file."""
-        from ardm.plots import pictures  # Matplotlib takes a second to import
-
-        return pictures.grid(self.images, self.classes)
-
-    def save(self, path: str | Path) -> None:
-        """Write the grid to a PNG file."""
-        Path(path).write_bytes(self.png())
-
-    def _repr_png_(self) -> bytes:
-        return self.png()
-
-
-@dataclass(frozen=True, eq=False)
-class Completions:
-    """Completed images.
-
-    Attributes:
-        images: of each given image several, values 0 .. K-1.
-        calls: network calls per image.
-        policy: `optimal`, `uniform` or `sequential`.
-    """
-
-    images: UInt8[np.ndarray, "n completions h w c"]
-    calls: int
-    policy: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -450,68 +378,3 @@ class Pretrained:
 
     def _seed(self, seed: int | None) -> int:
         return self.spec.seed if seed is None else seed
-
-
-def load(target: str | Path, store: Store, warn: Callable[[str], None] = log.warning) -> Pretrained:
-    """Load the newest verified checkpoint.
-
-    Args:
-        target: a pulled directory, or the name of a run.
-        store: where runs are looked for.
-        warn: called with the reason for each checkpoint that was passed over.
-
-    Raises:
-        NotFound: no such run, or no checkpoint of it verifies.
-    """
-    use_cores(cores_here())
-    own_cache()
-    cache = shared_cache(store, "data")
-    if (Path(target) / NOTE).is_file():
-        return _pulled(Path(target), cache)
-    run = Run(store, str(target))
-    spec = registry.read_spec(run)
-    model = build(spec.model, *describe(spec.data))
-
-    def skipped(checkpoint: Checkpoint, reason: Exception) -> None:
-        warn(f"checkpoint of step {checkpoint.step} is passed over: {reason}")
-
-    newest = restore.newest_verified(run, template(model, spec.training), skipped)
-    if newest is None:
-        raise NotFound(f"run {run.name} has no checkpoint that can be used yet")
-    place, state, metadata = newest
-    whose = {"name": run.name, "attempt": place.attempt, "step": place.step}
-    return _pretrained(whose, spec, model, state, metadata, run, cache)
-
-
-def _pulled(folder: Path, cache: str | None) -> Pretrained:
-    try:
-        note = json.loads((folder / NOTE).read_text())
-        spec = load_spec(folder / "job.yaml")
-        model = build(spec.model, tuple(note["shape"]), note["classes"])
-        like = template(model, spec.training)
-        state, metadata = serialization.load(folder.resolve() / "checkpoint", like)
-        whose = {"name": note["run"], "attempt": note["attempt"], "step": note["step"]}
-        return _pretrained(whose, spec, model, state, metadata, folder, cache)
-    except (serialization.Damaged, OSError, ValueError, KeyError, TypeError) as error:
-        raise NotFound(f"the checkpoint in {folder}: {error}; pull it again") from error
-
-
-def _pretrained(
-    whose: dict[str, Any],
-    spec: JobSpec,
-    model: Model,
-    state: Any,
-    metadata: dict[str, Any],
-    home: Run | Path,
-    cache: str | None,
-) -> Pretrained:
-    return Pretrained(
-        **whose,
-        spec=spec,
-        model=model,
-        params=model.unravel(state.ema),
-        tracked_losses=np.asarray(state.kl.nats),
-        digest=metadata["digest"],
-        home=home,
-        cache=cache,
-    )

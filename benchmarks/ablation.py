@@ -84,7 +84,7 @@ def trained(job: str, store: str, name: str, minutes: float) -> int:
     from ardm.store.store import Store
 
     run = Run(Store(store), name)
-    if run.store.exists(run.job):
+    if run.store.exists(run.job_file):
         steps = int(read_spec(run).training.steps)
     else:
         steps = max(round(pace(job, store, name) * minutes * 60.0), 1)
@@ -94,15 +94,15 @@ def trained(job: str, store: str, name: str, minutes: float) -> int:
 
 def pace(job: str, store: str, name: str) -> float:
     """Steps per second of a variant."""
-    from ardm.events import event_log
+    from ardm.events import event_log, kinds
     from ardm.store.run_directory import Run
     from ardm.store.store import Store
 
     run = Run(Store(store), f"{name}-pace")
     train(job, store, run.name, PACE_STEPS, f"evaluation.first={WARM}", "evaluation.images=1")
     events = [event for n in run.attempts() for event in event_log.read(run, n)]
-    first, last = (event for event in events if event["event"] == "evaluated")
-    return (last["step"] - first["step"]) / (last["time"] - first["time"])
+    first, last = (event for event in events if isinstance(event, kinds.Evaluated))
+    return (last.step - first.step) / (last.time - first.time)
 
 
 def train(job: str, store: str, name: str, steps: int, *more: str) -> None:

@@ -17,6 +17,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ardm.store.run_directory import Run
 
 ROUNDS = 5
 NO_RAY = {"address": None, "submission_id": None, "status": None}
@@ -45,7 +49,7 @@ def main() -> None:
                 _measure(f"run-{number}")
 
 
-def _new_run(name: str):
+def _new_run(name: str) -> "Run":
     from ardm.job.spec import parse
     from ardm.store import registry
     from ardm.store.run_directory import Run

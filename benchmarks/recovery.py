@@ -16,13 +16,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ardm.analysis.status import status
 from ardm.chaos.nodes import WORKER, Nodes, nodes, wait_until
-from ardm.cluster import local, raylet
-from ardm.events import event_log
+from ardm.cluster import ports, raylet
+from ardm.events import event_log, kinds
 from ardm.job.spec import load
 from ardm.runner import control
 from ardm.store import registry
@@ -41,7 +42,7 @@ fall together with the next save; and the seconds until they are gone."""
 
 OF_A_KILL = ("detect", "start", "claim", "restore", "first step", "of it compile", "all")
 """detect: until Ray has a process for the new worker; start: until that process turns to the run
-(Python, imports, joining the group); claim, restore and the first step as in the ledger."""
+(Python, imports, joining the group); claim, restore and the first step as in the event log."""
 
 OF_A_DRAIN = ("until saved", "steps lost")
 
@@ -53,7 +54,7 @@ def main() -> None:
     kills, drains = {}, {}
     with nodes({"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(folder / "jax")}) as ray:
         ray.add()
-        wait_until(lambda: local.answers(ray.jobs), 60, "Ray's job server")
+        wait_until(lambda: ports.answers(ray.jobs), 60, "Ray's job server")
         for kind in KINDS:
             with training(ray, job, folder, kind) as run:
                 kills[kind] = list(told(f"{kind}, killed", killed(ray, run)))[1:]
@@ -113,53 +114,59 @@ def training(ray: Nodes, job: Path, folder: Path, kind: str) -> Iterator[Run]:
 def killed(ray: Nodes, run: Run) -> Iterator[dict[str, float]]:
     """Kill the worker, again and again; the stages of each recovery, in seconds."""
     for attempt in range(1, KILLS + 1):
-        wait_until(lambda n=attempt: event(run, n, "saved"), PATIENCE, "a checkpoint")
+        wait_until(partial(event, run, attempt, kinds.Saved), PATIENCE, "a checkpoint")
         time.sleep(SETTLE)
         (victim,) = ray.processes(WORKER)
         begin = time.time()
         victim.kill()
-        wait_until(
-            lambda pid=victim.pid: any(p.pid != pid for p in ray.processes(WORKER)), PATIENCE,
-            "another worker", every=0.02,
-        )  # fmt: skip
+        another = partial(has_another, ray, victim.pid)
+        wait_until(another, PATIENCE, "another worker", every=0.02)
         detected = time.time()
-        first = wait_until(lambda n=attempt + 1: event(run, n, "first_step"), PATIENCE, "a step")
+        first = wait_until(partial(event, run, attempt + 1, kinds.FirstStep), PATIENCE, "a step")
         claim: dict[str, Any] = run.store.read_record(run.claim(attempt + 1)) or {}
-        restored = event(run, attempt + 1, "restored") or {}
-        claimed = event(run, attempt + 1, "claimed") or {}
+        restored = event(run, attempt + 1, kinds.Restored)
+        claimed = event(run, attempt + 1, kinds.Claimed)
+        assert restored
+        assert claimed
         yield {
             "detect": detected - begin,
             "start": claim["began"] - detected,
-            "claim": claimed["time"] - claim["began"],
-            "restore": restored["time"] - claimed["time"],
-            "first step": first["time"] - restored["time"],
-            "of it compile": first["compile_s"],
-            "all": first["time"] - begin,
+            "claim": claimed.time - claim["began"],
+            "restore": restored.time - claimed.time,
+            "first step": first.time - restored.time,
+            "of it compile": first.compile_s,
+            "all": first.time - begin,
         }
+
+
+def has_another(ray: Nodes, pid: int) -> bool:
+    """Whether there is a worker with another process id."""
+    return any(process.pid != pid for process in ray.processes(WORKER))
 
 
 def drained(ray: Nodes, run: Run) -> Iterator[dict[str, float]]:
     """Drain the worker's node when there is another one, again and again."""
     for _ in range(DRAINS):
         attempt = max(run.attempts())
-        wait_until(lambda n=attempt: event(run, n, "saved"), PATIENCE, "a checkpoint")
+        wait_until(partial(event, run, attempt, kinds.Saved), PATIENCE, "a checkpoint")
         time.sleep(AFTER)
         (node,) = [node for node in ray.nodes if ray.processes(WORKER, node)]
         ray.add()
         begin = time.time()
         raylet.drain(node, "benchmark", NOTICE)
-        wait_until(lambda n=attempt + 1: event(run, n, "first_step"), PATIENCE, "a step")
+        wait_until(partial(event, run, attempt + 1, kinds.FirstStep), PATIENCE, "a step")
         ray.kill(node)
         found = {"steps lost": float(status(run, {})["attempts"][attempt - 1]["steps_lost"])}
         # Without word of the drain a worker saves at its usual times, and none is a last save.
-        if event(run, attempt, "final_save"):
-            found["until saved"] = (event(run, attempt, "saved") or {})["time"] - begin
+        saved = event(run, attempt, kinds.Saved)
+        if saved and event(run, attempt, kinds.FinalSave):
+            found["until saved"] = saved.time - begin
         yield found
 
 
-def event(run: Run, attempt: int, kind: str) -> dict[str, Any] | None:
+def event(run: Run, attempt: int, kind: type[kinds.E]) -> kinds.E | None:
     """The last event of a kind of an attempt, once it is in the store."""
-    return event_log.last(event_log.read(run, attempt), kind)
+    return kinds.last(event_log.read(run, attempt), kind)
 
 
 def with_defaults(store: str, name: str, submission: str) -> None:

@@ -10,8 +10,13 @@ proportional to the root of the squared norm. The machine does not matter: nothi
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from ardm import Pretrained
+    from ardm.model.build import Params
 
 
 def main() -> None:
@@ -45,7 +50,9 @@ def main() -> None:
     print(f"  the best density {best / uniform:.3f}")
 
 
-def _measure(pretrained, images, each: int, strata: int):
+def _measure(
+    pretrained: "Pretrained", images: np.ndarray, each: int, strata: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Generation steps, ascending, and the squared norm of the gradient at each."""
     import jax
     import jax.numpy as jnp
@@ -60,13 +67,13 @@ def _measure(pretrained, images, each: int, strata: int):
     t = ((np.arange(strata)[:, None] + inside) * objective.steps / strata).astype(np.int32)
 
     @jax.jit
-    def square(params, image, draw):
-        def loss(params):
+    def square(params: "Params", image: jax.Array, draw: Draw) -> jax.Array:
+        def loss(params: "Params") -> jax.Array:
             terms = objective.terms(lambda *args: model.predict(params, *args), image, draw)
             return objective.loss(terms, config.ce_weight).mean()
 
         grads = jax.tree.leaves(jax.grad(loss)(params))
-        return sum(jnp.sum(grad * grad) for grad in grads)
+        return sum((jnp.sum(grad * grad) for grad in grads), jnp.float32(0.0))
 
     found = []
     for number, step in enumerate(t.reshape(-1)):

@@ -85,8 +85,9 @@ def test_leaving_the_loop_over_the_steps_saves_and_the_next_loop_goes_on(tmp_pat
     whole = ardm.train(tiny_spec(), store=store, run="whole")
     assert run.status()["digest"] == whole.status()["digest"]
     assert digest(run.load().params) == digest(whole.load().params)
-    kinds = [event["event"] for event in run.events(1)]
-    assert (kinds[0], kinds[-1]) == ("claimed", "ended")
+    events = run.events(1)
+    assert (events[0].event, events[-1].event) == ("claimed", "ended")
+    assert {event.attempt for event in events} == {1}
 
 
 def test_an_error_in_a_callback_ends_the_training_with_it(tmp_path: Path) -> None:

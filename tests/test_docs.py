@@ -23,3 +23,11 @@ def test_the_life_of_a_run_takes_nine_files() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     life = text.partition("## The life of a run")[2].partition("## ")[0]
     assert len(re.findall(r"^\d\. ", life, re.MULTILINE)) == 9
+
+
+def test_the_tree_in_the_readme_has_a_line_for_every_package() -> None:
+    text = (ROOT / "README.md").read_text()
+    tree = text.partition("\nardm/\n")[2].partition("```")[0]
+    shown = re.findall(r"^  (\w+)/ +\S", tree, re.MULTILINE)
+    packages = [path.parent.name for path in (ROOT / "ardm").glob("*/__init__.py")]
+    assert sorted(shown) == sorted(packages)

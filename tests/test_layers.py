@@ -20,7 +20,7 @@ ROOT = Path(ardm.__file__).parent
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
 BASE = {"config", "errors", "outages", "strict_json"}
-FACE = {"api", "opening", "pretrained"}
+FACE = {"api", "generated", "loading", "opening", "pretrained", "runs"}
 """Files beside the packages that make up the public interface."""
 
 LOWER = {

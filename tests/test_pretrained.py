@@ -5,7 +5,7 @@ import pytest
 from ardm.checkpoint.digest import digest
 from ardm.checkpoint.pull import pull
 from ardm.errors import InputError, NotFound
-from ardm.pretrained import load
+from ardm.loading import load
 from ardm.store.run_directory import Run
 from tests.runner.setting import files_of, newest_digest, opened, save
 

@@ -61,9 +61,9 @@ def goodput(found: list[AttemptRecord], now: float) -> dict[str, Any]:
         `steps_lost`, `productive_s`, `wall_s` and `idle_s`. Badput and productive time add up to
         the wall time.
     """
-    told = accounts(found, now)
-    badput = {cause: sum(account.badput[cause] for account in told) for cause in CAUSES}
-    productive = sum(account.productive_s for account in told)
+    listed = accounts(found, now)
+    badput = {cause: sum(account.badput[cause] for account in listed) for cause in CAUSES}
+    productive = sum(account.productive_s for account in listed)
     wall = productive + sum(badput.values())
     return {
         "fraction": round(productive / wall, 4) if wall > 0 else None,
@@ -71,7 +71,7 @@ def goodput(found: list[AttemptRecord], now: float) -> dict[str, Any]:
         "steps_lost": sum(record.steps_lost for record in found),
         "productive_s": round(productive, 1),
         "wall_s": round(wall, 1),
-        "idle_s": round(sum(account.idle_s for account in told), 1),
+        "idle_s": round(sum(account.idle_s for account in listed), 1),
     }
 
 
@@ -158,7 +158,7 @@ def _inside(record: AttemptRecord, alive: float) -> tuple[dict[str, float], floa
     badput, left = dict.fromkeys(CAUSES, 0.0), alive
 
     def take(cause: str, seconds: float) -> None:
-        """Whatever the ledger tells, no more than the attempt lived."""
+        """Whatever the events say, no more than the attempt lived."""
         nonlocal left
         taken = min(max(seconds, 0.0), left)
         badput[cause] += taken

@@ -1,6 +1,7 @@
 """What a run is doing, from the store alone; the cluster's word is added where there is one."""
 
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,7 +69,7 @@ def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, A
         "goodput": goodput.goodput(found, now if live or state == "starting" else _end(found)),
         "skipped_steps": goodput.skipped_steps(found),
         "learning_rate_change": next(
-            (record.rate_change for record in reversed(found) if record.rate_change), None
+            (asdict(record.rate_change) for record in reversed(found) if record.rate_change), None
         ),
         "changed": list(changed),
         "changes": [change._asdict() for some in changed.values() for change in some],
@@ -109,8 +110,8 @@ def _state(
     last = found[-1]
     if last.outcome is None:
         if silent < stale_s(last.beat_s):
-            told = progress.get("state")
-            return (told if told in _OF_PROGRESS else "starting"), ""
+            state = progress.get("state")
+            return (state if state in _OF_PROGRESS else "starting"), ""
         if running:
             return "recovering", f"attempt {last.attempt} is silent for {silent:.0f} s"
         return "stopped", (
@@ -129,8 +130,9 @@ def _checkpoint(
 
     def skip(checkpoint: Checkpoint, reason: Exception) -> None:
         if not isinstance(reason, Unfinished):
-            about = {"step": checkpoint.step, "attempt": checkpoint.attempt, "reason": str(reason)}
-            skipped.append(about)
+            skipped.append(
+                {"step": checkpoint.step, "attempt": checkpoint.attempt, "reason": str(reason)}
+            )
 
     def look(checkpoint: Checkpoint) -> tuple[int, dict[str, Any]]:
         size = sum(run.store.files(checkpoint.name).values())
@@ -175,10 +177,10 @@ def _metrics(found: list[goodput.AttemptRecord], progress: dict[str, Any]) -> di
         ("valid", (record.validated for record in newest_first)),
         ("test", (record.evaluated for record in newest_first)),
     ):
-        event = next((event for event in events if event), {})
-        metrics[f"{split}_nelbo_bpd"] = event.get("nelbo_bpd")
-        metrics[f"{split}_nelbo_se"] = event.get("se_bpd")
-        metrics[f"{split}_step"] = event.get("step")
+        event = next((event for event in events if event), None)
+        metrics[f"{split}_nelbo_bpd"] = event and event.nelbo_bpd
+        metrics[f"{split}_nelbo_se"] = event and event.se_bpd
+        metrics[f"{split}_step"] = event and event.step
     return metrics
 
 

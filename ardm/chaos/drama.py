@@ -11,10 +11,10 @@ from ardm.chaos.stage import NoVictim, Stage
 from ardm.chaos.verdict import TROUBLE, Injected
 from ardm.cluster import submission
 from ardm.errors import JobFailed
-from ardm.events.event_log import Event
 from ardm.events.events import Outcome
 from ardm.outages import of_the_store
 from ardm.runner import control
+from ardm.runner.context import Ended
 from ardm.store.claims import stale_s
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ BEAT, LOOK = 0.2, 2.0
 """Seconds between two looks at the run, and at its job."""
 
 FRESH = 8.0
-"""Seconds since it last told of itself in which an attempt is taken to train."""
+"""Seconds since its last progress in which an attempt is taken to train."""
 
 SURELY = 25.0
 """Seconds after a fault at which an attempt that still trains has survived it."""
@@ -114,9 +114,9 @@ class Drama:
         """Submit again when the job is gone and its run is not done, as a user would."""
         run = self._stage.run
         number = max(run.attempts(), default=0)
-        event = control.ended(run, number) if number else None
-        if event and event["outcome"].ends_the_job and not self._was_asked(number, event):
-            self._say(f"attempt {number}: {event['outcome']} at step {event['step']}")
+        ended = control.ended(run, number) if number else None
+        if ended and ended.outcome.ends_the_job and not self._was_asked(number, ended):
+            self._say(f"attempt {number}: {ended.outcome} at step {ended.step}")
             raise Over
         made = self._submission = submission.newest(run) or self._submission
         if made and self._is_gone(made):
@@ -126,10 +126,10 @@ class Drama:
             self._say(f"the job {made.submission_id} is gone; submitting the run again")
             self._submit()
 
-    def _was_asked(self, number: int, event: Event) -> bool:
+    def _was_asked(self, number: int, ended: Ended) -> bool:
         """Whether a signal has stopped an attempt, of a run that is wanted all the same."""
         asked = any(f.kind == "signals" and f.attempt == number for f in self.injected)
-        return asked and event["outcome"] == Outcome.STOPPED
+        return asked and ended.outcome == Outcome.STOPPED
 
     def _is_gone(self, made: submission.Submission) -> bool:
         """Whether a job has ended, or its cluster is not the present one."""
@@ -150,16 +150,17 @@ class Drama:
 
     def _trains(self) -> bool:
         """Whether an attempt trains that the faults so far have not ended."""
-        told = self._ask(self._stage.watch.progress) or {}
-        fresh = time.time() - told.get("time", 0.0) < max(FRESH, stale_s(told.get("beat_s", 0.0)))
-        if not fresh or told["state"] not in ("training", "saving"):
+        progress = self._ask(self._stage.watch.progress) or {}
+        silent = time.time() - progress.get("time", 0.0)
+        fresh = silent < max(FRESH, stale_s(progress.get("beat_s", 0.0)))
+        if not fresh or progress["state"] not in ("training", "saving"):
             return False
         last = self.injected[-1] if self.injected else None
         if last is None or last.kind in TROUBLE:
             return True
         if last.kind not in ENDING:
-            return min(time.time(), told["time"]) > last.until
-        return told["attempt"] > last.attempt or told["time"] > last.time + SURELY
+            return min(time.time(), progress["time"]) > last.until
+        return progress["attempt"] > last.attempt or progress["time"] > last.time + SURELY
 
     def _ask(self, question: Callable[[], T]) -> T | None:
         """Ask the store, which on a busy machine may fail to answer in time; then None."""

@@ -1,6 +1,6 @@
 """Runs with a long past: a thousand attempts, or one attempt of a month.
 
-They are written through the ledger itself, but for its beats, of which a month has 130,000.
+They are written through the event log itself, but for its beats, of which a month has 130,000.
 """
 
 import json
@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ardm.events import event_log
+from ardm.events import event_log, kinds
 from ardm.events.event_log import EventLog
+from ardm.events.events import Event
 from ardm.events.history import UNSETTLED
 from ardm.events.summaries import RollUp, Summarizer, begin
 from ardm.runner.pace import Pace
@@ -35,9 +36,9 @@ def many_attempts(run: Run, count: int) -> None:
         claim, events = _claim(n), _events(n)
         contents[run.claim(n)] = json.dumps(claim).encode()
         if n > rolled.upto:
-            progress = _progress(n, events[-1]["time"], n * 80 - 1)
-            numbered = [{"n": i, **event} for i, event in enumerate(events)]
-            contents[run.progress(n)] = json.dumps(progress | {"tail": numbered}).encode()
+            progress = _progress(n, events[-1].time, n * 80 - 1)
+            tail = [{"n": i, **event.as_json()} for i, event in enumerate(events)]
+            contents[run.progress(n)] = json.dumps(progress | {"tail": tail}).encode()
         else:
             summary = begin(n, claim)
             for event in events:
@@ -77,32 +78,32 @@ def _train(run: Run, seconds: float, interval: float, step_s: float) -> int:
     claim, now = _claim(1), 0.0
     run.store.create(run.claim(1), json.dumps(claim).encode())
     summary = Summarizer(run, 1, claim)
-    book = EventLog(run, 1, clock=lambda: claim["time"] + now, listener=summary.add)
-    pace, events, saved = Pace(10**9, lambda: now), 0, 0.0
+    events = EventLog(run, 1, clock=lambda: claim["time"] + now, listener=summary.add)
+    pace, count, saved = Pace(10**9, lambda: now), 0, 0.0
 
-    def add(kind: str, **fields: Any) -> None:
-        nonlocal events
-        book.add(kind, **fields)
-        events += 1
+    def add(event: Event) -> None:
+        nonlocal count
+        events.add(event)
+        count += 1
         # Each summary replaces the one before, so the last one is all that is left in the end.
-        if book.flush(at_least=event_log.FULL) and now > seconds - 4 * event_log.FULL * interval:
+        if events.flush(at_least=event_log.FULL) and now > seconds - 4 * event_log.FULL * interval:
             summary.write()
 
-    add("claimed", **{k: v for k, v in claim.items() if k != "time"})
-    add("started", step=0, seconds=1.0)
-    add("first_step", step=1, seconds=3.0, compile_s=2.0)
+    add(kinds.Claimed(**{k: v for k, v in claim.items() if k != "time"}))
+    add(kinds.Started(step=0, seconds=1.0))
+    add(kinds.FirstStep(step=1, seconds=3.0, compile_s=2.0))
     for step in range(1, int(seconds / step_s)):
         now += step_s
         pace.step(step, 1.0)
         if window := pace.window():
-            add("trained", step=step, **window)
+            add(kinds.Trained(step=step, **window))
         if now - saved >= interval:
             saved = now
-            add("stalled", step=step, seconds=0.01)
-            add("saved", step=step, seconds=2.0, bytes=10**7, interval=interval, digest="0" * 64)
-    told = _progress(1, claim["time"] + now, step) | book.landmarks | {"tail": book.tail()}
-    run.store.write(run.progress(1), json.dumps(told).encode())
-    return events
+            add(kinds.Stalled(step=step, seconds=0.01))
+            add(_saved(step, interval))
+    progress = _progress(1, claim["time"] + now, step) | events.for_progress()
+    run.store.write(run.progress(1), json.dumps(progress).encode())
+    return count
 
 
 def _claim(number: int) -> dict[str, Any]:
@@ -115,18 +116,24 @@ def _claim(number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _events(number: int) -> list[event_log.Event]:
+def _saved(step: int, interval: float) -> kinds.Saved:
+    return kinds.Saved(step=step, digest="0" * 64, seconds=2.0, bytes=10**7, interval=interval)
+
+
+def _events(number: int) -> list[Event]:
     began, step = 1.7e9 + number * ATTEMPT_S, (number - 1) * 80
-    digest = "0" * 64
-    kinds: list[tuple[float, str, dict[str, Any]]] = [
-        (2.0, "restored" if step else "started", {"step": step, "seconds": 1.0}),
-        (9.0, "first_step", {"step": step + 1, "seconds": 7.0, "compile_s": 5.0}),
+    begin = kinds.Restored if step else kinds.Started
+    events: list[Event] = [
+        begin(time=began + 2.0, step=step, seconds=1.0),
+        kinds.FirstStep(time=began + 9.0, step=step + 1, seconds=7.0, compile_s=5.0),
     ]
     for i in range(1, 9):
-        fields = {"step": step + 10 * i, "seconds": 2.0, "bytes": 10**7, "interval": 30.0}
-        kinds.append((30.0 * i, "trained", {"step": step + 10 * i, "nelbo_bpd": 1.0}))
-        kinds.append((30.0 * i, "saved", fields | {"digest": digest}))
-    return [{"event": kind, "time": began + t, **fields} for t, kind, fields in kinds]
+        then, now = began + 30.0 * i, step + 10 * i
+        events += [
+            kinds.Trained(time=then, step=now, nelbo_bpd=1.0),
+            _saved(now, 30.0).model_copy(update={"time": then}),
+        ]
+    return events
 
 
 def _progress(number: int, time: float, step: int) -> dict[str, Any]:

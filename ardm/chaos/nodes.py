@@ -19,7 +19,7 @@ from ray import NodeID
 from ray.exceptions import RpcError
 
 from ardm.chaos.machine import Machine
-from ardm.cluster import access, interpreter, local, raylet
+from ardm.cluster import access, interpreter, ports, raylet
 from ardm.cluster._ray import GcsClient, GcsClientOptions, GlobalState, NodeDeathInfo
 from ardm.errors import JobFailed
 
@@ -75,7 +75,7 @@ class Nodes:
             raise
 
     def _start_head(self) -> None:
-        port, dashboard, agent = local.free_ports(0, 0, 0)
+        port, dashboard, agent = ports.free_ports(0, 0, 0)
         self.jobs = f"http://127.0.0.1:{dashboard}"
         """The address of the job server."""
         self.head = self._start(
@@ -101,7 +101,7 @@ class Nodes:
 
     def add(self) -> raylet.Raylet:
         """Start a node with one CPU."""
-        (agent,) = local.free_ports(0)
+        (agent,) = ports.free_ports(0)
         node = self._start(f"--address={self.address}", "--num-cpus=1", agent=agent)
         self.nodes.append(node)
         return node

@@ -22,7 +22,7 @@ from ardm.chaos.schedule import schedule
 from ardm.chaos.stage import Stage
 from ardm.chaos.verdict import Facts, fastest_step, judge
 from ardm.chaos.watch import Watch
-from ardm.cluster import access, local
+from ardm.cluster import access, ports
 from ardm.errors import InputError, JobFailed
 from ardm.events import event_log
 from ardm.job import spec
@@ -147,7 +147,7 @@ def _fill(cluster: Nodes, count: int, tell: Callable[[str], None]) -> None:
     tell(f"starting a Ray cluster: a head and {count} nodes")
     for _ in range(count):
         cluster.add()
-    wait_until(lambda: local.answers(cluster.jobs), 60, "Ray's job server")
+    wait_until(lambda: ports.answers(cluster.jobs), 60, "Ray's job server")
 
 
 def _possible(kinds: Sequence[str], job: spec.JobSpec) -> list[str]:

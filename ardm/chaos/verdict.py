@@ -9,8 +9,8 @@ from typing import Any
 
 from ardm.analysis import goodput
 from ardm.analysis.goodput import AttemptRecord
-from ardm.events.event_log import Event
-from ardm.events.events import Outcome
+from ardm.events import kinds
+from ardm.events.events import Event, Outcome
 
 TROUBLE = ("storage", "route", "slow", "full")
 """Kinds of faults that keep saves from succeeding while they last, and end no attempt."""
@@ -25,7 +25,7 @@ class Injected:
         time: when it began.
         until: when it was over.
         attempt: the newest one when it began; 0 if there was none.
-        step: that this attempt had last told of.
+        step: that this attempt had last reported.
         told: what was done, for people.
         extra_steps: between the newest checkpoint, which the fault damaged, and the one before.
         saves: whether the run can save before it ends.
@@ -112,18 +112,18 @@ def judge(facts: Facts) -> dict[str, Any]:
     }
 
 
-def fastest_step(ledgers: Sequence[Sequence[Event]]) -> float | None:
+def fastest_step(attempts: Sequence[Sequence[Event]]) -> float | None:
     """Seconds per step between the two saves of one attempt that lie closest for their steps.
 
     Args:
-        ledgers: the events of each attempt.
+        attempts: the events of each.
 
     Returns:
         None if no attempt saved twice.
     """
     found = []
-    for events in ledgers:
-        saves = [(e["step"], e["time"] - e["seconds"]) for e in events if e["event"] == "saved"]
+    for events in attempts:
+        saves = [(e.step, e.time - e.seconds) for e in events if isinstance(e, kinds.Saved)]
         pairs = itertools.pairwise(saves)
         found += [(t2 - t1) / (s2 - s1) for (s1, t1), (s2, t2) in pairs if s2 > s1 and t2 > t1]
     return min(found, default=None)
@@ -173,7 +173,7 @@ def _broken(facts: Facts, culprits: dict[int, Injected | None]) -> list[str]:
 
 
 def _whole(facts: Facts, record: AttemptRecord, culprit: Injected | None) -> AttemptRecord:
-    """An attempt with the steps lost that it had no time to tell of."""
+    """An attempt with the steps lost that it had no time to report."""
     if not record.silent or record.trains_from is None or culprit is None:
         return record
     if any(f.kind == "clock" and f.attempt == record.attempt for f in facts.faults):

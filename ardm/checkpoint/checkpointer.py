@@ -15,6 +15,7 @@ from ardm.checkpoint.leases import Leases
 from ardm.checkpoint.save_interval import interval_of
 from ardm.checkpoint.stalls import Stalls
 from ardm.errors import SaveFailed, Superseded
+from ardm.events import kinds
 from ardm.events.event_log import EventLog
 from ardm.job.config import CheckpointConfig
 from ardm.store import claims, overrides
@@ -37,11 +38,11 @@ class Checkpointer:
         run: the run.
         number: of the attempt.
         config: the `checkpoint` section.
-        ledger: told of every save and failure.
+        events: takes every save and failure.
         restored: the step that the attempt began with, which need not be saved again.
         clock: monotonic seconds.
         sleep: for so many seconds.
-        about: put into the metadata of every checkpoint, beside what each of them holds.
+        metadata: put into that of every checkpoint, beside what each of them holds.
         token: in the claim of the attempt.
     """
 
@@ -50,15 +51,15 @@ class Checkpointer:
         run: Run,
         number: int,
         config: CheckpointConfig,
-        ledger: EventLog,
+        events: EventLog,
         restored: int,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-        about: Mapping[str, Any] = MappingProxyType({}),
+        metadata: Mapping[str, Any] = MappingProxyType({}),
         token: str | None = None,
     ) -> None:
-        self._run, self._number, self._config, self._ledger = run, number, config, ledger
-        self._about, self._clock, self._sleep = dict(about), clock, sleep
+        self._run, self._number, self._config, self._events = run, number, config, events
+        self._metadata, self._clock, self._sleep = dict(metadata), clock, sleep
         self._token = token
         self._busy: Future[None] | None = None
         self._busy_step = restored
@@ -107,7 +108,7 @@ class Checkpointer:
         Args:
             step: of the state.
             state: to be saved.
-            seconds: that the step took, from which the cost of saves is told; None if it is not
+            seconds: that the step took, from which the cost of saves is found; None if it is not
                 known, as of a step that compiled.
             pause: whether training pauses after this step, which is a good time for a save.
         """
@@ -156,7 +157,7 @@ class Checkpointer:
                 if self._error:
                     self._sleep(min(pause, deadline.left()))
                     pause = min(pause * 2, LONGEST_BACK_OFF)
-        self._ledger.add("final_save", step=step, seconds=round(deadline.spent(), 3))
+        self._events.add(kinds.FinalSave(step=step, seconds=round(deadline.spent(), 3)))
 
     def raise_if_superseded(self) -> None:
         if self.superseded_by is not None:
@@ -174,7 +175,7 @@ class Checkpointer:
         stall = self._stalls.step(seconds, saving=self.saving)
         if stall is not None:
             self._interval.stalled(stall)
-            self._ledger.add("stalled", step=self.saved_step, seconds=round(stall, 3))
+            self._events.add(kinds.Stalled(step=self.saved_step, seconds=round(stall, 3)))
 
     def _begin(self, step: int, state: Any) -> Future[None]:
         self._began, self._busy_step = self._clock(), step
@@ -190,7 +191,7 @@ class Checkpointer:
         return False
 
     def _try(self, step: int, state: Any) -> None:
-        """One save on the saver's thread; a failure is noted, told, and tried again later."""
+        """One save on the saver's thread; a failure is noted, logged, and tried again later."""
         try:
             self._save(step, state)
         except Exception as error:  # a fault of the store must never end the training
@@ -200,7 +201,7 @@ class Checkpointer:
             longest = max(self._interval.seconds(), BACK_OFF)
             again = min(BACK_OFF * 2 ** (self._failures - 1), longest)
             self._next = self._clock() + again
-            self._ledger.add("save_failed", step=step, reason=self._error)
+            self._events.add(kinds.SaveFailed(step=step, reason=self._error))
             log.warning("step %d could not be saved (%s); it is tried again", step, self._error)
 
     def _save(self, step: int, state: Any) -> None:
@@ -213,7 +214,7 @@ class Checkpointer:
         self._clear_away(but=step)
         host = jax.device_get(state)
         content = digest(host)
-        metadata = self._about | {
+        metadata = self._metadata | {
             "digest": content,
             "step": step,
             "attempt": self._number,
@@ -232,13 +233,14 @@ class Checkpointer:
         self._longest = max(self._longest, seconds)
         self._interval.saved(seconds)
         self._next = self._began + self._interval.seconds()
-        self._ledger.add(
-            "saved",
-            step=step,
-            digest=content,
-            seconds=round(seconds, 3),
-            bytes=self._bytes,
-            interval=round(self._interval.seconds(), 1),
+        self._events.add(
+            kinds.Saved(
+                step=step,
+                digest=content,
+                seconds=round(seconds, 3),
+                bytes=self._bytes,
+                interval=round(self._interval.seconds(), 1),
+            )
         )
         self._prune(checkpoint)
 

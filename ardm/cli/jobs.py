@@ -86,8 +86,8 @@ def submit(
     if made is None:
         say(f"run {name} is complete already; `ardm sample {name}` draws from it")
     if json:
-        about = {"submission_id": None, "address": None} if made is None else asdict(made)
-        show({"run": name, **{key: about[key] for key in ("submission_id", "address")}})
+        fields = {"submission_id": None, "address": None} if made is None else asdict(made)
+        show({"run": name, **{key: fields[key] for key in ("submission_id", "address")}})
     elif made:
         _print_next(submitted.run, made)
     if follow and made:
@@ -143,10 +143,10 @@ def stop(
     found = find_run(store, run, job)
     stopped = api.Run(found).stop(patience)
     if json:
-        outcome = stopped.ended["outcome"] if stopped.ended else None
+        outcome = stopped.ended.outcome if stopped.ended else None
         show({"run": found.name, "attempt": stopped.attempt, "outcome": outcome})
-    if event := stopped.ended:
-        say(f"run {found.name}: {event['outcome']} at step {event['step']}")
+    if ended := stopped.ended:
+        say(f"run {found.name}: {ended.outcome} at step {ended.step}")
     elif stopped.attempt:
         raise JobFailed(
             f"attempt {stopped.attempt} of {found.name} did not answer within {patience:.0f} s. If "

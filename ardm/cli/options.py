@@ -110,7 +110,7 @@ def opened(target: str | None, store: str, job: str | None) -> "Pretrained":
     Raises:
         NotFound: there is none.
     """
-    from ardm.pretrained import load
+    from ardm.loading import load
 
     return load(target or find_run(store, None, job).name, Store(store), say)
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from ardm.api import Run
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import (
     DEFAULT_SPLIT,
@@ -23,6 +22,7 @@ from ardm.cli.options import (
 )
 from ardm.config import MOST
 from ardm.errors import InputError
+from ardm.runs import Run
 
 if TYPE_CHECKING:
     from ardm.pretrained import Pretrained

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ardm.api import Run
 from ardm.cli import options
 from ardm.cli.console import errors_as_messages, say, show
 from ardm.cli.options import (
@@ -29,6 +28,7 @@ from ardm.cli.options import (
 )
 from ardm.config import MOST
 from ardm.errors import InputError
+from ardm.runs import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

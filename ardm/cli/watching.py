@@ -8,12 +8,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ardm.api import Run
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, RunName, StoreUri, find_run
 from ardm.cli.progress import ProgressBar, duration
 from ardm.errors import Interrupted, JobFailed, NotFound
 from ardm.events.history import Pulse, look_s
+from ardm.runs import Run
 from ardm.store import registry
 from ardm.store.run_directory import Run as RunDirectory
 from ardm.store.store import Store

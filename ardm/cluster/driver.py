@@ -21,7 +21,7 @@ from ardm.events.events import Outcome
 from ardm.job.spec import JobSpec
 from ardm.outages import of_the_store
 from ardm.runner import control
-from ardm.runner.context import Ended, to_error
+from ardm.runner.context import to_error
 from ardm.store import registry
 from ardm.store.retry import Deadline, retry
 from ardm.store.run_directory import Run
@@ -65,16 +65,15 @@ def _drive(run: Run, submission: str) -> None:
     _save_at_signals(run)
     _fit(lambda: workers.fit(run, spec, submission, gpu=gpu))
     number = max(control.attempts_of(run, submission), default=0)
-    event = control.ended(run, number)
-    if event is None:
+    ended = control.ended(run, number)
+    if ended is None:
         raise JobFailed(f"attempt {number} of {run.name} ended without a word")
-    if event["outcome"] == Outcome.STOPPED:
+    if ended.outcome == Outcome.STOPPED:
         # Ray calls a job stopped only if it is its server that ends the driver.
         time.sleep(STOP_PATIENCE)
-    ended = Ended(event["outcome"], event["step"], event["reason"], event["detail"])
     if error := to_error(ended):
         raise error
-    print(f"ardm: {run.name} completed {event['step']} steps")
+    print(f"ardm: {run.name} completed {ended.step} steps")
 
 
 def _fit(fit: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:

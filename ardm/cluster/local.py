@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,13 +14,14 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
 from ardm.cluster import access, interpreter, shell_variables
+from ardm.cluster.ports import answers, free_ports, is_here, is_taken, ports_of
 from ardm.errors import JobFailed
 from ardm.store.home import home
 from ardm.training.devices import cores_here
@@ -73,7 +73,7 @@ def find() -> str | None:
     if running is None or not running.folder:
         return None
     # Whoever else listens there since must not get the token.
-    if urllib.parse.urlsplit(running.address).port not in _ports_of(running.pid):
+    if urllib.parse.urlsplit(running.address).port not in ports_of(running.pid):
         return None
     return running.address if answers(running.address, access.headers()) else None
 
@@ -147,34 +147,12 @@ def _comes_up(process: psutil.Popen, ports: Sequence[int]) -> bool:
         if process.poll() is not None or time.monotonic() > deadline:
             return False
         time.sleep(0.1)
-        taken = {port for port in ports if port not in mine and _is_taken(port)}
+        taken = {port for port in ports if port not in mine and is_taken(port)}
         if taken:
-            mine |= _ports_of(process.pid)
+            mine |= ports_of(process.pid)
             if not taken <= mine:
                 return False
     return True
-
-
-def _is_taken(port: int) -> bool:
-    """Whether anybody listens at a port of this machine."""
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((access.ADDRESS, port)) == 0
-
-
-def _ports_of(pid: int) -> set[int]:
-    """Where a process and those below it listen."""
-    ports: set[int] = set()
-    with suppress(psutil.Error):
-        root = psutil.Process(pid)
-        for process in (root, *root.children(recursive=True)):
-            with suppress(psutil.Error):
-                ports |= {
-                    connection.laddr.port
-                    for connection in process.net_connections("tcp")
-                    if connection.status == psutil.CONN_LISTEN
-                }
-    return ports
 
 
 def variables(environ: Mapping[str, str]) -> dict[str, str]:
@@ -209,37 +187,12 @@ def stop() -> LocalRay | None:
     return running
 
 
-def is_here(address: str) -> bool:
-    """Whether an address is of this machine."""
-    return urllib.parse.urlsplit(address).hostname in ("127.0.0.1", "localhost", "::1")
-
-
 def is_ours(address: str) -> bool:
     """Whether an address is that of the local Ray that `start` started."""
     running = ours()
     if running is None or not running.folder or not is_here(address):
         return False
     return urllib.parse.urlsplit(address).port == urllib.parse.urlsplit(running.address).port
-
-
-def answers(address: str, headers: Mapping[str, str] | None = None) -> bool:
-    """Whether a job server is there.
-
-    Args:
-        address: of the server.
-        headers: for one that has to know our token. Without them, one that asks for a token
-            answers, too.
-    """
-    # A proxy must not see a token, and knows another loopback interface.
-    proxies = urllib.request.ProxyHandler({} if is_here(address) else None)
-    request = urllib.request.Request(f"{address}/api/version", headers=dict(headers or {}))
-    try:
-        with urllib.request.build_opener(proxies).open(request, timeout=5) as reply:
-            return bool(reply.status == 200)
-    except urllib.error.HTTPError as error:
-        return headers is None and error.code in (401, 403)
-    except (OSError, ValueError):
-        return False
 
 
 def _new_folder() -> Path:
@@ -296,21 +249,3 @@ def _noted() -> LocalRay | None:
 
 def _state_file() -> Path:
     return home() / "ray.json"
-
-
-def free_ports(*wanted: int) -> list[int]:
-    """The ports wanted, or any other free ones; no two of them the same."""
-    with ExitStack() as held:
-        return [int(held.enter_context(_bound(port)).getsockname()[1]) for port in wanted]
-
-
-def _bound(wanted: int) -> socket.socket:
-    for port in (wanted, 0):
-        probe = socket.socket()
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            probe.close()
-            continue
-        return probe
-    raise JobFailed("no free port on this machine")

@@ -21,12 +21,9 @@ from ardm.cluster._ray import (
 )
 from ardm.cluster._ray import state as cluster
 from ardm.cluster.raylet import answers
-from ardm.runner.context import Notice
+from ardm.cluster.worker_state import this_worker
 
 log = logging.getLogger(__name__)
-
-DRAIN, RESIZE = Notice(), Notice()
-"""Of this worker's process: set by the controller, looked at in every step."""
 
 LOOK = 2.0
 """Seconds between two looks for room to grow."""
@@ -128,9 +125,9 @@ def tell(workers: Sequence[Any], what: Any, reason: str) -> None:
 
 def give_notice(reason: str) -> None:
     """A machine of the group goes away. Runs in a worker."""
-    DRAIN.reason = reason
+    this_worker().drain.reason = reason
 
 
 def make_room(reason: str) -> None:
     """There is room for a larger group. Runs in a worker."""
-    RESIZE.reason = reason
+    this_worker().resize.reason = reason

@@ -19,6 +19,7 @@ from ardm.cluster._ray import (
     node_manager_pb2,
     node_manager_pb2_grpc,
 )
+from ardm.cluster.worker_state import this_worker
 from ardm.store.run_directory import Run
 
 log = logging.getLogger(__name__)
@@ -70,15 +71,15 @@ def _get_ready(store: str, name: str) -> None:
         newest = Newest(run)
         while not control.trains(run, newest()):
             time.sleep(LOOK)
-        get_ready(run)
-    except Exception as error:  # a worker does it all again, and tells what is wrong
+        get_ready(run, this_worker().head_start)
+    except Exception as error:  # a worker does it all again, and reports what is wrong
         log.warning("not ready ahead of time (%s)", error)
 
 
 def keep_one() -> None:
     """Soon, have Ray start a process on this node that the next worker of this job will take.
 
-    Without a spare a recovery takes longer, and nothing else is amiss; so a failure is only told.
+    Without a spare a recovery takes longer, and nothing else is amiss; so a failure is only logged.
     """
     timer = threading.Timer(DELAY, _start_one)
     timer.daemon = True

@@ -1,24 +1,25 @@
-"""Submitting a run to Ray's job server, and asking the server about it."""
+"""Submitting a run to Ray's job server, asking the server about it, and having the run stop."""
 
-import hashlib
 import json
 import os
-import re
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 import ardm
-from ardm.cluster import access, interpreter, local, shell_variables
+from ardm.cluster import access, interpreter, local, ports, shell_variables
+from ardm.cluster.job_server import JobServer, clear_path, connected, own_ray
 from ardm.errors import InputError, JobFailed
+from ardm.runner import control
+from ardm.runner.context import Ended
+from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 
@@ -42,42 +43,6 @@ class Submission:
     """Of a local Ray that ardm started: a digest of its token. No other Ray is asked about it."""
 
 
-@dataclass(frozen=True)
-class JobServer:
-    """Where jobs can be submitted.
-
-    Attributes:
-        address: `http://host:port`.
-        here: whether its cluster is this machine, with this Python and these files.
-    """
-
-    address: str
-    here: bool
-
-
-def named(address: str | None) -> JobServer | None:
-    """The job server that an address names; None if it asks for a local Ray.
-
-    Args:
-        address: as it is given in RAY_ADDRESS.
-
-    Raises:
-        InputError: it is the address of something else.
-    """
-    if not address or address == "local":
-        return None
-    is_url = re.match(r"[a-z]+://[^/]", address)
-    if not is_url or address.startswith("ray://"):
-        what = "of Ray's client server" if address.startswith("ray") else "of no job server"
-        host = address.partition("://")[2] or address
-        host = host.partition(":")[0] if ":" in host else "host"
-        raise InputError(
-            f"Ray address {address!r} is that {what}; expected one such as http://{host}:8265 "
-            "(ADDRESS=, --address or RAY_ADDRESS), or none for a local Ray"
-        )
-    return JobServer(address, here=local.is_here(address))
-
-
 def require(server: JobServer, store: Store, *, shared: bool = False) -> None:
     """Make sure that a server answers and that its cluster can reach a store.
 
@@ -96,7 +61,7 @@ def require(server: JobServer, store: Store, *, shared: bool = False) -> None:
             "gs://bucket/runs. If every machine of the cluster has mounted this directory at the "
             "same path, say so with --shared"
         )
-    with _server(server.address) as client:
+    with connected(server.address) as client:
         client.list_jobs()
 
 
@@ -115,7 +80,7 @@ def submit(run: Run, server: JobServer) -> Submission:
         JobFailed: the run is being trained already.
     """
     address, here = server.address, server.here
-    with _server(address) as client:
+    with connected(address) as client:
         name = _new_id(client, run)
         python = sys.executable if here else "python"
         with _environment(name, here=here) as variables:
@@ -135,7 +100,7 @@ def submit(run: Run, server: JobServer) -> Submission:
                 runtime_env=runtime,
                 metadata={"job": run.name, "store": run.store.uri},
             )
-    own = _own() if local.is_ours(address) else None
+    own = own_ray() if local.is_ours(address) else None
     made = Submission(address, name, asked, after, own)
     run.store.write(run.submission, json.dumps(asdict(made)).encode())
     return made
@@ -168,21 +133,21 @@ def newest(run: Run) -> Submission | None:
 def status(submission: Submission) -> str | None:
     """What the job server says of a submission; None if it cannot be reached or knows nothing."""
     try:
-        with _server(submission.address, submission.local_ray) as client:
+        with connected(submission.address, submission.local_ray) as client:
             return str(client.get_job_status(submission.submission_id).value)
     except (InputError, RuntimeError):
         return None
 
 
-def stop(submission: Submission) -> None:
+def end(submission: Submission) -> None:
     """Have the job server end a driver."""
-    with _server(submission.address, submission.local_ray) as client:
+    with connected(submission.address, submission.local_ray) as client:
         client.stop_job(submission.submission_id)
 
 
 def logs(submission: Submission) -> str:
     """The driver's output so far."""
-    with _server(submission.address, submission.local_ray) as client:
+    with connected(submission.address, submission.local_ray) as client:
         return str(client.get_job_logs(submission.submission_id))
 
 
@@ -194,7 +159,7 @@ def ray_job(command: str, submission: Submission) -> str:
         submission: the job.
     """
     ray = interpreter.script("ray")
-    settings = _clear_path() if local.is_here(submission.address) else {}
+    settings = clear_path() if ports.is_here(submission.address) else {}
     if local.is_ours(submission.address):
         settings |= access.settings()
     assignments = [
@@ -204,74 +169,6 @@ def ray_job(command: str, submission: Submission) -> str:
     ]
     job = [ray, "job", command, "--address", submission.address, submission.submission_id]
     return " ".join([*assignments, shlex.join(job)])
-
-
-def _clear_path() -> dict[str, str]:
-    """Variables with which Ray's clients go to the address they are given, and to no proxy."""
-    return dict.fromkeys(local.ELSEWHERE, "") | access.past_proxies(os.environ)
-
-
-def _own() -> str:
-    """A name for the local Rays of this user that gives nothing away."""
-    return hashlib.sha256(access.token_file().read_bytes()).hexdigest()[:12]
-
-
-@contextmanager
-def _server(address: str, local_ray: str | None = None) -> Iterator[JobSubmissionClient]:
-    """A job server, which must answer to the end of what it is asked.
-
-    Args:
-        address: of the server.
-        local_ray: of the submission, if it is about one.
-    """
-
-    def silent(error: Exception) -> InputError:
-        return InputError(
-            f"no Ray job server answers at {address} ({error}); give the address of a running one "
-            "with ADDRESS=http://host:8265 (--address), or none for a local Ray"
-        )
-
-    ours = local.is_ours(address)
-    if local_ray is not None and not (ours and local_ray == _own()):
-        raise InputError(f"the local Ray that was at {address} has ended, or is another machine's")
-    here = _clear_path() if local.is_here(address) else dict.fromkeys(local.ELSEWHERE, "")
-    with _set(here):
-        try:
-            # To others Ray's client sends the user's own token, by RAY_AUTH_MODE and the rest.
-            client = JobSubmissionClient(address, headers=access.headers() if ours else None)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise silent(error) from error
-        except AuthenticationError as error:
-            raise _refused(address, error) from error
-        try:
-            yield client
-        except AuthenticationError as error:
-            raise _refused(address, error) from error
-        except OSError as error:  # as all errors of `requests` are
-            raise silent(error) from error
-
-
-def _refused(address: str, error: AuthenticationError) -> InputError:
-    reason = str(error).splitlines()[0]
-    return InputError(
-        f"the Ray job server at {address} asks for a token ({reason}); set RAY_AUTH_MODE=token and "
-        "RAY_AUTH_TOKEN_PATH to a file with the token of that cluster"
-    )
-
-
-@contextmanager
-def _set(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of this process while the block runs."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager
@@ -300,3 +197,44 @@ def _hand_over(client: JobSubmissionClient, **job: Any) -> None:
             if "No available agent" not in str(error) or time.monotonic() > deadline:
                 raise JobFailed(f"the job server refuses the job: {error}") from error
             time.sleep(0.5)
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What became of a request to stop.
+
+    Attributes:
+        attempt: that was asked; None if none was running.
+        ended: how it ended; None if it did not end in time.
+        submission: that was stopped.
+    """
+
+    attempt: int | None
+    ended: Ended | None
+    submission: str | None
+
+
+def stop(run: Run, patience: float) -> Stopped:
+    """Ask the newest attempt to save and end, and end its submission.
+
+    Args:
+        run: the run.
+        patience: seconds to wait for the last save.
+
+    Raises:
+        NotFound: no such run.
+    """
+    registry.read_spec(run)
+    made = newest(run)
+    runs = made is not None and status(made) in ("PENDING", "RUNNING")
+    before = made.after or 0 if made and runs else 0
+    # An attempt from before the submission has no part in it, even if it never said that it ended.
+    number = control.request_stop(run) if max(run.attempts(), default=0) > before else None
+    ended = control.wait_for_end(run, number, patience) if number else None
+    if made and runs:
+        end(made)
+        if number is None and max(run.attempts(), default=0) > before:
+            # It began meanwhile; the driver asks it to stop.
+            number = max(run.attempts(), default=0)
+            ended = control.wait_for_end(run, number, patience)
+    return Stopped(number, ended, made.submission_id if made and runs else None)

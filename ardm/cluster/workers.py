@@ -23,7 +23,8 @@ from ardm.cluster._ray import (
     ScalingConfig,
     get_address_and_port,
 )
-from ardm.cluster.scaling import DRAIN, LOOK, RESIZE, policy
+from ardm.cluster.scaling import LOOK, policy
+from ardm.cluster.worker_state import this_worker
 from ardm.job.spec import JobSpec
 from ardm.store.home import home
 from ardm.store.run_directory import Run
@@ -48,10 +49,6 @@ RANK_0_PATIENCE = 90.0
 rank 0 take less (`ardm.runner.context`), and Ray notices if it is dead or hangs."""
 
 _NOT_NEEDED = (DatasetsCallback, PlacementGroupCleanerCallback)
-
-
-NODES: list[str] = []
-"""The nodes of this worker's group, by rank. Set where a group joins."""
 
 
 class Restart(Exception):
@@ -166,7 +163,7 @@ def _join(address: str, nodes: list[str], rank: int, config: JaxProcesses) -> No
     from ardm.runner._jax import keep_gloo_at
     from ardm.training.devices import cores_here, use_cores, use_cpu
 
-    NODES[:] = nodes
+    this_worker().nodes = nodes
     cores = cores_here() // ray.train.get_context().get_local_world_size()
     if config.gpu:
         # Ray shows a worker the GPUs of all workers on its node.
@@ -225,8 +222,11 @@ def _work(config: dict[str, Any]) -> None:
         write_every_process()
     else:
         group = Alone()
-    about = {"submission": config["submission"], "nodes": NODES}
-    context = Context(group, DRAIN, about, RESIZE, raylet.gone)
+    mine = this_worker()
+    metadata = {"submission": config["submission"], "nodes": mine.nodes}
+    context = Context(
+        group, mine.drain, metadata, mine.resize, raylet.gone, head_start=mine.head_start
+    )
     ended = run_attempt(run, registry.read_spec(run), context)
     if ended.outcome.ends_the_job:
         return

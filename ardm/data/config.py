@@ -1,4 +1,4 @@
-"""The `data` section of a job file."""
+"""The `data` section of a job file. It is checked without looking at any image."""
 
 from math import prod
 from pathlib import Path
@@ -74,14 +74,7 @@ class DataConfig(Section):
     @check(mode="after")
     def _fits(self) -> Self:
         faults = _source_faults(self)
-        if not faults and self.dataset == "images" and self.shape is None:
-            # Written into the section, so that a run's frozen job file tells its shape where the
-            # images are out of reach. (The section is frozen for everybody else.)
-            try:
-                object.__setattr__(self, "shape", _measure(str(self.path)))
-            except InputError as error:
-                faults.append(f"path: {error}")
-        if not faults and self.augment.quarter_turns:
+        if not faults and self.augment.quarter_turns and not self.needs_shape:
             height, width, _ = describe(self)[0]
             if height != width:
                 faults.append(
@@ -92,11 +85,25 @@ class DataConfig(Section):
             raise ValueError("\n".join(faults))
         return self
 
+    @property
+    def needs_shape(self) -> bool:
+        """Whether the images tell their shape, and nobody has measured them yet."""
+        return self.dataset == "images" and self.shape is None
+
 
 def describe(config: DataConfig) -> tuple[tuple[int, int, int], int]:
-    """Tell the shape (H, W, C) of one image and K, its number of classes, without reading any."""
+    """Shape (H, W, C) of one image and K, its number of classes; no image is read.
+
+    Raises:
+        InputError: the images were not measured (`ardm.job.spec.load` does it).
+    """
     if config.dataset == "images":
-        assert config.shape is not None  # measured when the section was validated
+        if config.shape is None:
+            raise InputError(
+                f"{config.path}: expected data.shape, the height, width and channels of the "
+                "images, received none; give it, or read the job file with ardm.load_job, which "
+                "measures the images"
+            )
         return config.shape, FREE_CLASSES
     return KNOWN[config.dataset]
 
@@ -131,10 +138,3 @@ def _source_faults(config: DataConfig) -> list[str]:
         height, width, channels = KNOWN[dataset][0]
         faults.append(f"shape: {dataset} always has {height}x{width}x{channels}; leave it out")
     return faults
-
-
-def _measure(path: str) -> tuple[int, int, int]:
-    # Imported on use: pillow and fsspec, which a job without a folder of images does not need.
-    from ardm.data.image_folder import measure
-
-    return measure(path)

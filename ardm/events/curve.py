@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TypeVar
 
-from ardm.events.events import Event, number, whole
+from ardm.events import kinds
+from ardm.events.events import Event
 
 T = TypeVar("T")
 
@@ -37,16 +38,15 @@ class Curve:
         self.test = {s: v for s, v in self.test.items() if s <= step}
 
     def add(self, event: Event) -> None:
-        """Take in one event of the ledger; one without its figures changes nothing."""
-        step, bpd, se = whole(event, "step"), number(event, "nelbo_bpd"), number(event, "se_bpd")
-        match event["event"]:
-            case "started" | "restored" if step is not None:
-                self.rewind(step)
-            case "trained" if step is not None and bpd is not None:
-                self.train[step] = bpd
-            case "evaluated" if step is not None and bpd is not None and se is not None:
-                points = self.valid if event.get("split") == "valid" else self.test
-                points[step] = (bpd, se)
+        """Take in the next event; one without its figures changes nothing."""
+        match event:
+            case kinds.Started() | kinds.Restored():
+                self.rewind(event.step)
+            case kinds.Trained(nelbo_bpd=float(bpd)):
+                self.train[event.step] = bpd
+            case kinds.Evaluated(nelbo_bpd=float(bpd), se_bpd=float(se)):
+                points = self.valid if event.split == "valid" else self.test
+                points[event.step] = (bpd, se)
         self._thin()
 
     def follow(self, later: "Curve", first_step: int | None) -> None:

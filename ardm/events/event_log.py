@@ -1,4 +1,4 @@
-"""The ledger: what happened in each attempt, as events.
+"""The event log: what happened in each attempt.
 
 An object store cannot append, and each write costs. So the newest events travel in the progress
 object, which is written at every heartbeat anyway; when there are many, and at the end, they become
@@ -13,12 +13,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ardm import strict_json
-from ardm.events import segments
-from ardm.events.events import Event, last
+from ardm.events import kinds, segments
+from ardm.events.events import Event
+from ardm.events.kinds import E
 from ardm.events.segments import Segment
 from ardm.store.run_directory import Run
-
-__all__ = ["Event", "EventLog", "Reading", "last", "read", "read_all", "steady_clock"]
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +27,19 @@ FULL = 64
 MERGED = 64
 """Segments that are merged into one."""
 
-URGENT = frozenset(
-    ("restored", "started", "first_step", "saved", "save_failed", "notice", "evaluated", "ended")
+URGENT = (
+    kinds.Restored,
+    kinds.Started,
+    kinds.FirstStep,
+    kinds.Saved,
+    kinds.SaveFailed,
+    kinds.Notice,
+    kinds.Evaluated,
+    kinds.Ended,
 )
 """Events that the store should have soon: a killed attempt leaves word of its last save."""
 
-LANDMARKS = ("first_step", "ended")
+LANDMARKS = (kinds.FirstStep, kinds.Ended)
 """Events that the progress object keeps, so that a single read answers whether they happened."""
 
 _TRIES = 5
@@ -81,24 +87,28 @@ class EventLog:
         """Of small segments that are in a larger one, and are yet to be removed."""
         self.news = threading.Event()
         """Set by urgent events, so that whoever sends them need not look again and again."""
-        self.landmarks: dict[str, Event] = {}
+        self._landmarks: dict[str, Event] = {}
         """The newest event of each of the kinds in `LANDMARKS`."""
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
 
-    def add(self, kind: str, **fields: Any) -> Event:
+    def add(self, event: E) -> E:
         """Note an event; it reaches the store with the next heartbeat or flush.
 
-        Numbers that are not finite become None.
+        Returns:
+            The event with its number and, where it had none, its time.
         """
         with self._lock:
-            event = {"event": kind, "time": round(self.clock(), 3), **strict_json.finite(fields)}
-            self._tail.append({"n": self._count, **event})
+            update: dict[str, Any] = {"n": self._count}
+            if "time" not in event.model_fields_set:
+                update["time"] = round(self.clock(), 3)
+            event = event.model_copy(update=update)
+            self._tail.append(event)
             self._count += 1
             self._listener(event)
-            if kind in LANDMARKS:
-                self.landmarks = self.landmarks | {kind: event}
-        if kind in URGENT:
+            if isinstance(event, LANDMARKS):
+                self._landmarks[kinds.name(type(event))] = event
+        if isinstance(event, URGENT):
             self.news.set()
         return event
 
@@ -106,6 +116,16 @@ class EventLog:
         """The numbered events that are in no segment yet."""
         with self._lock:
             return list(self._tail)
+
+    def for_progress(self) -> dict[str, Any]:
+        """What the progress object holds: the landmarks, and as `tail` what is in no segment."""
+        with self._lock:
+            landmarks, tail = dict(self._landmarks), list(self._tail)
+        plain = {
+            name: {key: value for key, value in event.as_json().items() if key != "n"}
+            for name, event in landmarks.items()
+        }
+        return plain | {"tail": [event.as_json() for event in tail]}
 
     def flush(self, *, at_least: int = 1) -> bool:
         """Write the tail as a segment; merge the segments if there are many.
@@ -124,8 +144,8 @@ class EventLog:
             events = self.tail()
             if len(events) < at_least or not events:
                 return False
-            data = "".join(strict_json.dumps(event) + "\n" for event in events).encode()
-            first = int(events[0]["n"])
+            lines = [strict_json.dumps(event.as_json()) + "\n" for event in events]
+            data, first = "".join(lines).encode(), events[0].n or 0
             name = segments.name(first, rank=self._rank)
             # Overwriting a segment that a failed flush may have left is safe: its events are here.
             self._write(name, data)

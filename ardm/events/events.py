@@ -1,51 +1,17 @@
-"""Events, what can be made of bytes that may be torn, and how attempts end."""
+"""What all events have in common, how values that may be anything are read, how attempts end."""
 
-import json
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-Event = dict[str, Any]
-"""At least `event` (its kind) and `time` (seconds since 1970)."""
+from pydantic import BaseModel, ConfigDict, PlainValidator, model_serializer
 
-
-def parse(data: bytes, report: Callable[[], None]) -> list[Event]:
-    """The events of a segment, one JSON object a line.
-
-    Args:
-        data: content of the segment.
-        report: called if lines were skipped because they hold no event.
-    """
-    events, skipped = [], False
-    for line in data.splitlines():
-        event = _read(line)
-        if event is not None:
-            events.append(event)
-        elif line.strip():
-            skipped = True
-    if skipped:
-        report()
-    return events
+T = TypeVar("T")
 
 
-def is_event(value: object) -> bool:
-    """Whether a JSON value is an event."""
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("event"), str)
-        and number(value, "time") is not None
-    )
-
-
-def last(events: list[Event], kind: str) -> Event | None:
-    """The latest event of a kind."""
-    return next((event for event in reversed(events) if event["event"] == kind), None)
-
-
-def number(record: Event, key: str) -> float | None:
-    """A finite number of a record; None where there is none, or something else."""
-    value = record.get(key)
+def finite(value: object) -> float | None:
+    """A value as a finite number; None where it is something else, such as a boolean."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -54,18 +20,80 @@ def number(record: Event, key: str) -> float | None:
         return None
 
 
-def whole(record: Event, key: str) -> int | None:
+def integer(value: object) -> int | None:
+    """A value as a whole number, such as a step, which JSON may hold as 3.0."""
+    found = finite(value)
+    return int(found) if found is not None and found == int(found) else None
+
+
+def number(record: Mapping[str, Any], key: str) -> float | None:
+    """A finite number of a record; None where there is none, or something else."""
+    return finite(record.get(key))
+
+
+def whole(record: Mapping[str, Any], key: str) -> int | None:
     """A whole number of a record, such as a step."""
-    value = number(record, key)
-    return int(value) if value is not None and value == int(value) else None
+    return integer(record.get(key))
 
 
-def _read(line: bytes) -> Event | None:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return value if is_event(value) else None
+def _required(value: T | None) -> T:
+    if value is None:
+        raise ValueError("expected a number")
+    return value
+
+
+Whole = Annotated[int, PlainValidator(lambda value: _required(integer(value)))]
+Real = Annotated[float, PlainValidator(lambda value: _required(finite(value)))]
+"""Without them there is no event of that kind."""
+
+WholeOrNone = Annotated[int | None, PlainValidator(integer)]
+RealOrNone = Annotated[float | None, PlainValidator(finite)]
+"""None where the value is not finite, or no number."""
+
+Count = Annotated[int, PlainValidator(lambda value: integer(value) or 0)]
+Seconds = Annotated[float, PlainValidator(lambda value: finite(value) or 0.0)]
+"""0 where the value is no number."""
+
+Text = Annotated[str, PlainValidator(lambda value: value if isinstance(value, str) else "")]
+TextOrNone = Annotated[
+    str | None, PlainValidator(lambda value: value if isinstance(value, str) else None)
+]
+Lines = Annotated[
+    list[str],
+    PlainValidator(
+        lambda value: [v for v in value if isinstance(v, str)] if isinstance(value, list) else []
+    ),
+]
+Object = Annotated[
+    dict[str, Any], PlainValidator(lambda value: value if isinstance(value, dict) else {})
+]
+"""Empty where the value is something else."""
+
+
+class Event(BaseModel):
+    """Something that happened in an attempt; `ardm.events.kinds` has a class for each kind.
+
+    A Pydantic model, which reads a JSON object of a kind and keeps the keys of a later version.
+
+    Attributes:
+        n: number of the event among those of its worker; the event log counts.
+        event: the name of the kind.
+        time: seconds since 1970; the event log sets it where it is not given.
+        attempt: the attempt that it belongs to, where events of several are put together.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    n: WholeOrNone = None
+    event: str
+    time: Real = 0.0
+    attempt: WholeOrNone = None
+
+    @model_serializer
+    def as_json(self) -> dict[str, Any]:
+        """The kind, the time, and the fields that were given: what is written."""
+        given = self.model_fields_set | {"event", "time"}
+        return {key: value for key, value in self if key in given}
 
 
 class Outcome(StrEnum):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ardm.events import kinds
 from ardm.events.events import Event, Outcome, number, whole
 
 KEPT = 100
@@ -28,6 +29,16 @@ class Evaluation(NamedTuple):
 
     step: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class RateChange:
+    """A jump of the learning rate."""
+
+    step: int
+    """After which the new rate holds."""
+    old: float | None
+    new: float | None
 
 
 @dataclass
@@ -94,15 +105,15 @@ class AttemptRecord:
     """`Dataset.sha256` of what it trained on."""
     workers_differ: list[str] = field(default_factory=list)
     """What bits depend on and differed among its workers, one line each."""
-    rate_change: Event | None = None
-    """Step, old and new learning rate, if the rate jumped where this attempt began."""
+    rate_change: RateChange | None = None
+    """The jump of the learning rate where this attempt began, if it jumped."""
     noticed: bool = False
     """Whether it got a notice that its machine goes away."""
-    worker_failed: Event | None = None
+    worker_failed: kinds.WorkerFailed | None = None
     """How a worker other than rank 0 failed, if one did."""
-    evaluated: Event | None = None
+    evaluated: kinds.Evaluated | None = None
     """The newest evaluation on test images."""
-    validated: Event | None = None
+    validated: kinds.Evaluated | None = None
     """The newest evaluation on validation images."""
     older: Older = field(default_factory=Older)
 
@@ -156,50 +167,44 @@ class AttemptRecord:
             self._reached(step)
 
     def take(self, event: Event) -> None:
-        """Take in the next event; one that lacks what its kind needs changes nothing."""
-        self._seen(event["time"])
-        step, seconds = whole(event, "step"), number(event, "seconds")
-        match event["event"]:
-            case "claimed" if not self.claim:
-                self.take_claim({k: v for k, v in event.items() if k != "event"})
-            case "started" | "restored" if step is not None:
-                self.first_step, self.restore_s = step, seconds or 0.0
-                data = event.get("data_sha256")
-                self.data = data if isinstance(data, str) else None
-                self._reached(step)
-            case "first_step" if seconds is not None:
-                self.first_step_s = seconds
-                self.trains_from = max(event["time"] - seconds, self.began)
-                self.compile_s = number(event, "compile_s") or 0.0
-            case "evaluated" if step is not None:
-                self._evaluated(step, seconds or 0.0, event)
-            case "saved" if step is not None:
-                size = whole(event, "bytes") or 0
-                self._saved(Save(step, seconds or 0.0, size, number(event, "interval")))
-            case "skipped_step" if step is not None:
-                self.skipped.append(step)
+        """Take in the next event."""
+        self._seen(event.time)
+        match event:
+            case kinds.Claimed() if not self.claim:
+                self.take_claim(event.claim)
+            case kinds.Started() | kinds.Restored():
+                self.first_step, self.restore_s = event.step, event.seconds
+                self.data = event.data_sha256
+                self._reached(event.step)
+            case kinds.FirstStep():
+                self.first_step_s, self.compile_s = event.seconds, event.compile_s
+                self.trains_from = max(event.time - event.seconds, self.began)
+            case kinds.Evaluated():
+                self._evaluated(event)
+            case kinds.Saved():
+                self._saved(Save(event.step, event.seconds, event.bytes, event.interval))
+            case kinds.SkippedStep():
+                self.skipped.append(event.step)
                 if len(self.skipped) > KEPT_SKIPPED:
                     self.skipped.pop(0)
                     self.older.skipped += 1
-            case "learning_rate" if step is not None:
-                figures = {key: number(event, key) for key in ("old", "new")}
-                self.rate_change = {"step": step} | figures
-            case "workers_differ":
-                self.workers_differ = [str(line) for line in event.get("differences") or ()]
-            case "save_failed":
+            case kinds.LearningRate():
+                self.rate_change = RateChange(event.step, event.old, event.new)
+            case kinds.WorkersDiffer():
+                self.workers_differ = event.differences
+            case kinds.SaveFailed():
                 self.saves_failed += 1
-            case "stalled" if seconds is not None:
-                self._stalled(seconds)
-            case "final_save":
-                self.final_save_s += seconds or 0.0
-            case "notice":
+            case kinds.Stalled():
+                self._stalled(event.seconds)
+            case kinds.FinalSave():
+                self.final_save_s += event.seconds
+            case kinds.Notice():
                 self.noticed = True
-            case "worker_failed":
+            case kinds.WorkerFailed():
                 self.worker_failed = event
-            case "ended" if isinstance(event.get("outcome"), str):
-                self.outcome, self.ended = Outcome(event["outcome"]), event["time"]
-                self.reason = str(event.get("reason") or "")
-                self.last_step = step if step is not None else self.last_step
+            case kinds.Ended():
+                self.outcome, self.ended, self.reason = event.outcome, event.time, event.reason
+                self.last_step = event.step if event.step is not None else self.last_step
 
     def _seen(self, time: float) -> None:
         self.last_seen = max(self.last_seen, time)
@@ -225,15 +230,13 @@ class AttemptRecord:
         if len(self.stalls) > KEPT:
             self.older.stalls_s += self.stalls.pop(0)
 
-    def _evaluated(self, step: int, seconds: float, event: Event) -> None:
-        if "nelbo_bpd" in event:
-            # One that is not finite is None, also where an earlier version wrote NaN.
-            figures = {key: number(event, key) for key in ("nelbo_bpd", "se_bpd")}
-            if event.get("split") == "valid":
-                self.validated = event | figures
-            else:  # earlier versions had no other split than test
-                self.evaluated = event | figures
-        self.evaluations.append(Evaluation(step, seconds))
+    def _evaluated(self, event: kinds.Evaluated) -> None:
+        if "nelbo_bpd" in event.model_fields_set:
+            if event.split == "valid":
+                self.validated = event
+            else:
+                self.evaluated = event
+        self.evaluations.append(Evaluation(event.step, event.seconds))
         if len(self.evaluations) > KEPT:
             self.older.evaluations_s += self.evaluations.pop(0).seconds
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
-from ardm.events.events import Event, is_event, parse, whole
+from ardm.events.events import Event
+from ardm.events.kinds import of_json, parse
 
 _NAME = re.compile(r"(?:rank(\d+)-)?(\d{6,})(?:-(\d{6,}))?\.jsonl")
 _BEING_WRITTEN = re.compile(r".+\.[0-9a-f]{32}")
@@ -91,12 +92,10 @@ def events_of(
     numbered: dict[tuple[int, int], Event] = {}
     others: list[Event] = []
     for rank, event in _all(contents, tail, report):
-        n = whole(event, "n")
-        plain = {key: value for key, value in event.items() if key != "n"}
-        if n is None:
-            others.append(plain)
-        elif rank or n >= covered:
-            numbered.setdefault((rank, n), plain)
+        if event.n is None:
+            others.append(event)
+        elif rank or event.n >= covered:
+            numbered.setdefault((rank, event.n), event)
     return others + [event for _, event in sorted(numbered.items(), key=lambda item: item[0])]
 
 
@@ -106,6 +105,7 @@ def _all(
     for segment, data in contents:
         for event in parse(data, lambda segment=segment: report(segment.name)):  # type: ignore[misc]
             yield segment.rank, event
-    for event in tail if isinstance(tail, list) else ():
-        if is_event(event):
-            yield 0, event
+    for value in tail if isinstance(tail, list) else ():
+        held = of_json(value)
+        if held is not None:
+            yield 0, held

@@ -1,17 +1,17 @@
 """The job file: read, overridden with `--set`, checked at the door with all faults at once."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ardm.config import Section, Seed
 from ardm.data.config import DataConfig, describe
-from ardm.errors import SpecError
+from ardm.errors import InputError, SpecError
 from ardm.job import job_file, messages, scalars, set_option, yaml_tree
 from ardm.job.config import CheckpointConfig, ScalingConfig
 from ardm.job.yaml_tree import Fault, Keys
@@ -22,11 +22,19 @@ from ardm.training.config import EvaluationConfig, TrainingConfig
 MOST_FAULTS = 40
 """Faults that one message names."""
 
+Measure = Callable[[str], tuple[int, int, int]]
+"""Finds the height, width and channels of the images of a folder; raises InputError."""
+
 NAME = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"
 
 
 class JobSpec(Section):
-    """A whole job file."""
+    """A whole job file.
+
+    A section is checked against those above it that are sound, with or without a fault elsewhere.
+    """
+
+    model_config = ConfigDict(validate_default=True)
 
     job: str = Field(pattern=NAME, max_length=60)
     seed: Seed = 0
@@ -37,6 +45,30 @@ class JobSpec(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     scaling: ScalingConfig = ScalingConfig()
 
+    @field_validator("model")
+    @classmethod
+    def _fits_images(cls, model: ModelConfig, above: ValidationInfo) -> ModelConfig:
+        data = above.data.get("data")
+        if data and not data.needs_shape and (faults := model_faults(model, *describe(data))):
+            raise ValueError("\n".join(faults))
+        return model
+
+    @field_validator("scaling")
+    @classmethod
+    def _divides_shards(cls, scaling: ScalingConfig, above: ValidationInfo) -> ScalingConfig:
+        if training := above.data.get("training"):
+            shards = training.grad_shards
+            fits = [n for n in range(1, shards + 1) if shards % n == 0]
+            faults = [
+                f"workers: {count} does not divide training.grad_shards={shards}; "
+                f"choose from {', '.join(map(str, fits))}"
+                for count in dict.fromkeys((scaling.fewest, scaling.most))
+                if count not in fits
+            ]
+            if faults:
+                raise ValueError("\n".join(faults))
+        return scaling
+
     def to_yaml(self) -> str:
         """The spec as a job file, every key written out; its last line shows that it is whole."""
         tree = self.model_dump(mode="json")
@@ -45,7 +77,7 @@ class JobSpec(Section):
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
-    """Read a job file.
+    """Read a job file, and measure its images where it does not tell their shape.
 
     Args:
         path: the YAML file.
@@ -55,11 +87,24 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
     Raises:
         SpecError: unreadable, or with faults; it names every one of them.
     """
-    return parse(job_file.read(Path(path)), str(path), overrides)
+    return parse(job_file.read(Path(path)), str(path), overrides, _measure)
 
 
-def parse(text: str, source: str, overrides: Sequence[str] = ()) -> JobSpec:
-    """Read a job file from its text; see `load`."""
+def parse(
+    text: str, source: str, overrides: Sequence[str] = (), measure: Measure | None = None
+) -> JobSpec:
+    """Read a job file from its text; see `load`.
+
+    Args:
+        text: YAML.
+        source: what the messages call it.
+        overrides: see `load`.
+        measure: called once if the shape of the images is not given. Without it no image is looked
+            at, and the shape stays unknown.
+
+    Raises:
+        SpecError: with all faults.
+    """
     try:
         document = yaml_tree.read(text)
     except yaml_tree.NotYamlError as error:
@@ -74,10 +119,15 @@ def parse(text: str, source: str, overrides: Sequence[str] = ()) -> JobSpec:
     _drop_empty_sections(raw)
     refused = [*document.faults, *_without_value(raw, document.empty)]
     faults += [messages.of_reader(fault) for fault in refused]
-    faults += _faults(raw, {fault.path for fault in refused})
+    if measure is not None:
+        faults += _add_shape(raw, measure)
+    try:
+        spec = JobSpec.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        faults += _sentences(error, {fault.path for fault in refused})
     if faults:
         raise SpecError(source, _at_most(faults))
-    return JobSpec.model_validate_json(json.dumps(raw))
+    return spec
 
 
 def differences(old: JobSpec, new: JobSpec) -> list[str]:
@@ -127,49 +177,36 @@ def _without_value(raw: dict[str, Any], empty: Sequence[Keys]) -> Iterator[Fault
             )
 
 
-def _faults(raw: Mapping[str, Any], known: Set[Keys]) -> list[str]:
-    """What is wrong with a tree, but for the paths that are `known` to have a fault."""
+def _measure(folder: str) -> tuple[int, int, int]:
+    # Imported on use: pillow and fsspec, which a job without a folder of images does not need.
+    from ardm.data.image_folder import measure
+
+    return measure(folder)
+
+
+def _add_shape(raw: Mapping[str, Any], measure: Measure) -> Iterator[str]:
+    """Measure the images whose shape the job file does not give, and write it into the tree."""
     try:
-        JobSpec.model_validate_json(json.dumps(raw))
-        faults = []
-    except ValidationError as error:
-        fresh = (fault for fault in error.errors() if messages.path_of(fault) not in known)
-        faults = [
-            text
-            for fault in islice(fresh, MOST_FAULTS)
-            for text in messages.sentences(fault, _names)
-        ]
-    return faults + list(_cross_faults(raw))
+        data = DataConfig.model_validate_json(json.dumps(raw.get("data", {})))
+        if data.needs_shape:
+            raw["data"]["shape"] = measure(str(data.path))
+    except ValidationError:
+        return  # the whole tree is validated afterwards, and tells it
+    except InputError as error:
+        yield f"data.path: {error}"
 
 
-def _cross_faults(raw: Mapping[str, Any]) -> Iterator[str]:
-    """What only shows when two sections are held together; each must be sound by itself."""
-    training = _section(TrainingConfig, raw.get("training", {}))
-    scaling = _section(ScalingConfig, raw.get("scaling", {}))
-    data = _section(DataConfig, raw.get("data", {}))
-    model = _section(ModelConfig, raw.get("model", {}))
-    if training and scaling:
-        fits = [n for n in range(1, training.grad_shards + 1) if training.grad_shards % n == 0]
-        for count in dict.fromkeys((scaling.fewest, scaling.most)):
-            if count not in fits:
-                yield (
-                    f"scaling.workers: {count} does not divide training.grad_shards="
-                    f"{training.grad_shards}; choose from {', '.join(map(str, fits))}"
-                )
-    if data and model:
-        yield from (f"model.{fault}" for fault in model_faults(model, *describe(data)))
+def _sentences(error: ValidationError, known: Set[Keys]) -> list[str]:
+    """What is wrong with a tree, but for the paths that are `known` to have a fault."""
+    fresh = (fault for fault in error.errors() if messages.path_of(fault) not in known)
+    return [
+        text for fault in islice(fresh, MOST_FAULTS) for text in messages.sentences(fault, _names)
+    ]
 
 
 def _at_most(faults: list[str]) -> list[str]:
     more = len(faults) - MOST_FAULTS
     return [*faults[:MOST_FAULTS], f"and {more} more"] if more > 0 else faults
-
-
-def _section(kind: type[Section], raw: Any) -> Any:
-    try:
-        return kind.model_validate_json(json.dumps(raw))
-    except ValidationError:
-        return None
 
 
 def _is_section(path: Keys) -> bool:

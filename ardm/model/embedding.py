@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from einops import rearrange
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Integer, Shaped
@@ -21,9 +22,7 @@ def join(x: Shaped[Array, "b h w c"], side: int) -> Shaped[Array, "b hh ww cc"]:
     Returns:
         Shape b, h / side, w / side, side * side * c.
     """
-    b, h, w, c = x.shape
-    patches = x.reshape(b, h // side, side, w // side, side, c).transpose(0, 1, 3, 2, 4, 5)
-    return patches.reshape(b, h // side, w // side, side * side * c)
+    return rearrange(x, "b (h i) (w j) c -> b h w (i j c)", i=side, j=side)
 
 
 def separate(x: Shaped[Array, "b h w c"], side: int) -> Shaped[Array, "b hh ww cc"]:
@@ -36,9 +35,7 @@ def separate(x: Shaped[Array, "b h w c"], side: int) -> Shaped[Array, "b hh ww c
     Returns:
         Shape b, h * side, w * side, c / (side * side).
     """
-    b, h, w, c = x.shape
-    patches = x.reshape(b, h, w, side, side, c // side**2).transpose(0, 1, 3, 2, 4, 5)
-    return patches.reshape(b, h * side, w * side, c // side**2)
+    return rearrange(x, "b h w (i j c) -> b (h i) (w j) c", i=side, j=side)
 
 
 class ImageEmbedding(nnx.Module):

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ardm.checkpoint.checkpoints import Checkpoint
 from ardm.errors import InputError, NotFound, SpecConflict
-from ardm.events import event_log
+from ardm.events import event_log, kinds
 from ardm.job.spec import JobSpec
 from ardm.runner.environment import Environment, changes
 from ardm.store import overrides, registry
@@ -133,7 +133,7 @@ def require_one_data_set(environments: Sequence[Mapping[str, Any]]) -> None:
     """Refuse workers that have read different data.
 
     Args:
-        environments: in the order of the ranks; one without `data` has told of its failure itself.
+        environments: in the order of the ranks; one without `data` reports its failure itself.
 
     Raises:
         InputError: the same one on all workers.
@@ -181,10 +181,9 @@ def _data_at_the_start(run: Run) -> str | None:
     Checkpoints of earlier versions do not name their data.
     """
     for number in run.attempts():
-        event = event_log.last(event_log.read(run, number), "started")
+        event = kinds.last(event_log.read(run, number), kinds.Started)
         if event:
-            found: str | None = event.get("data_sha256")
-            return found
+            return event.data_sha256
     return None
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from ardm.job.spec import JobSpec
 from ardm.runner import prepare
 from ardm.runner.compilation import share_cache
-from ardm.runner.context import Context, Ended, Notice, StepRecord
+from ardm.runner.context import Context, Ended, HeadStart, Notice, StepRecord, Timings
 from ardm.runner.coordinator import Coordinator
 from ardm.runner.follower import Follower
 from ardm.runner.prepare import Preparation
@@ -49,7 +49,7 @@ def run_attempt(run: Run, spec: JobSpec, context: Context) -> Ended:
     part = _part(run, spec, context)
     try:
         part.begin()
-        preparation = prepare.begin(run, spec, context.group, context.timings.data)
+        preparation = prepare.begin(run, spec, context)
         state = part.restore(preparation)
         for done in train(preparation.ready(), place(state), part.flag):
             part.after_step(done)
@@ -86,10 +86,11 @@ def attempt_here(
     return run_attempt(run, spec, Context(Alone(), notice, {"by": "ardm train"}, on_step=on_step))
 
 
-def get_ready(run: Run) -> None:
-    """Do ahead of time what an attempt on a run begins with, before there is one; do not wait.
+def get_ready(run: Run, head_start: HeadStart) -> None:
+    """Begin to prepare for an attempt on a run before there is one; returns at once.
 
     For a process that may become the run's only worker, and has nothing to do until then.
     """
     share_cache(run.store)
-    prepare.begin_ahead(run, registry.read_spec(run))
+    spec = registry.read_spec(run)
+    head_start.begin(lambda: Preparation(run, spec, Alone(), Timings().data))

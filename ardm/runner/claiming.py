@@ -32,7 +32,7 @@ def claim(run: Run, spec: JobSpec, context: Context, began: float) -> tuple[int,
         Abandoned: the machine goes away.
         OSError: or another error of the file system: the store does not answer in time.
     """
-    mine = about_here(time.time(), context.group.size) | dict(context.about)
+    mine = about_here(time.time(), context.group.size) | dict(context.metadata)
     mine |= {"began": round(began, 3), "token": uuid.uuid4().hex}
     mine |= {"spec": spec.model_dump(mode="json")}
 

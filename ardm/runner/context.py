@@ -1,5 +1,6 @@
 """Where an attempt runs, and how it ends."""
 
+import threading
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from ardm.events.events import Outcome
 from ardm.outages import of_the_store
 
 if TYPE_CHECKING:  # JAX takes seconds to import, and those who only give notice do not need it
+    from ardm.runner.prepare import Preparation
     from ardm.training.group import Group
 
 
@@ -97,6 +99,35 @@ class StepRecord:
     steps_per_s: float | None
 
 
+class HeadStart:
+    """What a process prepares before it knows that it will train; an attempt takes it over once.
+
+    A process that waits as a spare begins on one thread, and the attempt comes on another.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._preparation: Preparation | None = None
+        self._over = False
+
+    def begin(self, prepare: "Callable[[], Preparation]") -> None:
+        """Begin to prepare, unless this process trains already.
+
+        Args:
+            prepare: begins a preparation, and returns at once.
+        """
+        with self._lock:
+            if not self._over:
+                self._preparation = prepare()
+
+    def take(self) -> "Preparation | None":
+        """The preparation, if one was begun; from now on none is begun any more."""
+        with self._lock:
+            self._over = True
+            preparation, self._preparation = self._preparation, None
+            return preparation
+
+
 @dataclass(frozen=True)
 class Context:
     """Where an attempt runs.
@@ -104,20 +135,22 @@ class Context:
     Attributes:
         group: the workers.
         notice: that the machine goes away; looked at once per step.
-        about: put into the claim, beside what every claim holds.
+        metadata: put into the claim, beside what every claim holds.
         resize: that the group is to go on with another number of workers.
         gone: whether any of some machines, which a claim names as `nodes`, is no longer there.
         on_step: called by rank 0 after every step.
         timings: how long what may fail is waited for.
+        head_start: what this process has prepared before the attempt.
     """
 
     group: "Group"
     notice: Warned
-    about: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     resize: Notice = field(default_factory=Notice)
     gone: Callable[[Collection[str]], bool] = lambda nodes: False
     on_step: Callable[[StepRecord], None] | None = None
     timings: Timings = Timings()
+    head_start: HeadStart = field(default_factory=HeadStart)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from ardm.events import event_log, history
-from ardm.events.events import Event, Outcome, is_event, last, whole
+from ardm.events import event_log, history, kinds
+from ardm.events.events import Outcome
+from ardm.events.kinds import E
 from ardm.events.records import AttemptRecord
 from ardm.runner.context import Ended
 from ardm.store.run_directory import Run
@@ -24,40 +25,39 @@ def request_stop(run: Run) -> int | None:
     return number
 
 
-def ended(run: Run, number: int) -> Event | None:
-    """The event that ended an attempt, if it has ended in order.
+def ended(run: Run, number: int) -> Ended | None:
+    """How an attempt ended, if it has ended in order.
 
     One object says so. Where there is none, as of an attempt of an older version, its events do.
     """
-    event = _landmark(run, number, "ended")
-    if event is None or not isinstance(event.get("outcome"), str):
+    event = _landmark(run, number, kinds.Ended)
+    if event is None:
         return None
-    known = {"step": whole(event, "step") or 0, "outcome": Outcome(event["outcome"])}
-    return {"reason": "", "detail": ""} | event | known
+    return Ended(event.outcome, event.step or 0, event.reason, event.detail)
 
 
 def trains(run: Run, number: int) -> bool:
     """Whether an attempt has taken a step."""
-    return _landmark(run, number, "first_step") is not None
+    return _landmark(run, number, kinds.FirstStep) is not None
 
 
-def _landmark(run: Run, number: int, kind: str) -> Event | None:
+def _landmark(run: Run, number: int, kind: type[E]) -> E | None:
     """An event that the progress object keeps; see `event_log.LANDMARKS`."""
     progress = run.store.read_record(run.progress(number)) or {}
     if "beat" not in progress:
-        return last(event_log.read(run, number), kind)
-    event: Event | None = progress.get(kind)
-    return event if is_event(event) else None
+        return kinds.last(event_log.read(run, number), kind)
+    event = kinds.of_json(progress.get(kinds.name(kind)))
+    return event if isinstance(event, kind) else None
 
 
 def wait_for_end(
     run: Run, number: int, patience: float, sleep: Callable[[float], None] = time.sleep
-) -> Event | None:
+) -> Ended | None:
     """Wait until an attempt has ended; None if it does not within `patience` seconds."""
     deadline = time.monotonic() + patience
-    while (event := ended(run, number)) is None and time.monotonic() < deadline:
+    while (end := ended(run, number)) is None and time.monotonic() < deadline:
         sleep(0.3 if run.store.is_local else 1.0)
-    return event
+    return end
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,9 @@ def hopeless(
         How it ends at once; None if it may begin.
     """
     if event := failure(records, number):
-        reason = f"rank {event['rank']}: {event['reason']}"
-        return Ended(Outcome(event["outcome"]), event["step"], reason, event["detail"])
+        rank = "?" if event.rank is None else event.rank
+        reason = f"rank {rank}: {event.reason}"
+        return Ended(event.outcome, event.step, reason, event.detail)
     loop = crash_loop(run, records, number, limit, gone)
     if loop is None:
         return None
@@ -111,7 +112,7 @@ def crash_loop(
 
     Only attempts of the same submission as attempt `number` count, so that submitting again gives
     a new budget; and only those that ended without notice on machines that are still there, and
-    left no checkpoint of a step beyond the one they began with. What the ledger says of saves is
+    left no checkpoint of a step beyond the one they began with. What the events say of saves is
     not enough: a checkpoint that is gone, or was put aside as damaged, is no progress.
     Without a submission each attempt was started by hand, which is guard enough.
 
@@ -161,7 +162,7 @@ def _nodes(record: AttemptRecord) -> list[str]:
     return [str(node) for node in nodes] if isinstance(nodes, list) else []
 
 
-def failure(records: Sequence[AttemptRecord], number: int) -> Event | None:
+def failure(records: Sequence[AttemptRecord], number: int) -> kinds.WorkerFailed | None:
     """The programming error that ended an earlier attempt of the same submission, if one did.
 
     A worker other than rank 0 cannot end the job by itself; the next attempt does it for it.
@@ -172,11 +173,7 @@ def failure(records: Sequence[AttemptRecord], number: int) -> Event | None:
     """
     mine = _submission(records, number)
     failed = [r for r in records if r.attempt < number and r.submission == mine]
-    event = next((r.worker_failed for r in failed if r.worker_failed), None)
-    if event is None:
-        return None
-    odd = {"rank": "?", "outcome": Outcome.FAILED, "step": 0, "reason": "unknown", "detail": ""}
-    return odd | event
+    return next((r.worker_failed for r in failed if r.worker_failed), None)
 
 
 def attempts_of(run: Run, submission: str) -> list[int]:

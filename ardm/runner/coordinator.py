@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ardm.checkpoint import garbage
 from ardm.checkpoint.checkpointer import Checkpointer
 from ardm.errors import Diverged, SaveFailed, Superseded
-from ardm.events import history
+from ardm.events import history, kinds
 from ardm.events.event_log import EventLog
 from ardm.events.events import Outcome
 from ardm.events.summaries import Summarizer
@@ -74,7 +74,7 @@ class Coordinator:
         self._token = claim["token"]
         summary = Summarizer(self._run, number, dict(claim))
         self._events = EventLog(self._run, number, listener=summary.add)
-        self._events.add("claimed", **claim)
+        self._events.add(kinds.Claimed(**claim))
         self._heartbeat = Heartbeat(self._run, number, self._events, self._progress, summary)
         self._interrupts = Interrupts(
             self._context, self._events, self._heartbeat, self._superseded, lambda: self._step
@@ -109,7 +109,7 @@ class Coordinator:
         environments = [one["environment"] for one in self._send(found)]
         if differ := agreement.differences(environments):
             log.warning("equal bits are not promised: %s", "; ".join(differ))
-            self._events.add("workers_differ", differences=differ)
+            self._events.add(kinds.WorkersDiffer(differences=differ))
         agreement.require_one_data_set(environments)
         self._state = restoring.state(preparation, found, time.monotonic() - begin)
         self._step = int(self._state.step)
@@ -205,7 +205,7 @@ class Coordinator:
             ended.reason,
         )
         self._state_name = ended.outcome
-        self._events.add("ended", **asdict(ended))
+        self._events.add(kinds.Ended(**asdict(ended)))
         timings = self._context.timings
         self._heartbeat.close(self._interrupts.deadline(timings.last_words, timings.notice))
 
@@ -231,7 +231,7 @@ class Coordinator:
             self._spec.checkpoint,
             self._events,
             self._step,
-            about=metadata,
+            metadata=metadata,
             token=self._token,
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ardm.checkpoint import checkpoints
 from ardm.errors import InputError
+from ardm.events import kinds
 from ardm.events.event_log import EventLog
 from ardm.events.events import Outcome
 from ardm.job.spec import JobSpec
@@ -109,7 +110,7 @@ class Follower:
         """Record a failure of this process's own; Ray restarts the group to free process 0."""
         rank = self._context.group.rank
         events = EventLog(self._run, number, rank)
-        events.add("worker_failed", rank=rank, **asdict(ended))
+        events.add(kinds.WorkerFailed(rank=rank, **asdict(ended)))
         try:
             retry(events.flush, Deadline(self._context.timings.worker_failed), of_the_store)
         except Exception as error:  # the group restarts all the same

@@ -47,7 +47,7 @@ class Heartbeat:
     Args:
         run: the run.
         number: of the attempt.
-        ledger: its tail is sent with every beat.
+        events: the newest ones are sent with every beat.
         progress: called at every beat for what `ardm status` and `ardm watch` show.
         summary: of the attempt; written whenever events become a segment.
         clock: monotonic seconds.
@@ -57,12 +57,12 @@ class Heartbeat:
         self,
         run: Run,
         number: int,
-        ledger: EventLog,
+        events: EventLog,
         progress: Callable[[], dict[str, Any]],
         summary: Summarizer | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._run, self._number, self._ledger, self._progress = run, number, ledger, progress
+        self._run, self._number, self._events, self._progress = run, number, events, progress
         self._summary, self._clock = summary, clock
         self.uploads = Uploads(run, number, clock)
         self._ended = threading.Event()
@@ -86,7 +86,7 @@ class Heartbeat:
         """
         self._last = deadline or Deadline(Timings().last_words)
         self._ended.set()
-        self._ledger.news.set()
+        self._events.news.set()
         self.uploads.end(self._last)
         if self._thread.ident is None:
             self._thread.start()
@@ -112,7 +112,7 @@ class Heartbeat:
             self.do_what_is_due()
             pause = max(self._pause(), 0.01)
             # Where an urgent event waits for its turn already, another one changes nothing.
-            (self._ended if self._ledger.news.is_set() else self._ledger.news).wait(pause)
+            (self._ended if self._events.news.is_set() else self._events.news).wait(pause)
         pause = BACK_OFF
         while not self._last_words() and (left := self._last.left()) > 0:
             time.sleep(min(pause, left))
@@ -125,7 +125,7 @@ class Heartbeat:
             self._listened = now
             self._try(self._hear_stop, self._hear_newer)
         if now >= self._next_write():
-            self._ledger.news.clear()
+            self._events.news.clear()
             self._failed = not self._try(self._write_progress, self._write_segment)
             self._written = self._clock()
 
@@ -136,7 +136,7 @@ class Heartbeat:
 
     def _next_write(self) -> float:
         beat = self._by_store(BEAT_LOCAL, BEAT_REMOTE)
-        if self._ledger.news.is_set():
+        if self._events.news.is_set():
             return self._written + self._by_store(BREATH_LOCAL, BREATH_REMOTE)
         return self._written + (min(beat, AGAIN) if self._failed else beat)
 
@@ -145,7 +145,7 @@ class Heartbeat:
 
     def _last_words(self) -> bool:
         """Leave word of the end, then bring the events to where they stay."""
-        return self._try(self._write_progress, self._ledger.finish, self._write_summary)
+        return self._try(self._write_progress, self._events.finish, self._write_summary)
 
     def _try(self, *parts: Callable[[], object]) -> bool:
         """Do each part, whatever becomes of the others; whether all of them succeeded."""
@@ -161,18 +161,17 @@ class Heartbeat:
     def _write_progress(self) -> None:
         self._beat_number += 1
         progress = self._progress() | {
-            "time": round(self._ledger.clock(), 3),
+            "time": round(self._events.clock(), 3),
             "beat": self._beat_number,
             "beat_s": self._by_store(BEAT_LOCAL, BEAT_REMOTE),
-            **self._ledger.landmarks,
-            "tail": self._ledger.tail(),
+            **self._events.for_progress(),
         }
         self._run.store.write(
             self._run.progress(self._number), strict_json.dumps(progress).encode()
         )
 
     def _write_segment(self) -> None:
-        if self._ledger.flush(at_least=event_log.FULL):
+        if self._events.flush(at_least=event_log.FULL):
             self._write_summary()
 
     def _write_summary(self) -> None:

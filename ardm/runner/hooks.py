@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ardm.data.dataset import Dataset, spread_indices
+from ardm.events import kinds
 from ardm.events.curve import Curve
 from ardm.events.event_log import EventLog
 from ardm.job.spec import JobSpec
@@ -37,11 +38,11 @@ class EvaluationHook:
         data: Dataset,
         model: Model,
         heartbeat: Heartbeat,
-        ledger: EventLog,
+        events: EventLog,
         curve: Curve,
     ) -> None:
         self._run, self._spec, self._data, self._model = run, spec, data, model
-        self._heartbeat, self._ledger, self._curve = heartbeat, ledger, curve
+        self._heartbeat, self._events, self._curve = heartbeat, events, curve
         self._evaluator = Evaluator(model, spec.seed)
 
     def evaluate(
@@ -68,14 +69,10 @@ class EvaluationHook:
             if not go_on():  # whoever waited for this has left meanwhile
                 raise Disturbed
         for split, result in found.items():
-            event = self._ledger.add(
-                "evaluated",
-                step=step,
-                split=split,
-                **{key: _rounded(value) for key, value in result._asdict().items()},
-                seconds=round(time.monotonic() - begin, 3),
-            )
-            self._curve.add(event)
+            figures: dict[str, Any] = {k: _rounded(v) for k, v in result._asdict().items()}
+            seconds = round(time.monotonic() - begin, 3)
+            event = kinds.Evaluated(step=step, split=split, **figures, seconds=seconds)
+            self._curve.add(self._events.add(event))
             begin = time.monotonic()
         self._draw_curves(state, step)
 
@@ -161,7 +158,7 @@ class ReportHook:
         self._heartbeat.scalar("train/nelbo_bpd", nelbo, done.step)
         self._heartbeat.scalar("train/grad_norm", float(done.metrics.grad_norm), done.step)
         if window := self.pace.window():
-            self.curve.add(self._events.add("trained", step=done.step, **window))
+            self.curve.add(self._events.add(kinds.Trained(step=done.step, **window)))
             self._heartbeat.scalar("train/steps_per_s", window["steps_per_s"], done.step)
 
     def now(self) -> dict[str, Any]:
@@ -174,7 +171,7 @@ class ReportHook:
         seconds = time.monotonic() - self._began
         compiled = round(compile_time().seconds - self._compiled, 3)
         self._events.add(
-            "first_step", step=done.step, seconds=round(seconds, 3), compile_s=compiled
+            kinds.FirstStep(step=done.step, seconds=round(seconds, 3), compile_s=compiled)
         )
 
     def _left_out(self, done: Done) -> None:
@@ -185,4 +182,4 @@ class ReportHook:
                 "step %d is left out: %s; `ardm status` counts such steps", done.step, reason
             )
         self._skipped += 1
-        self._events.add("skipped_step", step=done.step, reason=reason)
+        self._events.add(kinds.SkippedStep(step=done.step, reason=reason))

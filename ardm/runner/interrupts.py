@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TypeVar
 
+from ardm.events import kinds
 from ardm.events.event_log import EventLog
 from ardm.outages import of_the_store
 from ardm.runner.context import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Context, Notice
@@ -102,7 +103,7 @@ class Interrupts:
         if reason := self._context.notice.reason:
             if self._noticed is None:
                 self._noticed = time.monotonic()
-                self._events.add("notice", step=self._step(), reason=reason)
+                self._events.add(kinds.Notice(step=self._step(), reason=reason))
             return PREEMPT
         if self._heartbeat.stop_requested:
             return STOP

@@ -1,7 +1,6 @@
 """What a run's spec asks for, made ready on a thread: the data, the model and the work to do."""
 
 import logging
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from ardm.data.batches import Batches
@@ -10,12 +9,12 @@ from ardm.data.dataset import load as load_data
 from ardm.errors import DataUnreachable
 from ardm.job.spec import JobSpec
 from ardm.model.build import Model, build
-from ardm.runner.context import Timings
+from ardm.runner.context import Context
 from ardm.store.retry import Deadline, retry
 from ardm.store.run_directory import Run, shared_cache
 from ardm.training import loop
 from ardm.training.devices import keep_freed_memory
-from ardm.training.group import Alone, Group
+from ardm.training.group import Group
 from ardm.training.loop import Work
 
 log = logging.getLogger("ardm.data")
@@ -93,28 +92,9 @@ class Preparation:
         return ready
 
 
-_ahead: list[Preparation] = []
-_at_work = threading.Event()
-
-
-def begin_ahead(run: Run, spec: JobSpec) -> None:
-    """Prepare for a run whose only worker this process may become."""
-    if not _at_work.is_set():
-        _ahead.append(Preparation(run, spec, Alone(), Timings().data))
-
-
-def begin(run: Run, spec: JobSpec, group: Group, patience: float) -> Preparation:
-    """Begin to prepare, or take the preparation that was begun ahead of time in this process.
-
-    Args:
-        run: the run.
-        spec: what is trained.
-        group: the workers.
-        patience: seconds that data are waited for whose store or disk does not answer.
-    """
-    _at_work.set()
-    while _ahead:
-        begun = _ahead.pop()
-        if group.size == 1 and begun.serves(run, spec):
-            return begun
-    return Preparation(run, spec, group, patience)
+def begin(run: Run, spec: JobSpec, context: Context) -> Preparation:
+    """Begin to prepare, or go on with what this process has prepared before the attempt."""
+    group, begun = context.group, context.head_start.take()
+    if begun is not None and group.size == 1 and begun.serves(run, spec):
+        return begun
+    return Preparation(run, spec, group, context.timings.data)

@@ -6,6 +6,7 @@ from typing import Any
 from ardm.checkpoint import preservation, restore
 from ardm.checkpoint.checkpoints import Checkpoint, Unfinished
 from ardm.checkpoint.serialization import Damaged
+from ardm.events import kinds
 from ardm.events.event_log import EventLog
 from ardm.job.spec import JobSpec
 from ardm.outages import of_the_store
@@ -51,7 +52,7 @@ class Restoring:
             )
             if old:
                 log.warning("the data are others than before (SHA-256 %s -> %s)", old, data.sha256)
-                self._events.add("data_changed", step=checkpoint.step, old=old, new=data.sha256)
+                self._events.add(kinds.DataChanged(step=checkpoint.step, old=old, new=data.sha256))
         return found
 
     def state(self, preparation: Preparation, found: Found | None, seconds: float) -> TrainState:
@@ -63,27 +64,28 @@ class Restoring:
             seconds: that the search has taken.
         """
         data, model = preparation.loaded()
-        of_data = {"data_sha256": data.sha256, "data": data.as_json()}
+        of_data: dict[str, Any] = {"data_sha256": data.sha256, "data": data.as_json()}
         took = round(seconds, 3)
         if found is None:
             log.info("training starts from scratch")
-            self._events.add("started", step=0, seconds=took, **of_data)
+            self._events.add(kinds.Started(step=0, seconds=took, **of_data))
             new = lambda: init(model, self._spec.training, self._spec.seed)  # noqa: E731
             return self._interrupts.unless_ending(new)
         checkpoint, state, metadata = found
         log.info("training goes on from step %d of %s", checkpoint.step, checkpoint.uri)
         self._events.add(
-            "restored",
-            step=checkpoint.step,
-            digest=metadata["digest"],
-            from_attempt=checkpoint.attempt,
-            seconds=took,
-            **of_data,
+            kinds.Restored(
+                step=checkpoint.step,
+                digest=metadata["digest"],
+                from_attempt=checkpoint.attempt,
+                seconds=took,
+                **of_data,
+            )
         )
         before, config = metadata.get("spec"), self._spec.training
         if change := agreement.rate_change(before, config, checkpoint.step):
             log.warning("%s", change)
-            self._events.add("learning_rate", **change._asdict())
+            self._events.add(kinds.LearningRate(**change._asdict()))
         return state
 
     def _sound(self, like: Any) -> Found | None:
@@ -110,8 +112,9 @@ class Restoring:
         else:
             log.warning("checkpoint %s cannot be read (%s); left there", checkpoint.uri, reason)
         self._events.add(
-            "skipped",
-            step=checkpoint.step,
-            from_attempt=checkpoint.attempt,
-            reason=f"{type(reason).__name__}: {reason}",
+            kinds.Skipped(
+                step=checkpoint.step,
+                from_attempt=checkpoint.attempt,
+                reason=f"{type(reason).__name__}: {reason}",
+            )
         )

@@ -33,14 +33,12 @@ _ADAMS = frozenset({"embed", "out"})
 
 def schedule(config: TrainingConfig) -> optax.Schedule:
     """Learning rate as a function of the training step."""
+    rate, warmup = config.learning_rate, config.warmup
+    begin = 0.0 if warmup else rate
     if config.schedule == "constant":
-        after: optax.Schedule = optax.constant_schedule(config.learning_rate)
-    else:
-        decay = max(config.steps - config.warmup, 1)
-        end = config.final_learning_rate / config.learning_rate
-        after = optax.cosine_decay_schedule(config.learning_rate, decay, alpha=end)
-    warmup = optax.linear_schedule(0.0, config.learning_rate, max(config.warmup, 1))
-    return optax.join_schedules([warmup, after], [config.warmup]) if config.warmup else after
+        return optax.warmup_constant_schedule(begin, rate, warmup)
+    end = max(config.steps, warmup + 1)  # Optax counts the warm-up among the steps of the decay
+    return optax.warmup_cosine_decay_schedule(begin, rate, warmup, end, config.final_learning_rate)
 
 
 def optimizer(config: TrainingConfig, shapes: Params) -> optax.GradientTransformation:

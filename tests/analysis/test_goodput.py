@@ -8,6 +8,7 @@ from hypothesis import given
 
 from ardm.analysis import goodput
 from ardm.analysis.goodput import AttemptRecord, Evaluation
+from ardm.events import kinds
 from ardm.events.events import Outcome
 from tests.runner.invented import (
     add_attempt,
@@ -32,8 +33,8 @@ def test_an_orderly_attempt_is_split_into_its_causes(tmp_path: Path) -> None:
         first_step(1017.0, 1, 5.0, 3.0),
         saved(1030.0, 13, 2.0),
         stalled(1030.5, 0.5),
-        (1040.5, "evaluated", {"step": 19, "seconds": 5.0}),
-        (1047.5, "final_save", {"step": 20, "seconds": 2.0}),
+        kinds.Evaluated(time=1040.5, step=19, seconds=5.0),
+        kinds.FinalSave(time=1047.5, step=20, seconds=2.0),
         ended(1043.5, 20, "completed"),
         began=1010.0,
         claimed=1011.0,
@@ -68,7 +69,7 @@ def test_a_kill_costs_the_steps_since_the_save_and_the_time_until_the_next_attem
         run,
         started(0.0, 0.0),
         first_step(1.0, 1, 1.0, 0.0),
-        (35.0, "evaluated", {"step": 30, "seconds": 5.0}),
+        kinds.Evaluated(time=35.0, step=30, seconds=5.0),
         began=0.0,
         progress=(45.0, 40),
     )
@@ -89,11 +90,8 @@ def test_a_save_tells_of_its_step_where_the_attempt_was_killed_before_it_could(
     tmp_path: Path,
 ) -> None:
     run = new_run(tmp_path)
-    save = {"step": 30, "seconds": 1.0, "bytes": 1}
-    add_attempt(run, started(1.0, 0.1), (9.0, "saved", save), began=0.0, progress=(8.0, 20))
-    restored = {"step": 30, "seconds": 0.1}
-    ended = {"outcome": "stopped", "step": 40, "reason": ""}
-    add_attempt(run, (21.0, "restored", restored), (30.0, "ended", ended), began=20.0)
+    add_attempt(run, started(1.0, 0.1), saved(9.0, 30, 1.0), began=0.0, progress=(8.0, 20))
+    add_attempt(run, restored(21.0, 30, 0.1), ended(30.0, 40, "stopped"), began=20.0)
     first, second = goodput.records(run)
     assert (first.last_step, first.steps_lost, first.last_seen, first.silent) == (30, 0, 9.0, True)
     assert not second.silent

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from ardm.analysis.report import report
 from ardm.cli.main import app
 from ardm.errors import NotFound
+from ardm.events import kinds
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 from tests.runner.invented import (
@@ -39,7 +40,7 @@ def run(tmp_path: Path) -> Run:
     )  # fmt: skip
     add_attempt(
         run, restored(90.0, 50, 0.0), first_step(91.0, 51, 1.0, 0.0),
-        (95.0, "save_failed", {"step": 55, "reason": "no"}), saved(120.0, 80, 2.0),
+        kinds.SaveFailed(time=95.0, step=55, reason="no"), saved(120.0, 80, 2.0),
         stalled(121.0, 0.1), ended(141.0, 100, "completed"), began=90.0, workers=2,
     )  # fmt: skip
     return run

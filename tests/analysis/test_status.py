@@ -8,6 +8,7 @@ from ardm.analysis.report import report
 from ardm.analysis.status import status
 from ardm.cli.progress import line
 from ardm.errors import InputError, NotFound
+from ardm.events import kinds
 from ardm.events.event_log import EventLog
 from ardm.runner import control
 from ardm.store import claims
@@ -29,11 +30,11 @@ def lived(run, ago=0.0, state="training", step=5, ended=None, **claim):
     """An attempt that was last heard of so many seconds ago."""
     then = time.time() - ago
     number = claims.claim(run, {"time": then - 10, "workers": 1} | claim)
-    book = EventLog(run, number, clock=lambda: then)
-    book.add("started", step=0, seconds=1.0)
+    events = EventLog(run, number, clock=lambda: then)
+    events.add(kinds.Started(step=0, seconds=1.0))
     if ended:
-        book.add("ended", outcome=ended, step=step, reason="because", detail="")
-    book.flush()
+        events.add(kinds.Ended(outcome=ended, step=step, reason="because", detail=""))
+    events.flush()
     progress = f'{{"state": "{state}", "step": {step}, "time": {then}, "eta_s": 9.0}}'
     run.store.write(run.progress(number), progress.encode())
     os.utime(run.store.path(run.progress(number)), (then, then))
@@ -179,11 +180,12 @@ def test_a_run_whose_files_hold_anything_has_a_status_and_a_report(local_run):
     """A field that is absent or odd has its default; `watch` shows the line of the progress bar."""
     lived(local_run, ended="preempted", ago=100)
     number = claims.claim(local_run, {"workers": "many", "time": None, "nodes": 3})
-    book = EventLog(local_run, number)
-    for kind in ("started", "saved", "evaluated", "stalled", "first_step", "trained", "ended"):
-        book.add(kind)
-        book.add(kind, step="x", seconds=None, bytes=[], outcome=7, nelbo_bpd={})
-    book.flush()
+    events = EventLog(local_run, number)
+    odd = {"step": "x", "seconds": None, "bytes": [], "outcome": 7, "nelbo_bpd": {}}
+    for name in kinds.KINDS:
+        events.add(kinds.Other(event=name))
+        events.add(kinds.Other(event=name, **odd))
+    events.flush()
     for data in (b"", b"[]", b"{}", b'{"step": "x", "time": {}, "state": 3, "beat_s": "y"}'):
         local_run.store.write(local_run.progress(number), data)
         found = status(local_run, NO_RAY)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ardm.chaos.soak_result import KINDS, Result, Struck, judge
+from ardm.events import kinds
 from ardm.events.event_log import EventLog
 from ardm.store import claims
 from ardm.store.run_directory import Run
@@ -37,11 +38,11 @@ def struck(tmp_path: Path) -> Run:
     """A run whose first attempt came to step 30, and whose second one began with step 20."""
     run = Run(Store(str(tmp_path)), "struck")
     for first, last in ((0, 30), (20, 40)):
-        book = EventLog(run, claims.claim(run, {}))
-        book.add("started", step=first)
+        events = EventLog(run, claims.claim(run, {}))
+        events.add(kinds.Started(step=first))
         save(run, max(run.attempts()), last)
-        book.add("saved", step=last, digest="", seconds=0.1, bytes=1, interval=1.0)
-        book.flush()
+        events.add(kinds.Saved(step=last, seconds=0.1, bytes=1, interval=1.0))
+        events.flush()
     return run
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from ardm.analysis.goodput import AttemptRecord, Save
 from ardm.chaos.verdict import Facts, Injected, allowed, fastest_step, judge
+from ardm.events import kinds
 from ardm.events.events import Outcome
 
 # One step per second, a save of 2 s every 10 s: 10 + 2 seconds and one step may be lost.
@@ -184,9 +185,14 @@ def test_the_last_fault_of_an_attempt_is_the_one_that_cost():
 
 def test_fastest_step_is_taken_from_saves_of_one_attempt():
     def saved(step, begin, seconds):
-        return {"event": "saved", "step": step, "time": begin + seconds, "seconds": seconds}
+        return kinds.Saved(step=step, time=begin + seconds, seconds=seconds)
 
-    one = [saved(10, 0.0, 3.0), {"event": "stalled"}, saved(20, 5.0, 1.0), saved(40, 25.0, 1.0)]
+    one = [
+        saved(10, 0.0, 3.0),
+        kinds.Stalled(seconds=1.0),
+        saved(20, 5.0, 1.0),
+        saved(40, 25.0, 1.0),
+    ]
     other = [saved(50, 26.0, 1.0)]
     assert fastest_step([one, other]) == 0.5
     assert fastest_step([other]) is None

@@ -2,6 +2,7 @@ import pytest
 
 from ardm.checkpoint.digest import digest
 from ardm.errors import Superseded
+from ardm.events import kinds
 from ardm.events.event_log import EventLog
 from ardm.store import claims
 from tests.runner.scene import Scene
@@ -16,11 +17,9 @@ def test_saves_are_an_interval_apart(run):
     assert not scene.offer(4, after=9.9)
     assert scene.offer(5, after=0.1)
     assert scene.steps() == [3, 5]
-    saved = scene.told("saved")
-    assert [(e["step"], e["digest"]) for e in saved] == [
-        (s, digest(small_state(s))) for s in (3, 5)
-    ]
-    assert all(e["bytes"] > 0 and e["seconds"] >= 0 for e in saved)
+    saved = scene.events(kinds.Saved)
+    assert [(e.step, e.digest) for e in saved] == [(s, digest(small_state(s))) for s in (3, 5)]
+    assert all(e.bytes > 0 and e.seconds >= 0 for e in saved)
 
 
 def test_steps_to_be_kept_for_good_are_saved_whatever_the_time(local_run):
@@ -47,10 +46,10 @@ def test_what_is_saved_already_is_not_saved_again(local_run):
     scene = Scene(local_run)
     assert scene.offer(3, after=10.0)
     scene.saver.finish(3, small_state(3), scene.deadline(60.0))
-    assert len(scene.told("saved")) == 1
+    assert len(scene.events(kinds.Saved)) == 1
     again = Scene(local_run, restored=3)
     again.saver.finish(3, small_state(3), again.deadline(60.0))
-    assert again.told("saved") == []
+    assert again.events(kinds.Saved) == []
 
 
 def test_a_newer_claim_ends_the_saving(run):
@@ -74,12 +73,12 @@ def test_a_save_overtaken_by_a_newer_claim_removes_nothing(local_run):
     class Late(EventLog):
         """The claim comes between the commit of a save and its pruning."""
 
-        def add(self, kind, **fields):
-            if kind == "saved":
+        def add(self, event):
+            if isinstance(event, kinds.Saved):
                 claims.claim(local_run, {})
-            return super().add(kind, **fields)
+            return super().add(event)
 
-    scene.saver._ledger = Late(local_run, scene.number)
+    scene.saver._events = Late(local_run, scene.number)
     assert scene.offer(2, after=10.0)
     assert scene.steps() == [1, 2]
 

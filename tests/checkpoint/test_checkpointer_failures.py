@@ -13,6 +13,7 @@ from ardm.checkpoint import checkpointer as saver_module
 from ardm.checkpoint import checkpoints
 from ardm.checkpoint.checkpointer import Checkpointer
 from ardm.errors import SaveFailed
+from ardm.events import kinds
 from ardm.events.event_log import EventLog
 from ardm.job.config import CheckpointConfig
 from ardm.store import claims
@@ -49,7 +50,7 @@ def test_training_is_told_of_a_failing_store_and_saves_go_on_once_it_is_mended(l
     tries = []
     for step in range(2, 40):
         scene.offer(step, after=1.0)
-        if len(scene.told("save_failed")) > len(tries) + 1:
+        if len(scene.events(kinds.SaveFailed)) > len(tries) + 1:
             tries.append(step - 1)
     assert tries == [1, 3, 7, 15, 25, 35]
     mend_store(folder)
@@ -88,7 +89,7 @@ def test_the_last_save_succeeds_when_the_store_is_mended_in_time(local_run, fold
     scene.saver._sleep = sleep
     scene.saver.finish(9, small_state(9), scene.deadline(60.0))
     assert scene.steps() == [9]
-    assert len(scene.told("save_failed")) == 3
+    assert len(scene.events(kinds.SaveFailed)) == 3
     assert scene.saver.error is None
 
 
@@ -185,7 +186,7 @@ def test_a_save_that_was_committed_though_it_seemed_to_fail_is_not_written_again
     scene.saver.finish(3, small_state(3), scene.deadline(60.0))
     assert len(calls) == 1
     assert scene.steps() == [3]
-    assert [e["step"] for e in scene.told("saved")] == [3]
+    assert [e.step for e in scene.events(kinds.Saved)] == [3]
 
 
 def test_what_failed_saves_leave_behind_is_removed_before_the_next_one(run, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from ardm.checkpoint.pull import pull
 from ardm.errors import StoreUnusable
-from ardm.pretrained import load
+from ardm.loading import load
 from ardm.store.run_directory import Run
 from tests.runner.setting import opened
 

@@ -8,6 +8,7 @@ import pytest
 from ardm.checkpoint import checkpoints, restore, serialization
 from ardm.checkpoint.digest import digest
 from ardm.errors import Unreadable
+from ardm.events import kinds
 from ardm.runner.context import Notice, Timings
 from ardm.store import overrides, registry
 from ardm.store.run_directory import Run
@@ -67,7 +68,7 @@ def test_a_run_whose_checkpoints_cannot_be_read_stops_with_the_reason(local_run,
         make_readable(link)
     assert go(local_run).outcome == "completed"
     assert newest_digest(local_run) == newest_digest(finished)
-    assert events(local_run, 3, "restored")[0]["step"] == found[0].step
+    assert events(local_run, 3, kinds.Restored)[0].step == found[0].step
 
 
 def test_all_checkpoints_unreadable_is_an_error_of_its_own(local_run):

@@ -20,7 +20,7 @@ from ardm.checkpoint.save_interval import (
     young,
 )
 from ardm.errors import SpecError
-from ardm.events import event_log, history
+from ardm.events import event_log, history, kinds
 from ardm.events.event_log import EventLog
 from ardm.job import spec
 from ardm.job.config import CheckpointConfig
@@ -84,7 +84,7 @@ def test_before_anything_is_seen_a_failure_comes_every_two_hours() -> None:
     assert Interruptions(99, 9900.0).mtbf() == pytest.approx(100.0, rel=0.75)
 
 
-def test_interruptions_are_counted_in_the_ledger(tmp_path: Path) -> None:
+def test_interruptions_are_counted_in_the_events(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     add_attempt(run, started(0.0, 0.0), ended(100.0, 5, "preempted"), began=0.0, workers=4)
     add_attempt(run, restored(200.0, 5, 0.0), began=200.0, workers=2, progress=(260.0, 9))
@@ -148,8 +148,8 @@ def test_an_attempt_goes_by_what_earlier_ones_measured(tmp_path: Path) -> None:
 def test_a_saver_measures_its_saves_and_notes_the_interval(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     add_attempt(run, began=0.0)
-    now, told = 0.0, EventLog(run, 1)
-    saver = Checkpointer(run, 1, CheckpointConfig(interval="auto"), told, 0, clock=lambda: now)
+    now, events = 0.0, EventLog(run, 1)
+    saver = Checkpointer(run, 1, CheckpointConfig(interval="auto"), events, 0, clock=lambda: now)
     state = {"w": np.arange(4.0)}
     for step in range(1, 6):
         saver.offer(step, state, 1.0)
@@ -158,13 +158,13 @@ def test_a_saver_measures_its_saves_and_notes_the_interval(tmp_path: Path) -> No
     saver.offer(6, state, 1.0)
     saver.wait(30.0)
     saver.offer(7, state, 1.25)
-    told.flush()
-    events = event_log.read(run, 1)
-    save, stall = event_log.last(events, "saved"), event_log.last(events, "stalled")
+    events.flush()
+    found = event_log.read(run, 1)
+    save, stall = kinds.last(found, kinds.Saved), kinds.last(found, kinds.Stalled)
     assert save is not None
     assert stall is not None
-    assert (save["step"], save["interval"]) == (6, save_interval.SHORTEST)
-    assert stall["seconds"] == 0.25
+    assert (save.step, save.interval) == (6, save_interval.SHORTEST)
+    assert stall.seconds == 0.25
 
 
 def test_the_job_file_takes_seconds_or_auto() -> None:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from ardm.checkpoint.pull import pull
 from ardm.cli.main import app
+from ardm.data.image_folder import measure
 from ardm.job.spec import parse
 from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice
@@ -69,7 +70,7 @@ def staged(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
         Image.fromarray(pixels).save(folder / f"{number:03d}.png")
     (folder / "desktop.ini").write_text("[ViewState]")
     data = f"data={{dataset: images, source: files, path: {folder}}}"
-    spec = parse(STAGED, "staged.yaml", [data])
+    spec = parse(STAGED, "staged.yaml", [data], measure)
     run = opened(trained.store.uri, "staged", spec)
     assert run_attempt(run, spec, Context(Alone(), Notice())).outcome == "completed"
     return run

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ardm.events import kinds
 from tests.cli.conftest import STAGED
 from tests.runner.setting import events
 
@@ -83,8 +84,8 @@ def test_the_start_of_training_says_it_too(job, tmp_path):
 
 
 def test_the_event_log_says_it_too(staged):
-    (started,) = events(staged, 1, "started")
-    data = started["data"]
+    (started,) = events(staged, 1, kinds.Started)
+    data = started.data
     assert data["sizes"] == {"train": 49, "valid": 5, "test": 6}
     (group,) = data["left_out"]
     assert (group["count"], group["names"]) == (1, ["desktop.ini"])

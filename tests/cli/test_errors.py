@@ -7,7 +7,9 @@ import pytest
 from ardm.chaos import emulator as gcs_emulator
 from ardm.chaos import storage_faults
 from ardm.chaos.storage_faults import Fault
+from ardm.events import kinds
 from ardm.events.event_log import EventLog
+from ardm.events.events import Outcome
 from ardm.store import claims, registry
 from ardm.store.store import AT_THE_DOOR
 from tests.cli.conftest import Here
@@ -51,9 +53,9 @@ def test_brackets_in_a_message_are_no_markup(ardm: Here, tmp_path: Path, odd: st
 
 def test_brackets_in_a_reason_are_no_markup(tmp_path: Path) -> None:
     run = opened(str(tmp_path / "runs"))
-    ledger = EventLog(run, claims.claim(run, {}))
-    ledger.add("ended", outcome="failed", step=0, reason="[My] [/Drive]", detail="")
-    ledger.flush()
+    events = EventLog(run, claims.claim(run, {}))
+    events.add(kinds.Ended(outcome=Outcome.FAILED, step=0, reason="[My] [/Drive]"))
+    events.flush()
     assert "failed  [My] [/Drive]" in Here(run.store.uri)("status", run.name).stdout
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ardm.loading import load
 from ardm.model import policy
-from ardm.pretrained import load
 
 pytestmark = pytest.mark.slow
 

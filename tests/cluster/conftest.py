@@ -18,7 +18,7 @@ from ray.job_submission import JobSubmissionClient
 
 from ardm.chaos.nodes import Nodes, nodes
 from ardm.checkpoint import checkpoints
-from ardm.cluster import access, local
+from ardm.cluster import access, local, ports
 from ardm.runner import control
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -70,8 +70,8 @@ class Ardm:
 
         def ended() -> bool:
             number = max(run.attempts(), default=0)
-            event = control.ended(run, number) if number > beyond else None
-            return event is not None and event["outcome"].ends_the_job
+            end = control.ended(run, number) if number > beyond else None
+            return end is not None and end.outcome.ends_the_job
 
         wait_until(ended, patience, every=0.5)
         return self.status(name)
@@ -175,7 +175,7 @@ def running_ray() -> str:
         places = iter(range(3))
 
         def ports(*wanted: int) -> list[int]:
-            found = local.free_ports(*wanted)
+            found = ports.free_ports(*wanted)
             if (place := next(places, None)) is not None:
                 found[place] = other.getsockname()[1]
             return found
@@ -194,7 +194,7 @@ def jobs_of(address: str) -> JobSubmissionClient:
 def head(ray_home: Path) -> Iterator[Nodes]:
     """A cluster of several nodes, of which only the head is there."""
     with nodes() as cluster:
-        wait_until(lambda: local.answers(cluster.jobs))
+        wait_until(lambda: ports.answers(cluster.jobs))
         yield cluster
 
 

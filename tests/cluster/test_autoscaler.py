@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ardm.chaos.nodes import family
-from ardm.cluster import access, local
+from ardm.cluster import access, ports
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 from tests.cluster.autoscaled import Autoscaled
@@ -46,7 +46,7 @@ def test_a_lost_spot_node_is_replaced_and_the_group_grows_back(
 ) -> None:
     ardm = Ardm(str(tmp_path / "runs"))
     run = Run(Store(ardm.store), "spot")
-    wait_until(lambda: local.answers(autoscaled.jobs))
+    wait_until(lambda: ports.answers(autoscaled.jobs))
     assert not autoscaled.spots()
     options = ("--set", "scaling.workers=[1, 2]", "--address", autoscaled.jobs)
     ardm("submit", str(TINY), "--run", run.name, *options)
@@ -84,7 +84,7 @@ def test_a_group_of_fixed_size_is_given_its_nodes_and_another_one_for_a_lost_one
 ) -> None:
     ardm = Ardm(str(tmp_path / "runs"))
     run = Run(Store(ardm.store), "fixed")
-    wait_until(lambda: local.answers(autoscaled.jobs))
+    wait_until(lambda: ports.answers(autoscaled.jobs))
     options = ("--workers", "2", "--address", autoscaled.jobs)
     ardm("submit", str(TINY), "--run", run.name, *options)
     wait_until(lambda: saved(run, 1))

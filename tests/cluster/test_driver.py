@@ -10,7 +10,9 @@ from ray.exceptions import ActorDiedError
 
 from ardm.cluster import driver
 from ardm.errors import JobFailed
+from ardm.events import kinds
 from ardm.events.event_log import EventLog
+from ardm.events.events import Outcome
 from ardm.store import claims
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -80,9 +82,9 @@ def test_no_number_of_signals_ends_a_driver_before_its_run_has_saved(
             process.send_signal(signal.Signals[name])
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
-        ledger = EventLog(run, number)
-        ledger.add("ended", outcome="stopped", step=3, reason="saved", detail="")
-        ledger.flush()
+        events = EventLog(run, number)
+        events.add(kinds.Ended(outcome=Outcome.STOPPED, step=3, reason="saved"))
+        events.flush()
         assert process.wait(60) == 75
     finally:
         process.kill()

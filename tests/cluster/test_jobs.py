@@ -9,7 +9,7 @@ from PIL import Image
 
 from ardm.chaos.nodes import WORKER, Nodes
 from ardm.cluster import local, raylet
-from ardm.events import event_log
+from ardm.events import event_log, kinds
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 from tests.cluster.conftest import (
@@ -78,9 +78,9 @@ def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_gives_digits(
     assert found["ray"] == {
         "address": cluster.jobs, "submission_id": "killed-1", "status": found["ray"]["status"],
     }  # fmt: skip
-    last = event_log.last(event_log.read(run, 2), "saved")
+    last = kinds.last(event_log.read(run, 2), kinds.Saved)
     assert last
-    print(f"\ndrain -> saved: {last['time'] - begin:.2f} s, {SILENCE} s of it no store")
+    print(f"\ndrain -> saved: {last.time - begin:.2f} s, {SILENCE} s of it no store")
 
     pulled = ardm.json("pull", run.name, "--to", str(tmp_path / "pulled"))
     assert pulled["digest"] == reference
@@ -95,11 +95,11 @@ def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_gives_digits(
     assert 0 < estimate["nelbo_bpd"] < 1
     assert estimate["se_bpd"] > 0
 
-    kinds = {name: run.store.names(f"{run.name}/{name}") for name in ("samples", "plots", "logs")}
+    files = {name: run.store.names(f"{run.name}/{name}") for name in ("samples", "plots", "logs")}
     # An evaluation that a notice or a resize breaks off, as it may that at step 200, is left out.
-    assert kinds["samples"] in (["00000400.png"], ["00000200.png", "00000400.png"])
-    assert kinds["plots"] == ["loss-per-t.png", "loss.png"]
-    assert len(kinds["logs"]) == 4
+    assert files["samples"] in (["00000400.png"], ["00000200.png", "00000400.png"])
+    assert files["plots"] == ["loss-per-t.png", "loss.png"]
+    assert len(files["logs"]) == 4
     assert run.store.names(f"{run.name}/tensorboard/000004")[0].startswith("events.out.tfevents")
 
 
@@ -118,9 +118,9 @@ def test_a_spare_takes_the_place_of_a_killed_worker_and_a_run_taken_over_meanwhi
     kill(worker)
     wait_until(lambda: saved(run, 2))
     assert claim(run, 2)["pid"] == spare.pid
-    first = event_log.last(event_log.read(run, 2), "first_step")
+    first = kinds.last(event_log.read(run, 2), kinds.FirstStep)
     assert first
-    assert first["compile_s"] == 0
+    assert first.compile_s == 0
 
     client = jobs_of(ray)
     with ardm.begun("train", str(TINY), "--run", run.name, "--no-progress", *endless, *warm) as one:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ardm.cluster import raylet
-from ardm.cluster.local import free_ports
+from ardm.cluster.ports import free_ports
 from ardm.errors import InputError, JobFailed
 from tests.cluster.agents import agent
 from tests.cluster.conftest import wait_until

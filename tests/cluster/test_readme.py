@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ardm.cluster import local
+from ardm.cluster import local, ports
 from tests.cluster.conftest import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ def test_the_tour_up_to_the_end_of_our_ray_and_of_nothing_else(
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     assert last == "make down"
     make(last, tmp_path)
-    assert not local.answers(address)
+    assert not ports.answers(address)
     wait_until(lambda: "has ended, and this agent with it" in log.read_text(), 20)
     assert bystander.poll() is None
     bystander.kill()

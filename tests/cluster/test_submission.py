@@ -12,8 +12,8 @@ from typing import ClassVar, NamedTuple
 import pytest
 import ray
 
-from ardm.cluster import submission
-from ardm.cluster.submission import JobServer
+from ardm.cluster import job_server, submission
+from ardm.cluster.job_server import JobServer
 from ardm.errors import InputError
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -83,7 +83,7 @@ def test_no_other_ray_is_asked_about_a_job_of_a_local_ray_that_has_ended() -> No
         made = submission.Submission(server.address, "r-1", local_ray="0123456789ab")
         assert submission.status(made) is None
         with pytest.raises(InputError, match="has ended"):
-            submission.stop(made)
+            submission.end(made)
     assert server.requests == []
 
 
@@ -144,7 +144,7 @@ def test_no_run_is_created_before_a_job_server_answers(
 
 @pytest.mark.parametrize("address", [None, "", "local"])
 def test_without_an_address_the_local_ray_is_meant(address: str | None) -> None:
-    assert submission.named(address) is None
+    assert job_server.named(address) is None
 
 
 def test_a_directory_is_refused_by_another_machine_unless_it_is_shared(

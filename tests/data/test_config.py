@@ -1,9 +1,8 @@
-import numpy as np
 import pytest
-from PIL import Image
 from pydantic import ValidationError
 
 from ardm.data.config import DataConfig, describe
+from ardm.errors import InputError
 
 
 def test_defaults_need_no_network():
@@ -45,7 +44,6 @@ def test_published_data_are_described_without_their_files(dataset, shape, classe
             r"binarize: mnist is not binarized",
         ),
         ({"shape": (28, 28, 1)}, r"shape: binarized_mnist always has 28x28x1"),
-        ({"dataset": "images", "source": "files", "path": "/no/such"}, r"path: /no/such.*found"),
     ],
 )
 def test_what_does_not_go_together_is_told_with_the_key(section, fault):
@@ -66,25 +64,21 @@ def test_an_address_stays_as_it_is():
     assert section.path == "gs://bucket/a/../b"
 
 
-@pytest.fixture
-def wide_images(tmp_path):
-    (tmp_path / "images").mkdir()
-    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "images" / "1.png")
-    return tmp_path / "images"
+IMAGES = {"dataset": "images", "source": "files", "path": "/no/such/folder"}
 
 
-def test_the_shape_of_free_images_is_noted_in_the_section(wide_images):
-    section = DataConfig(dataset="images", source="files", path=str(wide_images))
+def test_free_images_are_described_once_their_shape_is_known():
+    section = DataConfig(**IMAGES)
+    assert section.needs_shape
+    with pytest.raises(InputError, match=r"/no/such/folder: expected data\.shape"):
+        describe(section)
+    section = DataConfig(**IMAGES, shape=(4, 6, 3))
+    assert not section.needs_shape
     assert describe(section) == ((4, 6, 3), 256)
-    (wide_images / "1.png").unlink()
-    # As a frozen job file is read elsewhere: without the images.
-    again = DataConfig.model_validate_json(section.model_dump_json())
-    assert again == section
-    assert describe(again) == ((4, 6, 3), 256)
 
 
-def test_only_square_images_are_turned(wide_images):
-    section = {"dataset": "images", "source": "files", "path": str(wide_images)}
+def test_only_square_images_are_turned():
+    section = IMAGES | {"shape": (4, 6, 3)}
     DataConfig(**section, augment={"flip": True})
     with pytest.raises(ValidationError, match=r"augment\.quarter_turns: the images are 4x6"):
         DataConfig(**section, augment={"quarter_turns": True})

@@ -7,6 +7,7 @@ from PIL import Image
 from ardm.data import bundled
 from ardm.data.config import DataConfig
 from ardm.data.dataset import SPLITS, Dataset, load
+from ardm.data.image_folder import measure
 from ardm.errors import InputError
 from tests.data.published import IDX_NAMES, random_images, write_cifar, write_idx
 
@@ -19,7 +20,8 @@ def section(dataset, path, **more) -> DataConfig:
 
 
 def read(dataset, path) -> Dataset:
-    return load(section(dataset, path))
+    shape = measure(str(path)) if dataset == "images" else None
+    return load(section(dataset, path, shape=shape))
 
 
 def whole(dataset: Dataset) -> np.ndarray:
@@ -136,7 +138,7 @@ def test_images_behind_an_address(bucket):
 
 def test_an_image_that_changed_its_size_since_the_job_was_read_is_named(tmp_path):
     save_splits(tmp_path, random_images(9, (4, 4, 1)))
-    job = section("images", tmp_path)
+    job = section("images", tmp_path, shape=(4, 4, 1))
     Image.new("L", (5, 4)).save(tmp_path / "test" / "0.png")
     assert load(job).report.warnings() == [
         "left out, wrong size: 1 (test/0.png (5 wide and 4 high))"

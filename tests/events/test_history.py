@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from ardm.analysis import goodput
-from ardm.events import history
+from ardm.events import history, kinds
 from ardm.events import summaries as summary_module
 from ardm.events.curve import POINTS, Curve
 from ardm.events.event_log import EventLog
@@ -15,20 +15,20 @@ from ardm.store import claims
 
 
 def trained(step, bpd):
-    return {"event": "trained", "step": step, "nelbo_bpd": bpd}
+    return kinds.Trained(step=step, nelbo_bpd=bpd)
 
 
 def evaluated(step, bpd):
-    return {"event": "evaluated", "step": step, "nelbo_bpd": bpd, "se_bpd": 0.01}
+    return kinds.Evaluated(step=step, nelbo_bpd=bpd, se_bpd=0.01)
 
 
 def test_what_was_done_again_replaces_what_it_was_done_before():
     curve = Curve()
     for event in [
-        {"event": "started", "step": 0},
+        kinds.Started(step=0),
         trained(10, 0.5), trained(20, 0.4), evaluated(20, 0.45), trained(30, 0.3),
-        {"event": "restored", "step": 15},
-        trained(25, 0.35), {"event": "saved", "step": 25},
+        kinds.Restored(step=15),
+        trained(25, 0.35), kinds.Saved(step=25),
     ]:  # fmt: skip
         curve.add(event)
     assert curve.train == {10: 0.5, 25: 0.35}
@@ -42,12 +42,12 @@ def test_a_rewind_keeps_the_step_itself():
 
 
 def test_the_curves_run_through_all_attempts(local_run):
-    for number, told in [(1, [trained(10, 0.5), evaluated(10, 0.6)]), (2, [trained(20, 0.4)])]:
+    for number, events in [(1, [trained(10, 0.5), evaluated(10, 0.6)]), (2, [trained(20, 0.4)])]:
         assert claims.claim(local_run, {}) == number
-        book = EventLog(local_run, number)
-        for event in told:
-            book.add(**{"kind" if k == "event" else k: v for k, v in event.items()})
-        book.flush()
+        event_log = EventLog(local_run, number)
+        for event in events:
+            event_log.add(event)
+        event_log.flush()
     found = history.read(local_run).curve
     assert found.train == {10: 0.5, 20: 0.4}
     assert found.test == {10: (0.6, 0.01)}
@@ -60,21 +60,32 @@ def past(run, attempts=12):
         assert claims.claim(run, claim) == number
         clock = iter(range(1000 * number, 10**9))
         summary = Summarizer(run, number, claim)
-        book = EventLog(run, number, clock=lambda clock=clock: next(clock), listener=summary.add)
-        book.add("restored", step=10 * number - 10, seconds=1.0)
-        book.add("first_step", step=10 * number - 9, seconds=2.0, compile_s=1.0)
+        event_log = EventLog(
+            run, number, clock=lambda clock=clock: next(clock), listener=summary.add
+        )
+        event_log.add(kinds.Restored(step=10 * number - 10, seconds=1.0))
+        event_log.add(kinds.FirstStep(step=10 * number - 9, seconds=2.0, compile_s=1.0))
+        event_log.add(kinds.LearningRate(step=10 * number - 10, old=0.1, new=0.2))
+        event_log.add(kinds.Evaluated(step=10 * number, nelbo_bpd=1.0, se_bpd=0.1, of_later="kept"))
+        event_log.add(kinds.WorkerFailed(rank=1, reason="boom"))
         for i in range(1, 8):
-            book.add("trained", step=10 * number - 10 + 2 * i, nelbo_bpd=1.0 / number)
-            book.add("saved", step=10 * number - 10 + i, seconds=2.0, bytes=5, interval=30.0)
+            step = 10 * number - 10
+            event_log.add(kinds.Trained(step=step + 2 * i, nelbo_bpd=1.0 / number))
+            event_log.add(kinds.Saved(step=step + i, seconds=2.0, bytes=5, interval=30.0))
             if i % 3 == 0:
-                book.flush()
+                event_log.flush()
                 summary.write()
         if number % 3 == 0:
-            book.add("ended", outcome="preempted", step=10 * number, reason="spot", detail="")
-            book.flush()
-        told = {"beat": 3, "beat_s": 20.0, "step": 10 * number + 1, "time": 1000.0 * number + 90}
-        told |= book.landmarks | {"tail": book.tail(), "attempt": number}
-        run.store.write(run.progress(number), json.dumps(told).encode())
+            event_log.add(kinds.Ended(outcome="preempted", step=10 * number, reason="spot"))
+            event_log.flush()
+        progress = {
+            "beat": 3,
+            "beat_s": 20.0,
+            "step": 10 * number + 1,
+            "time": 1000.0 * number + 90,
+        }
+        progress |= event_log.for_progress() | {"attempt": number}
+        run.store.write(run.progress(number), json.dumps(progress).encode())
 
 
 def seen(run):
@@ -108,6 +119,23 @@ def test_a_torn_summary_is_worked_out_again(local_run, damage):
     assert summary_module.read_roll_up(local_run).upto > 0
 
 
+def test_a_summary_of_the_version_before_is_read(local_run):
+    """There an event was any object, and a jump of the learning rate one, too."""
+    past(local_run, 2)
+    path = local_run.summary(1)
+    summary = json.loads(local_run.store.read(path))
+    record = summary["record"]
+    for event in (record["evaluated"], record["worker_failed"]):
+        event.pop("n")
+    assert record["evaluated"]["of_later"] == "kept"
+    assert record["rate_change"] == {"step": 0, "old": 0.1, "new": 0.2}
+    record["saves_failed"] = 77  # it is from here that this is known
+    local_run.store.write(path, json.dumps(summary).encode())
+    found = history.read(local_run).records[0]
+    assert found.saves_failed == 77
+    assert (found.evaluated.nelbo_bpd, found.worker_failed.reason) == (1.0, "boom")
+
+
 def test_a_summary_of_an_earlier_attempt_of_that_number_does_not_count(local_run):
     past(local_run, 2)
     claim = b'{"token": "another", "time": 9000.0}'
@@ -132,9 +160,9 @@ def test_an_attempt_that_lives_yet_is_not_rolled_up(local_run):
 def test_a_torn_claim_is_made_up_for_by_the_events(local_run):
     number = claims.claim(local_run, {})
     local_run.store.write(local_run.claim(number), b"")
-    book = EventLog(local_run, number, clock=lambda: 5000.0)
-    book.add("claimed", workers=4, submission="s", token="t")
-    book.flush()
+    event_log = EventLog(local_run, number, clock=lambda: 5000.0)
+    event_log.add(kinds.Claimed(workers=4, submission="s", token="t"))
+    event_log.flush()
     (record,) = history.records(local_run)
     assert (record.workers, record.submission, record.began) == (4, "s", 5000.0)
 
@@ -143,19 +171,15 @@ KEYS = (
     "event", "time", "step", "seconds", "outcome", "reason", "bytes", "interval", "nelbo_bpd",
     "se_bpd", "compile_s", "workers", "beat_s",
 )  # fmt: skip
-KINDS = (
-    "claimed", "started", "restored", "first_step", "trained", "evaluated", "saved", "stalled",
-    "save_failed", "final_save", "notice", "worker_failed", "ended",
-)  # fmt: skip
 values = st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.just("x")
-fields, names = st.sampled_from(KEYS), st.sampled_from(KINDS)
+fields, names = st.sampled_from(KEYS), st.sampled_from(sorted(kinds.KINDS))
 
 
 @given(st.lists(st.tuples(names, st.dictionaries(fields, values))), st.dictionaries(fields, values))
-def test_no_content_of_events_claims_or_progress_crashes_the_history(told, odd):
+def test_no_content_of_events_claims_or_progress_crashes_the_history(events, odd):
     summary = summary_module.begin(1, odd)
-    for kind, fields_ in told:
-        summary.add(fields_ | {"event": kind, "time": 1.0})
+    for kind, fields_ in events:
+        summary.add(kinds.of_json(fields_ | {"event": kind, "time": 1.0}))
     summary.record.take_progress(odd)
     again = summary_module.Summary.model_validate_json(summary.model_dump_json())
     assert again.record.saves == summary.record.saves

@@ -3,6 +3,7 @@
 from ardm.checkpoint import checkpoints
 from ardm.checkpoint.checkpointer import Checkpointer
 from ardm.events.event_log import EventLog
+from ardm.events.kinds import E
 from ardm.job.config import CheckpointConfig
 from ardm.store import claims
 from ardm.store.retry import Deadline
@@ -25,15 +26,15 @@ class Clock:
 
 
 class Scene:
-    """A saver of a run's newest attempt, its ledger and its clock."""
+    """A saver of a run's newest attempt, its events and its clock."""
 
     def __init__(self, run, restored: int = 0, **config) -> None:
         self.run, self.clock = run, Clock()
         self.number = claims.claim(run, {})
-        self.ledger = EventLog(run, self.number)
+        self.event_log = EventLog(run, self.number)
         self.config = CheckpointConfig(**{"interval": 10.0, "keep_last": 2} | config)
         self.saver = Checkpointer(
-            run, self.number, self.config, self.ledger, restored, self.clock, self.clock.sleep
+            run, self.number, self.config, self.event_log, restored, self.clock, self.clock.sleep
         )
 
     def deadline(self, seconds: float) -> Deadline:
@@ -46,8 +47,8 @@ class Scene:
         self.saver.wait(30)
         return self.saver.saved_step == step
 
-    def told(self, kind: str):
-        self.ledger.flush()
+    def events(self, kind: type[E]) -> list[E]:
+        self.event_log.flush()
         return events(self.run, self.number, kind)
 
     def steps(self):

@@ -12,7 +12,10 @@ import optax
 
 from ardm.checkpoint import checkpoints
 from ardm.checkpoint.digest import digest
+from ardm.data.image_folder import measure
 from ardm.events import event_log
+from ardm.events.events import Event
+from ardm.events.kinds import E
 from ardm.job.spec import JobSpec, parse
 from ardm.store import registry
 from ardm.store.run_directory import Run
@@ -34,7 +37,7 @@ NOW = datetime(2026, 11, 24, 9, 15, tzinfo=UTC)
 
 
 def tiny_spec(*overrides: str) -> JobSpec:
-    return parse(JOB, "tiny.yaml", overrides)
+    return parse(JOB, "tiny.yaml", overrides, measure)
 
 
 def opened(store_uri: str, name: str = "tiny-1", spec: JobSpec | None = None) -> Run:
@@ -66,8 +69,8 @@ def save(run: Run, attempt: int, step: int) -> checkpoints.Checkpoint:
     """A committed checkpoint of the small state of a step."""
     state = small_state(step)
     place = checkpoints.Checkpoint(run, attempt, step)
-    about = {"digest": digest(state), "step": step, "attempt": attempt, "time": 1000.0 + step}
-    checkpoints.save(place, state, about)
+    metadata = {"digest": digest(state), "step": step, "attempt": attempt, "time": 1000.0 + step}
+    checkpoints.save(place, state, metadata)
     return place
 
 
@@ -89,8 +92,8 @@ def files_of(place: checkpoints.Checkpoint) -> dict[str, bytes]:
     return {place.name + path.removeprefix(root): store.fs.cat_file(path) for path in found}
 
 
-def events(run: Run, attempt: int, kind: str | None = None) -> list[event_log.Event]:
-    return [e for e in event_log.read(run, attempt) if kind in (None, e["event"])]
+def events(run: Run, attempt: int, kind: type[E] = Event) -> list[E]:
+    return [event for event in event_log.read(run, attempt) if isinstance(event, kind)]
 
 
 def newest_digest(run: Run) -> tuple[int, str]:

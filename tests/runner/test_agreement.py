@@ -14,6 +14,7 @@ from PIL import Image
 from ardm.analysis.status import status
 from ardm.checkpoint import checkpoints
 from ardm.errors import InputError
+from ardm.events import kinds
 from ardm.runner import agreement
 from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice, to_error
@@ -61,10 +62,10 @@ def test_other_data_are_refused_until_somebody_overrides_it(local_run, tmp_path)
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / "007.png")
 
     ended = go(run, spec)
-    old, new = (events(run, number, "started") for number in (1, 2))
+    old, new = (events(run, number, kinds.Started) for number in (1, 2))
     assert (ended.outcome, ended.step, new) == ("bad_input", 0, [])
     assert to_error(ended).exit_code == 2
-    for part in ("other data", old[0]["data_sha256"][:12], "--override", "--run"):
+    for part in ("other data", old[0].data_sha256[:12], "--override", "--run"):
         assert part in ended.reason
 
     (folder / "007.png").write_bytes(before)
@@ -76,13 +77,11 @@ def test_other_data_are_refused_until_somebody_overrides_it(local_run, tmp_path)
     registry.open_run(run, spec, NOW, override=True)
     assert overrides.boundaries(run) == [3]
     assert go(run, spec).outcome == "completed"
-    (changed,) = events(run, 4, "data_changed")
-    assert changed["old"] == old[0]["data_sha256"]
+    (changed,) = events(run, 4, kinds.DataChanged)
+    assert changed.old == old[0].data_sha256
     told = status(run, {})
     assert told["changed"] == ["data"]
-    assert told["changes"] == [
-        {"what": "data", "old": changed["old"][:12], "new": changed["new"][:12]}
-    ]
+    assert told["changes"] == [{"what": "data", "old": changed.old[:12], "new": changed.new[:12]}]
 
 
 def test_the_data_of_a_checkpoint_count_and_an_override_before_it_does_not(local_run):
@@ -164,8 +163,8 @@ def test_workers_that_differ_are_reported_and_those_with_other_data_do_not_begin
     assert [kind for kind, _ in ended] == ["bad_input", "bad_input"]
     assert ended[0] == ended[1]
     assert "the workers have read different data (SHA-256 worker 0: " in ended[0][1]
-    assert events(run, 1, "ended")[0]["outcome"] == "bad_input"
-    assert events(run, 1, "worker_failed") == []
+    assert events(run, 1, kinds.Ended)[0].outcome == "bad_input"
+    assert events(run, 1, kinds.WorkerFailed) == []
     setting, data = status(run, {})["workers_differ"]
     assert setting.endswith(
         "differs from worker 0 in jax_settings: NVIDIA_TF32_OVERRIDE: 0, not None"

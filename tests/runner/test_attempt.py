@@ -10,6 +10,7 @@ import pytest
 
 from ardm.chaos.emulator import free_port
 from ardm.checkpoint import checkpoints
+from ardm.events import kinds
 from ardm.runner import control, heartbeat
 from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice, Timings
@@ -60,11 +61,11 @@ def test_a_run_is_completed_saved_evaluated_and_recorded(run, finished):
     ended = go(run, by="test")
     assert (ended.outcome, ended.step, ended.detail) == ("completed", STEPS, "")
     assert newest_digest(run) == newest_digest(finished)
-    kinds = [event["event"] for event in events(run, 1)]
-    assert kinds[:3] == ["claimed", "started", "first_step"]
-    assert kinds[-3:] == ["evaluated", "evaluated", "ended"]
-    assert events(run, 1, "ended")[0]["outcome"] == "completed"
-    splits = [(e["split"], e["step"], e["images"]) for e in events(run, 1, "evaluated")]
+    names = [event.event for event in events(run, 1)]
+    assert names[:3] == ["claimed", "started", "first_step"]
+    assert names[-3:] == ["evaluated", "evaluated", "ended"]
+    assert events(run, 1, kinds.Ended)[0].outcome == "completed"
+    splits = [(e.split, e.step, e.images) for e in events(run, 1, kinds.Evaluated)]
     assert splits == [("valid", STEPS, 16), ("test", STEPS, 16)]
     kept = [f"{STEPS:08d}-{split}.npz" for split in ("test", "valid")]
     assert run.store.names(f"{run.name}/evaluations") == kept
@@ -81,7 +82,7 @@ def test_evaluations_and_samples_on_the_way(local_run):
     spec = tiny_spec(*changes)
     run = opened(local_run.store.uri, "watched", spec)
     assert go(run, spec=spec).outcome == "completed"
-    found = [(e["step"], e["split"]) for e in events(run, 1, "evaluated")]
+    found = [(e.step, e.split) for e in events(run, 1, kinds.Evaluated)]
     assert found == [(12, "valid"), (24, "valid"), (24, "test")]
     assert run.store.names(f"{run.name}/samples") == ["00000012.png", "00000024.png"]
 
@@ -92,8 +93,8 @@ def test_a_stopped_run_is_saved_and_goes_on_to_the_same_end(run, finished):
     assert 5 <= ended.step < STEPS
     assert newest_digest(run)[0] == ended.step
     assert_completes_as_if_nothing_had_been(run, finished)
-    assert events(run, 2, "restored")[0]["step"] == ended.step
-    assert events(run, 2, "restored")[0]["from_attempt"] == 1
+    assert events(run, 2, kinds.Restored)[0].step == ended.step
+    assert events(run, 2, kinds.Restored)[0].from_attempt == 1
 
 
 def test_the_state_of_muon_is_saved_and_restored_whole(local_run):
@@ -127,7 +128,7 @@ def test_a_notice_during_the_last_step_loses_nothing(local_run, finished):
     ended = go(local_run, at(STEPS - 1, lambda: setattr(notice, "reason", "spot")), notice)
     assert (ended.outcome, ended.step) == ("preempted", STEPS)
     assert_completes_as_if_nothing_had_been(local_run, finished)
-    assert events(local_run, 2, "saved") == []
+    assert events(local_run, 2, kinds.Saved) == []
 
 
 def test_a_superseded_attempt_ends_and_the_newer_one_is_not_disturbed(run):
@@ -147,8 +148,8 @@ def test_a_programming_error_is_a_failure_with_its_trace(local_run, finished):
     assert (ended.outcome, ended.step) == ("failed", 4)
     assert ended.reason == "ZeroDivisionError: of the loss"
     assert "in wrong" in ended.detail
-    told = events(local_run, 1, "ended")[0]
-    assert (told["outcome"], told["detail"]) == ("failed", ended.detail)
+    recorded = events(local_run, 1, kinds.Ended)[0]
+    assert (recorded.outcome, recorded.detail) == ("failed", ended.detail)
     assert_completes_as_if_nothing_had_been(local_run, finished)
 
 
@@ -218,18 +219,18 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_comes_to_the_same_end(run
         if "/d/" in name:
             run.store.fs.pipe_file(run.store.path(name), data[: len(data) // 2])
     assert_completes_as_if_nothing_had_been(run, finished)
-    skipped = events(run, 2, "skipped")
-    assert [(e["step"], e["from_attempt"]) for e in skipped] == [(newest.step, 1)]
+    skipped = events(run, 2, kinds.Skipped)
+    assert [(e.step, e.from_attempt) for e in skipped] == [(newest.step, 1)]
     assert run.store.names(run.damaged(1, newest.step))
-    began = events(run, 2, "restored") or events(run, 2, "started")
-    assert began[0]["step"] < newest.step
+    began = events(run, 2, kinds.Restored) or events(run, 2, kinds.Started)
+    assert began[0].step < newest.step
 
 
 def test_a_completed_run_has_nothing_left_to_do(local_run, finished):
     assert_completes_as_if_nothing_had_been(local_run, finished)
     assert_completes_as_if_nothing_had_been(local_run, finished)
-    assert events(local_run, 2, "saved") == []
-    assert events(local_run, 2, "first_step") == []
+    assert events(local_run, 2, kinds.Saved) == []
+    assert events(local_run, 2, kinds.FirstStep) == []
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -252,7 +253,7 @@ def test_training_goes_on_while_the_store_is_broken(local_run, finished):
 
     ended = go(local_run, act)
     assert (ended.outcome, ended.step) == ("completed", STEPS)
-    assert events(local_run, 1, "save_failed")
+    assert events(local_run, 1, kinds.SaveFailed)
     assert newest_digest(local_run) == newest_digest(finished)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from ardm.analysis.status import status
 from ardm.errors import SpecConflict
+from ardm.events import kinds
 from ardm.runner import agreement, control
 from ardm.store import registry
 from ardm.store.run_directory import Run
@@ -42,19 +43,19 @@ def test_more_steps_say_how_the_rate_jumps(tmp_path, caplog):
     registry.open_run(run, longer, NOW, override=True)
     with caplog.at_level(logging.WARNING):
         go(run, at(2, lambda: control.request_stop(run), slow=0.3), spec=longer)
-    (event,) = events(run, 2, "learning_rate")
-    step = events(run, 2, "restored")[0]["step"]
+    (event,) = events(run, 2, kinds.LearningRate)
+    step = events(run, 2, kinds.Restored)[0].step
     change = agreement.rate_change(as_json(tiny_spec().training), longer.training, step)
     assert change == foreseen
     _, old, new = change
-    assert (event["step"], event["old"], event["new"]) == change
+    assert (event.step, event.old, event.new) == change
     assert old < new
     assert f"the learning rate jumps from {old:.4g} to {new:.4g} after step {step}" in caplog.text
     told = {"step": step, "old": old, "new": new}
     assert status(run, {})["learning_rate_change"] == told
     # Once is enough: the checkpoints from here on are of the new section.
     go(run, at(1, lambda: control.request_stop(run), slow=0.3), spec=longer)
-    assert events(run, 3, "learning_rate") == []
+    assert events(run, 3, kinds.LearningRate) == []
     assert status(run, {})["learning_rate_change"] == told
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from ardm.checkpoint import preservation
-from ardm.events import history
+from ardm.events import history, kinds
 from ardm.events.event_log import EventLog
 from ardm.runner import control
 from ardm.store import claims
@@ -23,23 +23,23 @@ def failure(run, number):
     return control.failure(history.records(run), number)
 
 
-def lived(run, submission="s1", nodes=(), **ended):
-    """An attempt of a submission; with the events that are given by their kinds."""
+def lived(run, *events, submission="s1", nodes=()):
+    """An attempt of a submission, with its events."""
     number = claims.claim(run, {"submission": submission, "nodes": nodes})
-    book = EventLog(run, number)
-    for kind, fields in ended.items():
-        book.add(kind, **fields)
-    book.flush()
+    event_log = EventLog(run, number)
+    for event in events:
+        event_log.add(event)
+    event_log.flush()
     return number
 
 
 def end(outcome, reason="because"):
-    return {"outcome": outcome, "step": 3, "reason": reason, "detail": ""}
+    return kinds.Ended(outcome=outcome, step=3, reason=reason)
 
 
 def test_a_stop_is_asked_of_the_newest_attempt_unless_it_has_ended(run):
     assert control.request_stop(run) is None
-    lived(run, ended=end("preempted"))
+    lived(run, end("preempted"))
     assert control.request_stop(run) is None
     number = lived(run)
     assert control.request_stop(run) == number
@@ -49,7 +49,7 @@ def test_a_stop_is_asked_of_the_newest_attempt_unless_it_has_ended(run):
 
 def test_an_attempt_trains_from_its_first_step(run):
     assert not control.trains(run, 0)
-    assert control.trains(run, lived(run, first_step={"step": 1}))
+    assert control.trains(run, lived(run, kinds.FirstStep(step=1, seconds=1.0)))
     assert not control.trains(run, lived(run))
 
 
@@ -60,18 +60,18 @@ def test_the_end_is_waited_for(local_run):
     def sleep(seconds):
         naps.append(seconds)
         if len(naps) == 3:
-            book = EventLog(local_run, number, rank=1)
-            book.add("ended", **end("stopped"))
-            book.flush()
+            event_log = EventLog(local_run, number, rank=1)
+            event_log.add(end("stopped"))
+            event_log.flush()
 
-    assert control.wait_for_end(local_run, number, 60.0, sleep)["outcome"] == "stopped"
+    assert control.wait_for_end(local_run, number, 60.0, sleep).outcome == "stopped"
     assert len(naps) == 3
     assert control.wait_for_end(local_run, lived(local_run), 0.0, sleep) is None
 
 
 def test_attempts_that_come_no_further_are_a_crash_loop_in_the_end(run):
     assert crash_loop(run, lived(run), 2, there) is None
-    lived(run, ended=end("failed", "boom"))
+    lived(run, end("failed", "boom"))
     number = lived(run)
     found = crash_loop(run, number, 2, there)
     assert (found.attempts, found.last_reason) == ([1, 2], "boom")
@@ -81,32 +81,32 @@ def test_attempts_that_come_no_further_are_a_crash_loop_in_the_end(run):
 @pytest.mark.parametrize(
     "ending",
     [
-        {"ended": end("preempted")},
-        {"ended": end("stopped")},
-        {"notice": {"reason": "spot"}, "ended": end("storage_fault")},
+        [end("preempted")],
+        [end("stopped")],
+        [kinds.Notice(reason="spot"), end("storage_fault")],
     ],
 )
 def test_an_orderly_end_or_a_notice_breaks_the_loop(local_run, ending):
     lived(local_run)
-    lived(local_run, **ending)
+    lived(local_run, *ending)
     lived(local_run)
     assert crash_loop(local_run, lived(local_run), 2, there) is None
 
 
-@pytest.mark.parametrize("more", [{}, {"ended": end("worker_lost")}])
+@pytest.mark.parametrize("more", [[], [end("worker_lost")]])
 def test_a_checkpoint_of_a_new_step_breaks_the_loop(local_run, more):
     lived(local_run)
-    save(local_run, lived(local_run, restored={"step": 3}, **more), 4)
-    lived(local_run, restored={"step": 4})
+    save(local_run, lived(local_run, kinds.Restored(step=3), *more), 4)
+    lived(local_run, kinds.Restored(step=4))
     assert crash_loop(local_run, lived(local_run), 2, there) is None
 
 
 def test_a_save_that_is_told_of_and_not_there_is_no_progress(local_run):
     """As when each attempt writes a checkpoint that the next one has to put aside."""
     for _ in range(2):
-        number = lived(local_run, restored={"step": 3}, saved={"step": 4})
+        number = lived(local_run, kinds.Restored(step=3), kinds.Saved(step=4))
         preservation.quarantine(save(local_run, number, 4))
-    save(local_run, lived(local_run, restored={"step": 3}, saved={"step": 3}), 3)
+    save(local_run, lived(local_run, kinds.Restored(step=3), kinds.Saved(step=3)), 3)
     found = crash_loop(local_run, lived(local_run), 3, there)
     assert found.attempts == [1, 2, 3]
 
@@ -123,21 +123,21 @@ def test_an_attempt_that_went_with_its_machine_breaks_the_loop(local_run):
 
 def test_a_new_submission_has_a_new_budget(local_run):
     for _ in range(3):
-        lived(local_run, "s1")
-    assert crash_loop(local_run, lived(local_run, "s2"), 3, there) is None
-    assert crash_loop(local_run, lived(local_run, "s2"), 1, there) is not None
+        lived(local_run, submission="s1")
+    assert crash_loop(local_run, lived(local_run, submission="s2"), 3, there) is None
+    assert crash_loop(local_run, lived(local_run, submission="s2"), 1, there) is not None
 
 
 def test_attempts_started_by_hand_are_nobodys_loop(local_run):
     """Else a run that was killed three times at once could never be gone on with."""
     for _ in range(3):
-        lived(local_run, None)
-    assert crash_loop(local_run, lived(local_run, None), 3, there) is None
+        lived(local_run, submission=None)
+    assert crash_loop(local_run, lived(local_run, submission=None), 3, there) is None
 
 
 def test_a_programming_error_of_another_worker_is_found_by_the_next_attempt(local_run):
-    wrong = {"rank": 1, "outcome": "failed", "step": 2, "reason": "boom", "detail": "Traceback"}
-    lived(local_run, "s1", worker_failed=wrong)
-    found = failure(local_run, lived(local_run, "s1"))
-    assert (found["rank"], found["reason"]) == (1, "boom")
-    assert failure(local_run, lived(local_run, "s2")) is None
+    wrong = kinds.WorkerFailed(rank=1, outcome="failed", step=2, reason="boom", detail="Traceback")
+    lived(local_run, wrong)
+    found = failure(local_run, lived(local_run, submission="s1"))
+    assert (found.rank, found.reason) == (1, "boom")
+    assert failure(local_run, lived(local_run, submission="s2")) is None

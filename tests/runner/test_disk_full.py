@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ardm.events import kinds
 from ardm.runner import heartbeat
 from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice, Timings, to_error
@@ -76,10 +77,10 @@ def test_training_says_that_the_disk_is_full_and_saves_again_when_there_is_room(
     group = Acting(act)
     ended = run_attempt(run, tiny_spec(), Context(group, Notice()))
     assert (ended.outcome, ended.step) == ("completed", STEPS), ended
-    failed = events(run, 1, "save_failed")
-    assert any(full(e["reason"]) for e in failed), failed
+    failed = events(run, 1, kinds.SaveFailed)
+    assert any(full(e.reason) for e in failed), failed
     assert newest_digest(run) == newest_digest(finished)
-    assert events(run, 1, "ended")[0]["outcome"] == "completed"
+    assert events(run, 1, kinds.Ended)[0].outcome == "completed"
 
 
 def test_a_disk_that_stays_full_ends_the_job_with_code_3_and_keeps_what_was_saved(run, disk):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import ardm
+from ardm.events import kinds
 from ardm.runner.environment import changes, environment
 
 pytestmark = pytest.mark.slow
@@ -40,7 +41,7 @@ def test_it_is_read(stopped: ardm.Run, tmp_path: Path) -> None:
     assert (status["state"], status["step"]) == ("stopped", status["checkpoint"]["step"])
     assert 0 < status["step"] < status["total_steps"]
     assert stopped.report()["steps"] == status["step"]
-    assert [event["event"] for event in stopped.events()][-1] == "ended"
+    assert isinstance(stopped.events()[-1], kinds.Ended)
     assert stopped.pull(tmp_path / "pulled")["digest"] == status["digest"]
     model = ardm.load(tmp_path / "pulled")
     assert model.sample(2, steps=4).images.shape == (2, 28, 28, 1)

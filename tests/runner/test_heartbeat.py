@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ardm.events import kinds
 from ardm.events.event_log import EventLog
 from ardm.runner import control, heartbeat
 from ardm.runner.heartbeat import Heartbeat
@@ -23,11 +24,11 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def recording(run):
-    """A recorder of the run's first attempt, its ledger, and the number."""
+    """A recorder of the run's first attempt, its event log, and the number."""
     number = claims.claim(run, {})
-    ledger = EventLog(run, number)
-    voice = Heartbeat(run, number, ledger, lambda: {"step": 3, "state": "training"})
-    yield voice, ledger, number
+    event_log = EventLog(run, number)
+    voice = Heartbeat(run, number, event_log, lambda: {"step": 3, "state": "training"})
+    yield voice, event_log, number
     voice.close()
 
 
@@ -38,14 +39,14 @@ def soon(ask, seconds: float = 15.0):
     return found
 
 
-def test_each_beat_sends_the_ledger_and_where_the_attempt_is(run, recording):
-    voice, ledger, number = recording
-    ledger.add("started", step=0)
+def test_each_beat_sends_the_events_and_where_the_attempt_is(run, recording):
+    voice, event_log, number = recording
+    event_log.add(kinds.Started(step=0))
     voice.start()
     progress = soon(lambda: run.store.read_record(run.progress(number)))
     assert (progress["step"], progress["state"]) == (3, "training")
     assert time.time() - progress["time"] < 20
-    assert [e["event"] for e in events(run, number)] == ["started"]
+    assert [e.event for e in events(run, number)] == ["started"]
 
 
 def test_an_event_does_not_wait_for_the_next_beat(run, monkeypatch):
@@ -54,12 +55,12 @@ def test_an_event_does_not_wait_for_the_next_beat(run, monkeypatch):
     monkeypatch.setattr(heartbeat, "BREATH_LOCAL", 0.1)
     monkeypatch.setattr(heartbeat, "BREATH_REMOTE", 0.1)
     number = claims.claim(run, {})
-    ledger = EventLog(run, number)
-    voice = Heartbeat(run, number, ledger, dict)
+    event_log = EventLog(run, number)
+    voice = Heartbeat(run, number, event_log, dict)
     voice.start()
-    for kind in ("restored", "first_step"):
-        ledger.add(kind, step=1, seconds=0.0)
-        assert soon(lambda kind=kind: [e for e in events(run, number) if e["event"] == kind])
+    for kind in (kinds.Restored, kinds.FirstStep):
+        event_log.add(kind(step=1, seconds=0.0))
+        assert soon(lambda kind=kind: events(run, number, kind))
     voice.close()
 
 
@@ -88,19 +89,19 @@ def test_the_log_the_scalars_and_the_pictures_reach_the_store(run, recording):
 
 def test_a_failing_store_reaches_nobody_and_all_is_sent_once_it_is_mended(local_run):
     number = claims.claim(local_run, {})
-    ledger = EventLog(local_run, number)
-    voice = Heartbeat(local_run, number, ledger, dict)
+    event_log = EventLog(local_run, number)
+    voice = Heartbeat(local_run, number, event_log, dict)
     blocked = [Path(local_run.store.path(f"{local_run.name}/{n}")) for n in ("events", "samples")]
     for path in blocked:
         path.write_text("in the way")
     voice.start()
-    ledger.add("started", step=0)
+    event_log.add(kinds.Started(step=0))
     voice.put("samples", "a.png", b"png")
     time.sleep(0.3)
     assert voice._thread.is_alive()
     for path in blocked:
         path.unlink()
-    assert soon(lambda: events(local_run, number, "started"))
+    assert soon(lambda: events(local_run, number, kinds.Started))
     voice.close()
 
 
@@ -127,10 +128,10 @@ def in_the_way(run, name: str) -> Path:
 
 def test_a_stop_is_heard_though_nothing_can_be_written(local_run):
     number = claims.claim(local_run, {})
-    ledger = EventLog(local_run, number)
-    voice = Heartbeat(local_run, number, ledger, dict)
+    event_log = EventLog(local_run, number)
+    voice = Heartbeat(local_run, number, event_log, dict)
     blocked = [in_the_way(local_run, name) for name in ("events", "progress", "logs")]
-    ledger.add("started", step=0)
+    event_log.add(kinds.Started(step=0))
     voice.start()
     control.request_stop(local_run)
     newer = claims.claim(local_run, {})
@@ -145,7 +146,7 @@ def test_what_can_be_written_is_written_whatever_the_rest_meets(local_run):
     number = claims.claim(local_run, {})
     voice = Heartbeat(local_run, number, EventLog(local_run, number), lambda: {"step": 5})
     logging.getLogger("ardm.test").warning("something to be logged")
-    voice._ledger.add("started", step=0)
+    voice._events.add(kinds.Started(step=0))
     blocked = in_the_way(local_run, "events")
     voice.close(Deadline(0.2))
     blocked.unlink()
@@ -156,12 +157,12 @@ def test_what_can_be_written_is_written_whatever_the_rest_meets(local_run):
 def test_the_last_words_are_tried_again_until_they_are_heard(local_run):
     """Else a run that was completed in an outage of two seconds looks like one that was killed."""
     number = claims.claim(local_run, {})
-    ledger = EventLog(local_run, number)
-    voice = Heartbeat(local_run, number, ledger, dict)
+    event_log = EventLog(local_run, number)
+    voice = Heartbeat(local_run, number, event_log, dict)
     voice.start()
     blocked = in_the_way(local_run, "events")
     mend = threading.Timer(1.5, blocked.unlink)
     mend.start()
-    ledger.add("ended", outcome="completed", step=3, reason="", detail="")
+    event_log.add(kinds.Ended(outcome="completed", step=3))
     voice.close()
-    assert control.ended(local_run, number)["outcome"] == "completed"
+    assert control.ended(local_run, number).outcome == "completed"

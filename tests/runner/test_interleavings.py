@@ -19,7 +19,7 @@ from ardm.checkpoint.checkpointer import Checkpointer
 from ardm.checkpoint.checkpoints import Unfinished
 from ardm.checkpoint.digest import digest
 from ardm.checkpoint.serialization import COMPLETE, METADATA, Damaged
-from ardm.events import event_log, history
+from ardm.events import event_log, history, kinds
 from ardm.events.event_log import EventLog
 from ardm.events.summaries import Summarizer
 from ardm.job.config import CheckpointConfig
@@ -93,13 +93,13 @@ class World:
         begin = found[0].step if found else 0
         assert begin >= saved_before, f"step {saved_before} was saved; this begins with {begin}"
         config = CheckpointConfig(interval=0, keep_last=keep_last)
-        book = EventLog(run, number, clock=lambda: 0.0)
-        saving = insist(lambda: Checkpointer(run, number, config, book, begin, clock=lambda: 0.0))
+        events = EventLog(run, number, clock=lambda: 0.0)
+        saving = insist(lambda: Checkpointer(run, number, config, events, begin, clock=lambda: 0.0))
         for step in range(begin + 1, begin + 1 + steps):
             saving.offer(step, {"step": np.int32(step)})
             if saving.superseded_by is not None:
                 return
-        insist(book.finish)
+        insist(events.finish)
 
     @staticmethod
     def _place(path: str) -> tuple[int, int]:
@@ -194,21 +194,21 @@ def test_events_are_read_once_and_in_order_while_segments_are_merged(plainly, tu
     run, written = world.run, [0]
 
     def write() -> None:
-        book = EventLog(run, world.claim(), clock=lambda: 0.0)
+        events = EventLog(run, world.claim(), clock=lambda: 0.0)
         for number in range(9):
-            book.add("happened", number=number)
-            tail = json.dumps({"tail": book.tail()}).encode()
+            events.add(kinds.Other(event="happened", number=number))
+            tail = json.dumps(events.for_progress()).encode()
             insist(lambda tail=tail: run.store.write(run.progress(1), tail))
             written[0] = number + 1
             if number % 2:
-                insist(book.flush)
-        insist(book.finish)
+                insist(events.flush)
+        insist(events.finish)
 
     def read() -> None:
         for _ in range(3):
             before = written[0]
             found = insist(lambda: event_log.read(run, 1))
-            numbers = [event["number"] for event in found]
+            numbers = [event.number for event in found]
             assert numbers == list(range(len(numbers)))
             assert len(numbers) >= before
 
@@ -225,14 +225,14 @@ def test_caches_of_the_history_never_say_something_else_than_the_events(plainly,
     def live() -> None:
         number = world.claim()
         summary = Summarizer(run, number, insist(lambda: run.store.read_record(run.claim(number))))
-        book = EventLog(run, number, clock=lambda: 0.0, listener=summary.add)
+        events = EventLog(run, number, clock=lambda: 0.0, listener=summary.add)
         for step in range(4):
-            book.add("trained", step=step, nelbo_bpd=1.0 / (step + number))
+            events.add(kinds.Trained(step=step, nelbo_bpd=1.0 / (step + number)))
             if step % 2:
-                insist(book.flush)
+                insist(events.flush)
                 insist(summary.write)
-        book.add("ended", step=4, outcome="completed", reason="")
-        insist(book.finish)
+        events.add(kinds.Ended(step=4, outcome="completed"))
+        insist(events.finish)
         insist(summary.write)
 
     def look() -> None:

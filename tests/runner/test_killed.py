@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ardm.checkpoint import checkpoints
+from ardm.events import kinds
 from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice
 from ardm.store import registry
@@ -79,8 +80,8 @@ def test_a_run_killed_twice_ends_with_the_bits_of_the_uninterrupted_one(
     assert json.loads(out) == {"run": "killed", "outcome": "completed", "step": STEPS}
     assert newest_digest(command.run) == uninterrupted
     assert command.run.attempts() == [1, 2, 3]
-    assert events(command.run, 3, "restored")[0]["step"] >= saved
-    assert [events(command.run, n, "ended") for n in (1, 2)] == [[], []]
+    assert events(command.run, 3, kinds.Restored)[0].step >= saved
+    assert [events(command.run, n, kinds.Ended) for n in (1, 2)] == [[], []]
 
 
 @pytest.mark.slow

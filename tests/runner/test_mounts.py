@@ -12,6 +12,7 @@ import pytest
 
 from ardm.checkpoint import checkpoints
 from ardm.data import cache
+from ardm.events import kinds
 from ardm.store import claims, durable
 from ardm.store.durable import Abilities
 from ardm.store.run_directory import Run
@@ -150,5 +151,5 @@ def test_a_run_on_a_drive_survives_kills_and_a_second_attempt_with_equal_bits(ro
     assert frozen.wait(120) in (0, 3), frozen.communicate()[1]
     assert newest_digest(run) == newest_digest(finished)
     assert newest_digest(run)[0] == STEPS
-    assert [e["outcome"] for e in events(run, 3, "ended")] == ["completed"]
+    assert [e.outcome for e in events(run, 3, kinds.Ended)] == ["completed"]
     assert run.store.names(f"{run.name}/damaged") == []

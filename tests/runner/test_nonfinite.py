@@ -17,9 +17,9 @@ from ardm.checkpoint import checkpoints, serialization
 from ardm.checkpoint.digest import digest
 from ardm.checkpoint.pull import pull
 from ardm.errors import NotFound
-from ardm.events import records
+from ardm.events import kinds, records
 from ardm.events.events import Outcome
-from ardm.pretrained import load
+from ardm.loading import load
 from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice
 from ardm.training.group import Alone
@@ -69,11 +69,11 @@ def test_a_run_that_diverges_keeps_its_newest_finite_checkpoint(local_run, size)
     for place in kept:
         assert place.step <= 2
         checkpoints.verify(place)
-    told = events(run, 1, "ended")[0]
-    assert (told["outcome"], told["step"]) == ("diverged", 2)
-    assert told["reason"].startswith("step 3: the loss or the gradient is not finite (loss nan ")
-    assert f"The newest checkpoint is of step {kept[0].step}." in told["reason"]
-    assert events(run, 1, "worker_failed") == []
+    ended = events(run, 1, kinds.Ended)[0]
+    assert (ended.outcome, ended.step) == ("diverged", 2)
+    assert ended.reason.startswith("step 3: the loss or the gradient is not finite (loss nan ")
+    assert f"The newest checkpoint is of step {kept[0].step}." in ended.reason
+    assert events(run, 1, kinds.WorkerFailed) == []
     assert status(run, {})["state"] == "failed"
     assert_strict(run)
 
@@ -85,8 +85,8 @@ def test_steps_left_out_are_counted_and_leave_gaps_in_what_is_recorded(local_run
     told = status(run, {})
     # Two steps were taken, and the parameters that they led to evaluate to nothing finite.
     assert told["skipped_steps"] == 22
-    assert [e["step"] for e in events(run, 1, "skipped_step")] == list(range(3, 25))
-    assert [e["nelbo_bpd"] for e in events(run, 1, "evaluated")] == [None] * 4
+    assert [e.step for e in events(run, 1, kinds.SkippedStep)] == list(range(3, 25))
+    assert [e.nelbo_bpd for e in events(run, 1, kinds.Evaluated)] == [None] * 4
     assert (told["metrics"]["test_step"], told["metrics"]["test_nelbo_bpd"]) == (24, None)
     assert_strict(run)
     ardm = Here(run.store.uri)
@@ -133,9 +133,9 @@ def test_a_run_that_leaves_steps_out_has_the_same_digest_after_a_kill(shared_sto
     left_out = status(whole, {})["skipped_steps"]
     assert 0 < left_out < 90, "change ce_weight of SOME"
     # Of the killed attempt, the events of its last second did not reach the store.
-    resumed = events(killed, 2, "restored")[0]["step"]
+    resumed = events(killed, 2, kinds.Restored)[0].step
     of_whole, of_killed = (
-        {e["step"] for n in run.attempts() for e in events(run, n, "skipped_step")}
+        {e.step for n in run.attempts() for e in events(run, n, kinds.SkippedStep)}
         for run in (whole, killed)
     )
     assert {step for step in of_whole if step > resumed} <= of_killed <= of_whole
@@ -190,7 +190,7 @@ def test_a_checkpoint_that_is_not_finite_is_passed_over(saved_by_an_earlier_vers
     assert (copied["step"], copied["skipped"][0]["step"]) == (step, 8)
     ended = run_attempt(run, tiny_spec(), Context(Alone(), Notice()))
     assert ended.outcome == "completed"
-    assert events(run, 2, "restored")[0]["step"] == step
+    assert events(run, 2, kinds.Restored)[0].step == step
 
 
 def test_nothing_is_drawn_from_a_run_without_a_finite_checkpoint(local_run, tmp_path):
@@ -207,7 +207,7 @@ def test_nothing_is_drawn_from_a_run_without_a_finite_checkpoint(local_run, tmp_
 
 
 def skipped(time: float, step: int):
-    return time, "skipped_step", {"step": step, "reason": "because"}
+    return kinds.SkippedStep(time=time, step=step, reason="because")
 
 
 def test_a_step_done_again_counts_as_it_was_left_last(tmp_path):

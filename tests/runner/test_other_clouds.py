@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from ardm.checkpoint import checkpoints
 from ardm.cli.main import app
 from ardm.errors import StoreUnusable
+from ardm.events import kinds
 from ardm.store import claims
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -105,7 +106,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(store, finished, tmp_path):
     again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     assert again.returncode == 0, again.stderr
     assert newest_digest(run) == newest_digest(finished)
-    assert [e["outcome"] for e in events(run, 2, "ended")] == ["completed"]
+    assert [e.outcome for e in events(run, 2, kinds.Ended)] == ["completed"]
     to = tmp_path / "pulled"
     done = CliRunner().invoke(app, ["pull", run.name, "--store", store.uri, "--to", str(to)])
     assert done.exit_code == 0, done.output

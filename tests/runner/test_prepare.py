@@ -1,5 +1,4 @@
 import shutil
-import threading
 
 import numpy as np
 import pytest
@@ -7,18 +6,14 @@ from PIL import Image
 
 from ardm.errors import InputError
 from ardm.runner import attempt, prepare
+from ardm.runner.context import Context, HeadStart, Notice
+from ardm.runner.prepare import Preparation
+from ardm.store.run_directory import Run
 from ardm.training.group import Alone
 from tests.data.published import random_images
 from tests.runner.setting import opened, tiny_spec
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def idle(monkeypatch):
-    """This process as one that has no attempt yet."""
-    monkeypatch.setattr(prepare, "_ahead", [])
-    monkeypatch.setattr(prepare, "_at_work", threading.Event())
 
 
 def draw(folder):
@@ -49,47 +44,53 @@ def test_a_run_trains_on_the_images_and_with_the_changes_that_its_job_names(tmp_
     assert 0 < flipped.sum() < len(dealt)
 
 
-@pytest.mark.usefixtures("idle")
-def test_what_was_begun_ahead_of_time_is_taken_over_once(tmp_path):
+def begun(run: Run, head_start: HeadStart) -> Preparation:
+    """What a spare process prepares for a run."""
+    attempt.get_ready(run, head_start)
+    preparation = head_start.take()
+    assert preparation
+    return preparation
+
+
+def context(preparation: Preparation | None) -> Context:
+    """Where an attempt runs in a process that has prepared something before."""
+    head_start = HeadStart()
+    if preparation:
+        head_start.begin(lambda: preparation)
+    return Context(Alone(), Notice(), head_start=head_start)
+
+
+def test_what_was_begun_before_the_attempt_is_taken_over_once(tmp_path):
     spec = tiny_spec()
     run = opened(str(tmp_path), spec=spec)
-    attempt.get_ready(run)
-    (ahead,) = prepare._ahead
-    again = opened(str(tmp_path), spec=spec)
-    assert prepare.begin(again, spec, Alone(), 0.0) is ahead
-    assert prepare.begin(again, spec, Alone(), 0.0) is not ahead
+    ahead = begun(run, HeadStart())
+    again, here = opened(str(tmp_path), spec=spec), context(ahead)
+    assert prepare.begin(again, spec, here) is ahead
+    assert prepare.begin(again, spec, here) is not ahead
     assert ahead.ready().config == spec.training
 
 
-@pytest.mark.usefixtures("idle")
 def test_what_was_begun_for_something_else_or_has_failed_is_not_taken(tmp_path):
     spec, other = tiny_spec(), tiny_spec("training.learning_rate=2e-3")
     run = opened(str(tmp_path), spec=spec)
-
-    def begun_for(run, spec):
-        prepare._at_work.clear()
-        prepare.begin_ahead(run, spec)
-        (ahead,) = prepare._ahead
-        return ahead
-
-    ahead = begun_for(run, spec)
-    assert prepare.begin(run, other, Alone(), 0.0) is not ahead
-    ahead = begun_for(run, spec)
-    assert prepare.begin(opened(str(tmp_path), "tiny-2", spec), spec, Alone(), 0.0) is not ahead
+    ahead = begun(run, HeadStart())
+    assert prepare.begin(run, other, context(ahead)) is not ahead
+    another = opened(str(tmp_path), "tiny-2", spec)
+    assert prepare.begin(another, spec, context(ahead)) is not ahead
     pictures = tmp_path / "pictures"
     draw(pictures)
     missing = tiny_spec("data.dataset=images", "data.source=files", f"data.path={pictures}")
     shutil.rmtree(pictures)
-    ahead = begun_for(run, missing)
+    failed = Preparation(run, missing, Alone(), 0.0)
     with pytest.raises(InputError):
-        ahead.ready()
-    assert prepare.begin(run, missing, Alone(), 0.0) is not ahead
+        failed.ready()
+    assert prepare.begin(run, missing, context(failed)) is not failed
 
 
-@pytest.mark.usefixtures("idle")
-def test_at_work_nothing_is_begun_ahead_of_time(tmp_path):
+def test_a_process_that_trains_begins_nothing_beside_it(tmp_path):
     spec = tiny_spec()
     run = opened(str(tmp_path), spec=spec)
-    prepare.begin(run, spec, Alone(), 0.0)
-    attempt.get_ready(run)
-    assert not prepare._ahead
+    here = context(None)
+    prepare.begin(run, spec, here)
+    attempt.get_ready(run, here.head_start)
+    assert here.head_start.take() is None

@@ -8,7 +8,7 @@ import pytest
 from ardm.analysis.status import status
 from ardm.chaos import long_past
 from ardm.checkpoint.checkpointer import Checkpointer
-from ardm.events import event_log, history
+from ardm.events import event_log, history, kinds
 from ardm.events.event_log import EventLog
 from ardm.events.summaries import Summarizer
 from ardm.job.config import CheckpointConfig
@@ -49,16 +49,16 @@ def test_a_minute_of_training_costs_few_writes(proxy, bucket):
     run, clock = opened(f"{bucket}/runs"), Clock()
     number = claims.claim(run, {})
     summary = Summarizer(run, number, {})
-    ledger = EventLog(run, number, clock=clock, listener=summary.add)
-    voice = Heartbeat(run, number, ledger, lambda: {"step": 1}, summary, clock)
-    saver = Checkpointer(run, number, CheckpointConfig(), ledger, 0, clock, clock.sleep)
+    events = EventLog(run, number, clock=clock, listener=summary.add)
+    voice = Heartbeat(run, number, events, lambda: {"step": 1}, summary, clock)
+    saver = Checkpointer(run, number, CheckpointConfig(), events, 0, clock, clock.sleep)
     state = small_state(1)
     with proxy.account() as made:
         for second in range(1, minutes * 60 + 1):
             clock.now += 1.0
             voice.scalar("train/nelbo_bpd", 0.5, second)
             if second % 10 == 0:
-                ledger.add("trained", step=second, nelbo_bpd=0.5)
+                events.add(kinds.Trained(step=second, nelbo_bpd=0.5))
                 logging.getLogger("ardm.test").warning("something to be logged")
             saver.offer(second, state)
             saver.wait(30.0)
@@ -73,8 +73,8 @@ def test_a_minute_of_training_costs_few_writes(proxy, bucket):
     files = [name for name in counts if "tensorboard" in name or "logs" in name]
     assert len(files) == 2
     assert sum(counts[name] for name in files) <= 2 * minutes + 1
-    kinds = [event["event"] for event in event_log.read(run, number)]
-    assert kinds.count("saved") == 2 * minutes
+    saves = [e for e in event_log.read(run, number) if isinstance(e, kinds.Saved)]
+    assert len(saves) == 2 * minutes
     assert history.records(run)[0].save_count == 2 * minutes
 
 

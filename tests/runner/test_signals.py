@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 import pytest
 
 from ardm.checkpoint import checkpoints
-from ardm.events import event_log
+from ardm.events import event_log, kinds
+from ardm.events.events import Event
 from ardm.runner.context import Notice
 from ardm.runner.interrupts import SECOND_LOOK, saving_first
 from ardm.store.run_directory import Run
@@ -69,14 +70,14 @@ class Training:
     def wait_for_save(self) -> None:
         self.wait_for(lambda: checkpoints.committed(self.run))
 
-    def wait_for_event(self, kind: str) -> None:
-        self.wait_for(lambda: event_log.last(event_log.read(self.run, 1), kind))
+    def wait_for_event(self, kind: type[Event]) -> None:
+        self.wait_for(lambda: kinds.last(event_log.read(self.run, 1), kind))
 
-    def end(self) -> event_log.Event:
+    def end(self) -> kinds.Ended:
         """Wait for an orderly end; the event that recorded it."""
         code = self.process.wait(120)
         assert code == 75, f"{code}: {self.out.read_text()}"
-        event = event_log.last(event_log.read(self.run, 1), "ended")
+        event = kinds.last(event_log.read(self.run, 1), kinds.Ended)
         assert event
         return event
 
@@ -106,9 +107,9 @@ def test_a_signal_that_comes_twice_saves_and_a_second_kind_does_not_cut_the_save
         time.sleep(0.02)
     ended = training.end()
     # Signals that come while the process has no turn are delivered in the order of their numbers.
-    assert ended["outcome"] == "preempted"
-    assert ended["reason"].endswith("; saved")
-    assert newest_digest(training.run)[0] == ended["step"] > 0
+    assert ended.outcome == "preempted"
+    assert ended.reason.endswith("; saved")
+    assert newest_digest(training.run)[0] == ended.step > 0
 
 
 TERMINAL = (
@@ -132,8 +133,8 @@ def test_a_terminal_that_closes_takes_the_progress_bar_and_no_step(tmp_path: Pat
     training.wait_for(saved)
     os.close(ours)
     ended = training.end()
-    assert (ended["outcome"], ended["reason"]) == ("preempted", "SIGHUP; saved")
-    assert newest_digest(training.run)[0] == ended["step"]
+    assert (ended.outcome, ended.reason) == ("preempted", "SIGHUP; saved")
+    assert newest_digest(training.run)[0] == ended.step
 
 
 def test_nohup_keeps_its_promise(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_nohup_keeps_its_promise(tmp_path: Path) -> None:
     saved = checkpoints.committed(training.run)[0].step
     training.wait_for(lambda: checkpoints.committed(training.run)[0].step > saved)
     training.process.send_signal(signal.SIGTERM)
-    assert training.end()["reason"] == "SIGTERM; saved"
+    assert training.end().reason == "SIGTERM; saved"
 
 
 def test_a_signal_while_a_step_is_compiled_ends_the_attempt_without_waiting_for_it(
@@ -151,12 +152,12 @@ def test_a_signal_while_a_step_is_compiled_ends_the_attempt_without_waiting_for_
 ) -> None:
     cold = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cold")}
     training = Training(tmp_path, "--set", DEEP, "--json", env=os.environ | cold)
-    training.wait_for_event("started")
+    training.wait_for_event(kinds.Started)
     training.process.send_signal(signal.SIGTERM)
     ended = training.end()
-    assert (ended["outcome"], ended["step"]) == ("preempted", 0)
-    assert ended["reason"] == "SIGTERM; nothing new to save"
-    assert event_log.last(event_log.read(training.run, 1), "first_step") is None
+    assert (ended.outcome, ended.step) == ("preempted", 0)
+    assert ended.reason == "SIGTERM; nothing new to save"
+    assert kinds.last(event_log.read(training.run, 1), kinds.FirstStep) is None
     said = training.out.read_text()
     assert json.loads(said[said.index("{") : said.index("}") + 1])["outcome"] == "preempted"
 

@@ -23,6 +23,7 @@ from ardm.chaos.storage_faults import Fault
 from ardm.checkpoint import checkpointer, checkpoints, restore
 from ardm.checkpoint.digest import digest
 from ardm.cli.main import app
+from ardm.events import kinds
 from ardm.runner import heartbeat
 from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice, Timings
@@ -155,8 +156,8 @@ def test_training_and_restoring_go_on_through_faults_of_many_requests(stormy, pr
     for ended in (once, again):
         assert_as_undisturbed(stormy, finished, ended)
     assert sum((proxy.counts - before)[kind] for kind in kinds) > 1
-    assert events(stormy, 2, "restored")[0]["step"] == STEPS
-    ends = [e["outcome"] for number in (1, 2) for e in events(stormy, number, "ended")]
+    assert events(stormy, 2, kinds.Restored)[0].step == STEPS
+    ends = [e.outcome for number in (1, 2) for e in events(stormy, number, kinds.Ended)]
     assert ends == ["completed", "completed"]
 
 
@@ -175,8 +176,8 @@ def test_training_goes_on_through_a_full_outage_and_saves_resume(stormy, proxy, 
     # Training stood still for nothing but its own sleep.
     assert len(during) >= 10
     assert_as_undisturbed(stormy, finished, ended)
-    saved = [e["step"] for e in events(stormy, 1, "saved")]
-    assert [e["outcome"] for e in events(stormy, 1, "ended")] == ["completed"]
+    saved = [e.step for e in events(stormy, 1, kinds.Saved)]
+    assert [e.outcome for e in events(stormy, 1, kinds.Ended)] == ["completed"]
     assert saved[-1] == STEPS
 
 

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from ardm.events import kinds
 from ardm.events.event_log import EventLog
 from ardm.runner import uploads
 from ardm.runner.heartbeat import Heartbeat
@@ -62,8 +63,8 @@ def test_an_upload_that_hangs_does_not_stop_the_heartbeat(emulator, bucket, monk
         there = type(run)(Store(run.store.uri), run.name)
         proxy.hanging = "logs"
         clock = Clock()
-        ledger = EventLog(there, 1, clock=clock)
-        voice = Heartbeat(there, 1, ledger, lambda: {"step": 1}, clock=clock)
+        events = EventLog(there, 1, clock=clock)
+        voice = Heartbeat(there, 1, events, lambda: {"step": 1}, clock=clock)
         logging.getLogger("ardm.test").warning("something to be logged")
         upload = threading.Thread(target=voice.uploads.do_what_is_due, daemon=True)
         upload.start()
@@ -82,21 +83,23 @@ def test_an_upload_that_hangs_does_not_stop_the_heartbeat(emulator, bucket, monk
 @pytest.mark.parametrize("kind", ["saved", "notice", "first_step", "ended"])
 def test_word_of_what_matters_comes_soon_and_of_the_rest_with_the_beat(bucket, kind):
     run, clock = opened(f"{bucket}/runs"), Clock()
-    ledger = EventLog(run, 1, clock=clock)
-    voice = Heartbeat(run, 1, ledger, dict, clock=clock)
+    events = EventLog(run, 1, clock=clock)
+    voice = Heartbeat(run, 1, events, dict, clock=clock)
+
+    fields = {"event": kind, "time": 1.0, "seconds": 1.0, "outcome": "stopped"}
 
     def tail():
         return [e["event"] for e in json.loads(run.store.read(run.progress(1)))["tail"]]
 
     voice.do_what_is_due()
-    ledger.add("stalled", seconds=1.0)
+    events.add(kinds.Stalled(seconds=1.0))
     clock.now += 10.0
     voice.do_what_is_due()
     assert tail() == []
-    ledger.add(kind, step=1, seconds=1.0)
+    events.add(kinds.of_json(fields | {"step": 1}))
     voice.do_what_is_due()
     assert tail() == ["stalled", kind]
-    ledger.add(kind, step=2, seconds=1.0)
+    events.add(kinds.of_json(fields | {"step": 2}))
     clock.now += 1.0
     voice.do_what_is_due()
     assert len(tail()) == 2, "an object takes about one write a second"

@@ -1,0 +1,78 @@
+"""Ports of this machine: free ones, who listens at one, and whether a job server answers there."""
+
+import socket
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+
+import psutil
+
+from ardm.cluster import access
+from ardm.errors import JobFailed
+
+
+def free_ports(*wanted: int) -> list[int]:
+    """The ports wanted, or any other free ones; no two of them the same."""
+    with ExitStack() as held:
+        return [int(held.enter_context(_bound(port)).getsockname()[1]) for port in wanted]
+
+
+def _bound(wanted: int) -> socket.socket:
+    for port in (wanted, 0):
+        probe = socket.socket()
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            probe.close()
+            continue
+        return probe
+    raise JobFailed("no free port on this machine")
+
+
+def is_taken(port: int) -> bool:
+    """Whether anybody listens at a port of this machine."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((access.ADDRESS, port)) == 0
+
+
+def ports_of(pid: int) -> set[int]:
+    """Where a process and those below it listen."""
+    ports: set[int] = set()
+    with suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for process in (root, *root.children(recursive=True)):
+            with suppress(psutil.Error):
+                ports |= {
+                    connection.laddr.port
+                    for connection in process.net_connections("tcp")
+                    if connection.status == psutil.CONN_LISTEN
+                }
+    return ports
+
+
+def is_here(address: str) -> bool:
+    """Whether an address is of this machine."""
+    return urllib.parse.urlsplit(address).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def answers(address: str, headers: Mapping[str, str] | None = None) -> bool:
+    """Whether a job server is there.
+
+    Args:
+        address: of the server.
+        headers: for one that has to know our token. Without them, one that asks for a token
+            answers, too.
+    """
+    # A proxy must not see a token, and knows another loopback interface.
+    proxies = urllib.request.ProxyHandler({} if is_here(address) else None)
+    request = urllib.request.Request(f"{address}/api/version", headers=dict(headers or {}))
+    try:
+        with urllib.request.build_opener(proxies).open(request, timeout=5) as reply:
+            return bool(reply.status == 200)
+    except urllib.error.HTTPError as error:
+        return headers is None and error.code in (401, 403)
+    except (OSError, ValueError):
+        return False
