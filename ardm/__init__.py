@@ -6,7 +6,7 @@
 >>> model = ardm.load("hello", store="runs")
 >>> model.sample(16, budget=50).save("digits.png")
 
-`ardm.submit` trains on Ray in place of this process; `ardm.open_run` looks at a run from anywhere.
+`ardm.submit` trains on Ray instead of in this process; `ardm.open_run` opens a run of any store.
 """
 
 from importlib import import_module
@@ -45,11 +45,11 @@ _HOMES = {
     "Samples": "ardm.generated",
     "open_run": "ardm.runs",
 }
-"""Where a name is, unless it is in `ardm.api`."""
+"""Name -> the module that defines it, unless that is `ardm.api`."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, and nothing before: JAX and Ray take seconds."""
+    """Import a name on first use, since JAX and Ray take seconds to import."""
     if name not in __all__:
         raise AttributeError(f"module 'ardm' has no attribute {name!r}")
     return getattr(import_module(_HOMES.get(name, "ardm.api")), name)

@@ -1,6 +1,6 @@
-"""The interface of ardm for programs and notebooks; the command line parses and prints on it.
+"""The interface of ardm for programs and notebooks, on which the command line is built.
 
-What takes seconds to import, as JAX and Ray do, is imported on use.
+Modules that take seconds to import, such as JAX and Ray, are imported on use.
 """
 
 import logging
@@ -36,11 +36,11 @@ def load_job(file: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
     50
 
     Args:
-        file: the job file.
-        overrides: changes to it, as `section.key=value`.
+        file: path of the job file.
+        overrides: changes to the job file, each as `section.key=value`.
 
     Raises:
-        SpecError: with all faults of the file at once.
+        SpecError: the job file has faults; the message lists all of them.
     """
     return load_spec(Path(file), overrides)
 
@@ -51,7 +51,8 @@ class Submitted:
 
     Attributes:
         run: the run.
-        submission: with `address` and `submission_id`; None if the run was complete already.
+        submission: the submission, with `address` and `submission_id`; None if the run was already
+            complete.
     """
 
     run: Run
@@ -59,18 +60,18 @@ class Submitted:
 
 
 def load(target: str | Path, *, store: str | None = None) -> "Pretrained":
-    """Load a trained model: the newest checkpoint of a run that verifies, or a pulled one.
+    """Load a trained model from the newest checkpoint of a run that verifies, or from a pulled one.
 
     >>> model = ardm.load("hello", store="runs")
     >>> model.sample(4, budget=10).images.shape
     (4, 28, 28, 1)
 
     Args:
-        target: the name of a run, or a directory that `pull` made.
-        store: of the run; default: ARDM_STORE, or `./runs`.
+        target: name of a run, or a directory that `pull` wrote.
+        store: address of the run's store; default: ARDM_STORE, or `./runs`.
 
     Raises:
-        NotFound: no such run or directory, or no checkpoint of it can be used.
+        NotFound: there is no such run or directory, or none of its checkpoints can be used.
     """
     from ardm import loading
 
@@ -85,24 +86,24 @@ def train(
     override: bool = False,
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> Run:
-    """Train in this process until the job is done or a signal comes; a run that exists goes on.
+    """Train in this process until the job is done or a signal arrives; an existing run goes on.
 
     >>> job = ardm.load_job("jobs/smoke.yaml", ["training.steps=20"])
     >>> run = ardm.train(job, run="short", store="runs")
     >>> run.status()["step"]
     20
 
-    SIGTERM, SIGHUP and Ctrl-C save and end, and `status` says so.
+    On SIGTERM, SIGHUP or Ctrl-C the run is saved and ends, and `status` reports the signal.
 
     Args:
-        job: from `load_job`.
-        store: where the run lives; default: ARDM_STORE, or `./runs`.
-        run: its name; default: a new run.
-        override: go on with another job than the run's.
+        job: the job, from `load_job`.
+        store: address of the run's store; default: ARDM_STORE, or `./runs`.
+        run: name of the run; default: a new run.
+        override: whether to go on with a job that differs from the run's.
         on_step: called after every step; an exception that it raises ends the training.
 
     Returns:
-        The run, completed or saved.
+        The run, which is completed or saved.
 
     Raises:
         InputError: the store, the data or the name cannot be used.
@@ -127,7 +128,7 @@ def train_steps(
     run: str | None = None,
     override: bool = False,
 ) -> Iterator[StepRecord]:
-    """Train in this process, step by step: see `train`.
+    """Train in this process and yield every step: see `train`.
 
     >>> job = ardm.load_job("jobs/smoke.yaml", ["training.steps=20"])
     >>> for step in ardm.train_steps(job, run="steps", store="runs"):
@@ -136,10 +137,11 @@ def train_steps(
     10
     20
 
-    Training runs beside the loop, at most one step ahead of it. Leaving the loop saves and ends.
+    Training runs on its own thread, at most one step ahead of the loop. If the loop is left, the
+    run is saved and ends.
 
     Yields:
-        Every finished step.
+        The record of every finished step.
     """
     from ardm.runner.attempt import attempt_here
     from ardm.runner.context import raise_if_failed
@@ -181,21 +183,23 @@ def submit(
     override: bool = False,
     report: Report = log.info,
 ) -> Submitted:
-    """Submit a job to Ray; a local Ray is started where none runs. The same run goes on.
+    """Submit a job to Ray, by default to a local Ray, which is started if none runs.
+
+    An existing run goes on.
 
     >>> job = ardm.load_job("jobs/binmnist.yaml")
     >>> ardm.submit(job, run="mine", store="runs").submission.submission_id  # doctest: +SKIP
     'mine-1'
 
     Args:
-        job: from `load_job`.
-        store: where the run lives; default: ARDM_STORE, or `./runs`.
-        run: its name; default: a new run.
-        address: of a Ray job server, as in RAY_ADDRESS; default: the local Ray.
-        cluster: a cluster launcher's file, whose cluster is up.
-        shared: whether the store is a directory that all machines have mounted.
-        override: go on with another job than the run's.
-        report: called with what the user should know.
+        job: the job, from `load_job`.
+        store: address of the run's store; default: ARDM_STORE, or `./runs`.
+        run: name of the run; default: a new run.
+        address: address of a Ray job server, as in RAY_ADDRESS; default: the local Ray.
+        cluster: path of the cluster launcher's file, if the job goes to its cluster, which is up.
+        shared: whether the store is a directory that all machines of the cluster have mounted.
+        override: whether to go on with a job that differs from the run's.
+        report: called with each sentence for the user.
 
     Raises:
         InputError: the store or the job server cannot be used; nothing was created.
@@ -204,20 +208,20 @@ def submit(
     from ardm.cluster.job_server import has_gpus, job_server
 
     if cluster and has_gpus(Path(cluster)):
-        # Its GPUs come only when they are asked for, so `auto` would not see them.
+        # Its GPU nodes start only when GPUs are requested, so `auto` would not see them.
         scaling = job.scaling.model_copy(update={"accelerator": "gpu"})
         job = job.model_copy(update={"scaling": scaling})
-    place = usable_store(store_address(store), report)
-    named = RunDirectory(place, run) if run else None
-    if named and place.exists(named.job_file) and is_complete(named, job):
-        return Submitted(Run(open_or_create(job, place, run, override=override)), None)
+    run_store = usable_store(store_address(store), report)
+    named = RunDirectory(run_store, run) if run else None
+    if named and run_store.exists(named.job_file) and is_complete(named, job):
+        return Submitted(Run(open_or_create(job, run_store, run, override=override)), None)
     if named and override:
         agreement.require_steps_left(named, job)
     with job_server(address, Path(cluster) if cluster else None, report) as server:
-        # Only then is anything created: an empty run would be the newest one.
-        submission.require(server, place, shared=shared)
+        # The run is created only after this: if it failed, an empty run would be the newest one.
+        submission.require(server, run_store, shared=shared)
         change = agreement.foreseen(named, job) if named and override else None
-        opened = open_or_create(job, place, run, override=override, report=report)
+        opened = open_or_create(job, run_store, run, override=override, report=report)
         if change:
             report(f"run {opened.name}: {change}")
         return Submitted(Run(opened), submission.submit(opened, server))

@@ -1,4 +1,4 @@
-"""The base of every section of a job file, and the numbers that its fields may hold."""
+"""The base class of the job file's sections, and the number types of their fields."""
 
 import struct
 from typing import Annotated
@@ -10,30 +10,30 @@ from pydantic_core import PydanticCustomError
 class Section(BaseModel):
     """One section of a job file.
 
-    Immutable; an unknown key is a fault; a value of another type is a fault, never converted.
-    Validate JSON (`model_validate_json`): in JSON a tuple may be written as a list.
+    It is immutable. An unknown key is a fault, and so is a value of another type: nothing is
+    converted. Validate with `model_validate_json`: only there may a tuple be written as a list.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 MOST = 2**31 - 1
-"""Steps and sizes are int32 in the programs that compute them."""
+"""Largest step or size: the compiled programs hold them as int32."""
 
 LARGEST_SEED = 2**32 - 1
-"""JAX drops the upper bits of a seed: 2**32 would be 0."""
+"""Largest seed: JAX drops the upper bits, so that 2**32 would be 0."""
 
 MOST_SHARDS = 65_536
 
 
 def _in_float32(value: float) -> float:
-    """Refuse what float32, in which the programs compute, makes infinite, 0 or 1."""
+    """Refuse a value that float32, in which programs compute, rounds to infinity, 0 or 1."""
     try:
-        (near,) = struct.unpack("f", struct.pack("f", value))
+        (rounded,) = struct.unpack("f", struct.pack("f", value))
     except OverflowError:
-        near = float("inf")
-    # Smaller numbers than 2**-126 are 0 on many devices.
-    if near == float("inf") or (value != near and near == 1.0) or 0.0 < value < 2.0**-126:
+        rounded = float("inf")
+    # Many devices treat numbers smaller than 2**-126 as 0.
+    if rounded == float("inf") or (value != rounded == 1.0) or 0.0 < value < 2.0**-126:
         expected = "Expected a number that float32 does not round to 0, 1 or infinity"
         raise PydanticCustomError("float32", "{expected}", {"expected": expected})
     return value

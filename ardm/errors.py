@@ -1,26 +1,26 @@
-"""Every error that a user can meet, in one tree; each carries the exit code of the command line.
+"""All errors with a message for the user, in one tree, with the exit codes of the command line.
 
 ArdmError (1)
-├── InputError (2)            what was given cannot be used; nothing was started or lost
-│   ├── SpecError             a job file, with all its faults at once
+├── InputError (2)            the input cannot be used; nothing was started or lost
+│   ├── SpecError             the job file has faults; the message lists all of them
 │   ├── SpecConflict          the run exists with another spec
 │   ├── StoreUnusable         the store cannot be reached or written
-│   └── DataUnreachable       what the data are read from does not answer now
+│   └── DataUnreachable       the source of the data does not answer at the moment
 ├── JobFailed (3)             the job ended without reaching its last step
 │   ├── SaveFailed            the final checkpoint could not be written
 │   ├── Diverged              a loss, gradient or new state is not finite
 │   └── Superseded            a newer attempt holds the run
 ├── NotFound (4)              no such run, checkpoint or store
-│   ├── Unreadable            there are checkpoints, and none can be read
+│   ├── Unreadable            the run has checkpoints, but none can be read
 │   └── StoreUnreachable      the store that a command reads does not answer
-└── Interrupted (75)          stopped from outside; state saved, run again to go on
+└── Interrupted (75)          stopped from outside; state saved, the same command goes on
 """
 
 from collections.abc import Sequence
 
 
 class ArdmError(Exception):
-    """Base of all errors with a message for the user.
+    """Base class of all errors with a message for the user.
 
     The message says what was expected, what was received, and what to do.
     """
@@ -29,13 +29,13 @@ class ArdmError(Exception):
 
 
 class InputError(ArdmError):
-    """What was given cannot be used."""
+    """The input, such as an option, a file or an address, cannot be used."""
 
     exit_code = 2
 
 
 class SpecError(InputError):
-    """A job file with faults; `faults` lists every one of them."""
+    """The job file has faults; `faults` lists all of them."""
 
     def __init__(self, source: str, faults: Sequence[str]) -> None:
         self.source = source
@@ -54,7 +54,7 @@ class StoreUnusable(InputError):
 
 
 class DataUnreachable(InputError):
-    """What the data are read from does not answer now; it may do so later."""
+    """The source of the data does not answer at the moment; it may do so later."""
 
 
 class JobFailed(ArdmError):
@@ -64,15 +64,15 @@ class JobFailed(ArdmError):
 
 
 class SaveFailed(JobFailed):
-    """The final checkpoint could not be written; what was trained since the last one is lost."""
+    """The final checkpoint could not be written; the steps since the last one are lost."""
 
 
 class Diverged(JobFailed):
-    """A loss, gradient or new state is not finite; the same job would come to it again."""
+    """A loss, gradient or new state is not finite; the same job would diverge again."""
 
 
 class Superseded(JobFailed):
-    """A newer attempt holds the run; this one must not write any more."""
+    """A newer attempt holds the run; this one must not write to it any more."""
 
 
 class NotFound(ArdmError):
@@ -82,14 +82,14 @@ class NotFound(ArdmError):
 
 
 class Unreadable(NotFound):
-    """There are checkpoints, and the store gives the bytes of none; they may be sound."""
+    """The run has checkpoints, but the store returns none of them; they may be intact."""
 
 
 class StoreUnreachable(NotFound):
-    """The store that a command reads does not answer, or may not be read."""
+    """The store that a command reads does not answer, or denies the access."""
 
 
 class Interrupted(ArdmError):
-    """Stopped from outside; the state is saved and the same command goes on from there."""
+    """Stopped from outside; the state is saved, and the same command goes on from it."""
 
     exit_code = 75

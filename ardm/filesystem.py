@@ -1,8 +1,8 @@
-"""A directory on a local disk or behind any fsspec URL, opened for this process alone.
+"""A directory on a local disk or behind any fsspec URL, with a time limit for every call.
 
-All that is read or kept elsewhere goes through here: stores, folders of images, cached downloads.
-fsspec shares its instances, and with them old listings; and it waits minutes, or for ever, for a
-server that does not answer. Here every instance is its own, and every call ends.
+Stores, folders of images and cached downloads are all accessed through this class. fsspec by itself
+shares instances, and with them outdated listings; and it waits minutes, or for ever, for a server
+that does not answer. Here each directory has its own instance, and every call ends.
 """
 
 import asyncio
@@ -21,28 +21,28 @@ from fsspec.implementations.local import LocalFileSystem
 T = TypeVar("T")
 
 AT_ONCE_REMOTE, AT_ONCE_LOCAL = 64, 16
-"""Requests under way at the same time where many objects are read."""
+"""Largest number of simultaneous requests when many objects are read."""
 
 AT_THE_DOOR, SMALL, LARGE = 5.0, 15.0, 600.0
-"""Seconds within which a remote file system must answer: when it is first tried, with a small
-object or a listing, and with whole directories."""
+"""Seconds within which a remote file system must answer: the first request, a request for a small
+object or a listing, and one for whole directories."""
 
 ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 class Directory:
-    """A directory, and what lies in it, by the path from there.
+    """A directory and its files, each named by its path relative to the directory.
 
     Args:
-        url: a local path, taken as it is, or an fsspec URL such as `gs://bucket/prefix`.
+        url: a local path, which is used as it is, or an fsspec URL such as `gs://bucket/prefix`.
 
     Attributes:
-        fs: the file system, an instance of its own that remembers no listing.
-        root: the path of the directory as the file system understands it.
+        fs: fsspec's file system; an instance of its own, without a cache of listings.
+        root: path of the directory in that file system.
 
     Raises:
         ImportError: the library for this kind of file system is not installed.
-        ValueError: there is no such kind.
+        ValueError: the URL's scheme is unknown.
     """
 
     fs: Any
@@ -55,7 +55,7 @@ class Directory:
             self.fs, root = fsspec.core.url_to_fs(
                 url, skip_instance_cache=True, use_listings_cache=False
             )
-        else:  # fsspec would take `::` in a path for a chain of addresses
+        else:  # fsspec would read `::` in a path as a chain of URLs
             self.fs, root = LocalFileSystem(skip_instance_cache=True), os.path.abspath(url)  # noqa: PTH100
         self.root = root.rstrip("/")
 
@@ -65,25 +65,25 @@ class Directory:
         return isinstance(self.fs, LocalFileSystem)
 
     def path(self, name: str) -> str:
-        """The path of `name` as the file system understands it."""
+        """The path of `name` in the file system."""
         return f"{self.root}/{name}"
 
     def call(
         self, method: Callable[..., T], *args: Any, seconds: float | None = None, **kwargs: Any
     ) -> T:
-        """Call the file system; where it is remote, an answer is waited for so long and no longer.
+        """Call a method of the file system, with a time limit if it is remote.
 
-        The file system tries again by itself until then; without a bound it would do so for
-        minutes, or wait for ever where a server accepts a connection and stays silent.
+        Within the limit the file system retries by itself. Without one it would do so for minutes,
+        or wait for ever for a server that accepts a connection and stays silent.
 
         Args:
-            method: of `fs`.
-            args: of the method.
-            seconds: that it may take; default: `SMALL`.
-            kwargs: of the method.
+            method: a method of `fs`.
+            args: positional arguments of the method.
+            seconds: seconds that a remote call may take; default: `SMALL`.
+            kwargs: keyword arguments of the method.
 
         Raises:
-            TimeoutError: it takes longer.
+            TimeoutError: the call takes longer.
         """
         if not isinstance(self.fs, AsyncFileSystem):
             return method(*args, **kwargs)
@@ -94,31 +94,31 @@ class Directory:
             raise TimeoutError(f"no answer within {seconds:.0f} s") from error
 
     def read(self, name: str) -> bytes | None:
-        """The object's bytes, or None where there is none."""
+        """The content of an object; None if there is no such object."""
         try:
             return self.call(self.fs.cat_file, self.path(name))
         except (*ABSENT, IsADirectoryError):
             return None
 
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
-        """The bytes of several objects, read at the same time; each has the time of one.
+        """The contents of several objects, read in parallel; the time limit is that of each.
 
         Returns:
-            By name; an object that is not there is left out.
+            The contents by name; an object that does not exist is left out.
 
         Raises:
-            OSError: or another error of the file system: an object could not be read for another
-                reason than that it is absent.
+            OSError: an object exists but could not be read; some file systems raise errors of
+                another class.
         """
         wanted = list(names)
         if isinstance(self.fs, AsyncFileSystem):
-            found = self._at_once(self.fs._cat_file, [self.path(name) for name in wanted])
+            contents = self._at_once(self.fs._cat_file, [self.path(name) for name in wanted])
         else:
-            found = _on_threads(self.read, wanted)
-        return {n: data for n, data in zip(wanted, found, strict=True) if data is not None}
+            contents = _on_threads(self.read, wanted)
+        return {n: data for n, data in zip(wanted, contents, strict=True) if data is not None}
 
     def names(self, directory: str = "") -> list[str]:
-        """Names directly under a directory, sorted; empty where there is none."""
+        """The names directly in a directory, sorted; empty if there is no such directory."""
         path = self.path(directory) if directory else self.root
         try:
             entries = self.call(self.fs.ls, path, detail=False)
@@ -127,28 +127,28 @@ class Directory:
         return _last_parts(entries)
 
     def names_of(self, directories: Sequence[str]) -> dict[str, list[str]]:
-        """What `names` gives for several directories, listed at the same time."""
+        """The result of `names` for each of several directories, listed in parallel."""
         if not isinstance(self.fs, AsyncFileSystem):
             return dict(zip(directories, _on_threads(self.names, directories), strict=True))
         paths = [self.path(directory) for directory in directories]
-        listed = self._at_once(lambda path: self.fs._ls(path, detail=False), paths)
-        return {d: _last_parts(e or []) for d, e in zip(directories, listed, strict=True)}
+        listings = self._at_once(lambda path: self.fs._ls(path, detail=False), paths)
+        return {d: _last_parts(e or []) for d, e in zip(directories, listings, strict=True)}
 
     def files(self, directory: str) -> dict[str, int]:
-        """Every file below a directory, by its path from there, with its size in bytes."""
+        """The size in bytes of every file below a directory, by its path relative to it."""
         root = self.path(directory)
         try:
-            found = self.call(self.fs.find, root, detail=True)
+            entries = self.call(self.fs.find, root, detail=True)
         except ABSENT:
             return {}
         return {
-            path.removeprefix(f"{root}/"): int(about.get("size") or 0)
-            for path, about in found.items()
+            path.removeprefix(f"{root}/"): int(entry.get("size") or 0)
+            for path, entry in entries.items()
             if path.startswith(f"{root}/")
         }
 
     def remove(self, names: Sequence[str]) -> None:
-        """Remove files; those that are not there do not matter."""
+        """Remove files; those that do not exist are ignored."""
         paths = [self.path(name) for name in names]
         if self.is_local:
             for path in paths:
@@ -158,23 +158,25 @@ class Directory:
             self.call(self.fs.rm, paths)
 
     def remove_tree(self, name: str) -> None:
-        """Remove a directory and all below it; nothing happens where there is none."""
+        """Remove a directory and everything below it, if it exists."""
         with suppress(FileNotFoundError):
             self.call(self.fs.rm, self.path(name), recursive=True, seconds=LARGE)
 
-    def _at_once(self, ask: Callable[[str], Awaitable[T]], paths: Sequence[str]) -> list[T | None]:
-        """Ask a remote file system about many paths; None for each that is not there.
+    def _at_once(
+        self, request: Callable[[str], Awaitable[T]], paths: Sequence[str]
+    ) -> list[T | None]:
+        """Send a request for each of many paths; None for each path that does not exist.
 
         The time limit is that of each request: thousands of them may take longer in all.
         """
 
         async def all_of_them() -> list[T | None]:
-            gate = asyncio.Semaphore(AT_ONCE_REMOTE)
+            slots = asyncio.Semaphore(AT_ONCE_REMOTE)
 
             async def one(path: str) -> T | None:
-                async with gate:
+                async with slots:
                     try:
-                        return await asyncio.wait_for(ask(path), SMALL)
+                        return await asyncio.wait_for(request(path), SMALL)
                     except ABSENT:
                         return None
                     except TimeoutError as error:
@@ -183,27 +185,27 @@ class Directory:
             return await asyncio.gather(*(one(path) for path in paths))
 
         try:
-            found: list[T | None] = sync(self.fs.loop, all_of_them)
-        except FSTimeoutError as error:  # it hides what it was raised for
+            answers: list[T | None] = sync(self.fs.loop, all_of_them)
+        except FSTimeoutError as error:  # only its cause has the message
             raise TimeoutError(str(error.__cause__)) from error
-        return found
+        return answers
 
 
 def emulator(joint: str) -> str:
-    """The variable that sends requests for Google Cloud Storage elsewhere, for a message.
+    """The variable that redirects requests to Google Cloud Storage, as part of a message.
 
     Args:
-        joint: what precedes it in the message; nothing is said where the variable is not set.
+        joint: text before the variable. If the variable is not set, the result is empty.
     """
     host = os.environ.get("STORAGE_EMULATOR_HOST")
     return f"{joint}STORAGE_EMULATOR_HOST ({host})" if host else ""
 
 
-def _on_threads(ask: Callable[[str], T], names: Sequence[str]) -> list[T]:
+def _on_threads(read: Callable[[str], T], names: Sequence[str]) -> list[T]:
     if min(len(names), AT_ONCE_LOCAL) < 2:
-        return [ask(name) for name in names]
+        return [read(name) for name in names]
     with ThreadPoolExecutor(AT_ONCE_LOCAL, thread_name_prefix="ardm-files") as threads:
-        return list(threads.map(ask, names))
+        return list(threads.map(read, names))
 
 
 def _last_parts(paths: Iterable[str]) -> list[str]:
@@ -212,9 +214,9 @@ def _last_parts(paths: Iterable[str]) -> list[str]:
 
 
 def _bound_requests() -> None:
-    """Set time-outs for every `gs://` file system of this process, Orbax's among them.
+    """Set timeouts for every `gs://` file system of this process, including those of Orbax.
 
-    gcsfs (2026.10) sets none: a request that is never answered would never end.
+    gcsfs (2026.10) sets none: a request without an answer would never end.
     """
     from aiohttp import ClientTimeout
 

@@ -12,8 +12,8 @@ class Calls(NamedTuple):
     """The network calls that generate one image.
 
     Attributes:
-        starts: the generation steps at which they begin.
-        kind: `optimal`, `uniform` or `sequential` (one call per dimension).
+        starts: the generation step at which each call begins.
+        kind: kind of the policy: `optimal`, `uniform` or `sequential` (one call per dimension).
     """
 
     starts: Int[np.ndarray, " budget"]
@@ -29,12 +29,12 @@ class Samples:
     ((4, 28, 28, 1), 10, 'optimal')
 
     Attributes:
-        images: values 0 .. K-1.
-        chain: if asked for, all images before the first and after every network call; -1 where a
-            dimension is still to come.
-        calls: network calls per image.
-        policy: `optimal`, `uniform` or `sequential`.
-        classes: K.
+        images: the images, with values 0 .. K-1.
+        chain: all images before the first network call and after every call, -1 where a dimension
+            is not generated yet; None unless requested.
+        calls: number of network calls per image.
+        policy: kind of the policy: `optimal`, `uniform` or `sequential`.
+        classes: number of values of a dimension, K.
     """
 
     images: UInt8[np.ndarray, "num h w c"]
@@ -62,9 +62,9 @@ class Completions:
     """Completed images.
 
     Attributes:
-        images: of each given image several, values 0 .. K-1.
-        calls: network calls per image.
-        policy: `optimal`, `uniform` or `sequential`.
+        images: several completions of each given image, with values 0 .. K-1.
+        calls: number of network calls per image.
+        policy: kind of the policy: `optimal`, `uniform` or `sequential`.
     """
 
     images: UInt8[np.ndarray, "n completions h w c"]

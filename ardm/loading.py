@@ -1,4 +1,4 @@
-"""Loading a trained model: the newest verified checkpoint of a run, or a pulled one."""
+"""Loads a trained model from the newest verified checkpoint of a run, or from a pulled one."""
 
 import json
 import logging
@@ -32,11 +32,11 @@ def load(target: str | Path, store: Store, warn: Callable[[str], None] = log.war
 
     Args:
         target: a pulled directory, or the name of a run.
-        store: where runs are looked for.
-        warn: called with the reason for each checkpoint that was passed over.
+        store: the store of the run.
+        warn: called with a sentence for each checkpoint that is passed over.
 
     Raises:
-        NotFound: no such run, or no checkpoint of it verifies.
+        NotFound: there is no such run, or none of its checkpoints verifies.
     """
     use_cores(cores_here())
     own_cache()
@@ -53,9 +53,9 @@ def load(target: str | Path, store: Store, warn: Callable[[str], None] = log.war
     newest = restore.newest_verified(run, template(model, spec.training), skipped)
     if newest is None:
         raise NotFound(f"run {run.name} has no checkpoint that can be used yet")
-    place, state, metadata = newest
-    whose = {"name": run.name, "attempt": place.attempt, "step": place.step}
-    return _pretrained(whose, spec, model, state, metadata, run, cache)
+    checkpoint, state, metadata = newest
+    origin = {"name": run.name, "attempt": checkpoint.attempt, "step": checkpoint.step}
+    return _pretrained(origin, spec, model, state, metadata, run, cache)
 
 
 def _pulled(folder: Path, cache: str | None) -> Pretrained:
@@ -65,14 +65,14 @@ def _pulled(folder: Path, cache: str | None) -> Pretrained:
         model = build(spec.model, tuple(note["shape"]), note["classes"])
         like = template(model, spec.training)
         state, metadata = serialization.load(folder.resolve() / "checkpoint", like)
-        whose = {"name": note["run"], "attempt": note["attempt"], "step": note["step"]}
-        return _pretrained(whose, spec, model, state, metadata, folder, cache)
+        origin = {"name": note["run"], "attempt": note["attempt"], "step": note["step"]}
+        return _pretrained(origin, spec, model, state, metadata, folder, cache)
     except (serialization.Damaged, OSError, ValueError, KeyError, TypeError) as error:
         raise NotFound(f"the checkpoint in {folder}: {error}; pull it again") from error
 
 
 def _pretrained(
-    whose: dict[str, Any],
+    origin: dict[str, Any],
     spec: JobSpec,
     model: Model,
     state: Any,
@@ -81,7 +81,7 @@ def _pretrained(
     cache: str | None,
 ) -> Pretrained:
     return Pretrained(
-        **whose,
+        **origin,
         spec=spec,
         model=model,
         params=model.unravel(state.ema),

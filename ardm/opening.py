@@ -1,4 +1,4 @@
-"""Opening the run that a job is to train: in a store that works, under a name old or new."""
+"""Opens the run that a job trains: checks the store, then finds or creates the run."""
 
 import logging
 import os
@@ -19,30 +19,30 @@ Report = Callable[[str], None]
 
 
 def store_address(given: str | None) -> str:
-    """Where runs live: the address that was given, or ARDM_STORE, or `./runs`."""
+    """The address of the store: the given one, or ARDM_STORE, or `./runs`."""
     return given if given is not None else os.environ.get("ARDM_STORE") or "./runs"
 
 
 def usable_store(address: str, report: Report = log.info) -> Store:
-    """A store that works, with a word on what is not guaranteed there.
+    """A store that was checked; `report` is called if it cannot give all guarantees.
 
     Raises:
-        StoreUnusable: it cannot be read and written.
+        StoreUnusable: the store cannot be read and written.
     """
-    place = Store(address)
-    place.check()
-    if caveat := place.abilities.caveat():
-        report(f"store {place.uri}: {caveat}")
-    return place
+    store = Store(address)
+    store.check()
+    if caveat := store.abilities.caveat():
+        report(f"store {store.uri}: {caveat}")
+    return store
 
 
 def open_or_create(
     job: JobSpec, store: Store, name: str | None, *, override: bool, report: Report = log.info
 ) -> Run:
-    """The run of that name, or a new one.
+    """The run of the given name, or a new one.
 
     Raises:
-        SpecConflict: the run has another spec, and nobody said `override`.
+        SpecConflict: the run has another spec, and `override` is false.
     """
     now = datetime.now().astimezone()
     if name is None:
@@ -56,7 +56,7 @@ def open_or_create(
 
 
 def is_complete(run: Run, spec: JobSpec) -> bool:
-    """Whether the last attempt has done all steps of a job."""
+    """Whether the last attempt has completed all steps of a job."""
     number = run.newest_attempt()
     ended = control.ended(run, number) if number else None
     if ended is None or ended.outcome != Outcome.COMPLETED:

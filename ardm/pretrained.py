@@ -1,4 +1,4 @@
-"""A trained model, ready for use: it samples, completes, evaluates, and finds policies."""
+"""A trained model: sampling, in-painting, evaluation, and the search for policies."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -31,31 +31,31 @@ log = logging.getLogger(__name__)
 Split = Literal["valid", "test", "train"]
 
 USUAL_BUDGETS = (10, 20, 50, 100)
-"""Network calls per image whose policies are looked for by default."""
+"""Default budgets of a search for policies (network calls per image)."""
 
 EXACT_IMAGES, POLICY_IMAGES = 16, 1000
-"""Images of an exact likelihood and of the measurement of a policy by default."""
+"""Default numbers of images for an exact likelihood and for the measurement of a policy."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pretrained:
-    """The parameters of a verified checkpoint, and what can be done with them.
+    """A trained model with the parameters of a verified checkpoint.
 
     >>> model = ardm.load("hello", store="runs")
     >>> model.sample(16, budget=50).save("digits.png")
 
     Attributes:
-        name: of the run.
-        spec: that it was trained by.
-        model: what the parameters belong to.
+        name: name of the run.
+        spec: the frozen spec of the run.
+        model: the model without its parameters.
         params: the exponential moving average of the parameters.
-        tracked_losses: L of training, in nats per dimension for each generation step; it lags
-            behind the parameters by about a thousand training steps.
-        attempt: that wrote the checkpoint.
-        step: training steps done.
-        digest: of the whole state.
-        home: where the checkpoint lies: a run, or the directory that it was pulled to.
-        cache: the address of prepared downloads of data.
+        tracked_losses: the losses L tracked in training, in nats per dimension, for each generation
+            step; they lag behind the parameters by about a thousand training steps.
+        attempt: number of the attempt that wrote the checkpoint.
+        step: number of training steps done.
+        digest: SHA-256 digest of the whole state.
+        home: the run that holds the checkpoint, or the directory that it was pulled to.
+        cache: address of the cache of prepared data; None for no cache.
     """
 
     name: str
@@ -86,24 +86,25 @@ class Pretrained:
         (4, 28, 28, 1)
 
         Args:
-            num: how many.
-            budget: network calls per image, where they help most; default: one per dimension.
-            steps: network calls per image, evenly spread, in place of `budget`.
-            order: of all images: `random`, `raster` or `centre-out`; default: a random one for
-                each.
-            temperature: divides the logits; below 1 gives likelier images.
-            seed: of the orders and values.
-            chain: whether to keep the images after every call.
+            num: number of images.
+            budget: number of network calls per image, made where they help most; default: one per
+                dimension.
+            steps: number of network calls per image, evenly spread, instead of `budget`.
+            order: one generation order for all images: `random`, `raster` or `centre-out`; default:
+                a random order for each image.
+            temperature: divisor of the logits; below 1 the images are more likely ones.
+            seed: seed of the orders and values.
+            chain: whether to keep the images after every network call.
 
         Returns:
-            The images; image i is the same whatever `num` is.
+            The images; image i does not depend on `num`.
 
         Raises:
             InputError: an argument is out of bounds.
         """
         objective, key = self.model.objective, seed_key(seed)
         calls = self.calls(steps, budget)
-        made = sampling.sample(
+        samples = sampling.sample(
             self.model.bind(self.params),
             key,
             num,
@@ -113,7 +114,9 @@ class Pretrained:
             temperature=temperature,
             keep_chain=chain,
         )
-        return Samples(made.images, made.chain, len(calls.starts), calls.kind, self.model.classes)
+        return Samples(
+            samples.images, samples.chain, len(calls.starts), calls.kind, self.model.classes
+        )
 
     def inpaint(
         self,
@@ -135,14 +138,14 @@ class Pretrained:
         (2, 3, 28, 28, 1)
 
         Args:
-            images: values 0 .. K-1; only what is given of them is looked at.
+            images: the images, with values 0 .. K-1; values outside the mask are ignored.
             mask: true where a pixel is given.
-            completions: of each image.
-            budget: network calls per image, where they help most; default: one per dimension that
-                is not given.
-            steps: network calls per image, evenly spread, in place of `budget`.
-            temperature: divides the logits.
-            seed: of the orders and values.
+            completions: number of completions of each image.
+            budget: number of network calls per image, made where they help most; default: one per
+                dimension that is not given.
+            steps: number of network calls per image, evenly spread, instead of `budget`.
+            temperature: divisor of the logits.
+            seed: seed of the orders and values.
 
         Raises:
             InputError: an argument is out of bounds, or nothing is left to generate.
@@ -205,13 +208,15 @@ class Pretrained:
         (64, 1)
 
         Args:
-            split: whose images.
-            images: how many, evenly spread over the split; default: all, with `exact` 16.
-            passes: orders and generation steps per image, of the estimate.
-            seed: of the orders and generation steps; default: that of the run.
-            budget: under the optimal policy of so many network calls; default: one per dimension.
-            exact: compute the likelihood, with every network call, in place of the estimate.
-            orders: random orders of the likelihood.
+            split: the split to evaluate.
+            images: number of images, evenly spread over the split; default: all, with `exact` 16.
+            passes: number of orders and generation steps per image, for the estimate.
+            seed: seed of the orders and generation steps; default: the run's seed.
+            budget: number of network calls per image, under the optimal policy; default: one per
+                dimension.
+            exact: whether to compute the likelihood, with every network call, instead of the
+                estimate.
+            orders: number of random orders, for the likelihood.
 
         Raises:
             InputError: an argument is out of bounds.
@@ -232,7 +237,7 @@ class Pretrained:
         """Estimate the NELBO of every image: see `evaluate`.
 
         Returns:
-            The estimates, and the indices of the images in the split.
+            The estimates, and the indices of the images within the split.
         """
         starts = None if budget is None else self.calls(None, budget).starts
         chosen, index = self.images(split, images)
@@ -246,7 +251,7 @@ class Pretrained:
         seed: int | None = None,
         budget: int | None = None,
     ) -> Likelihood:
-        """The exact likelihood, not computed yet: see `evaluate`."""
+        """The exact likelihood, to be computed with `compute`: see `evaluate`."""
         starts = self.calls(None, budget).starts
         chosen, _ = self.images(split, images, usual=EXACT_IMAGES)
         return Likelihood(self.model, self.params, self._seed(seed), chosen, starts)
@@ -261,7 +266,7 @@ class Pretrained:
         report: Callable[[Measured], None] = lambda measured: None,
         warn: Callable[[str], None] = log.warning,
     ) -> tuple[list[Measured], Float[np.ndarray, " steps"] | None]:
-        """Find the cheapest way to draw an image in few network calls, and measure what it costs.
+        """Find the best policy for each budget of network calls, and measure its cost in nats.
 
         >>> measured, losses = model.policy([10], images=32, warn=print)
         32 estimates say little about 784 steps: ...
@@ -269,16 +274,17 @@ class Pretrained:
         [('optimal', 10), ('uniform', 10), ('sequential', 784)]
 
         Args:
-            budgets: network calls per image; default: 10, 20, 50 and 100, where they fit.
-            split: whose images.
-            images: how many, evenly spread over the split; default: 1000.
-            passes: orders and generation steps per image.
+            budgets: numbers of network calls per image; default: 10, 20, 50 and 100, if they fit.
+            split: the split to measure on.
+            images: number of images, evenly spread over the split; default: 1000.
+            passes: number of orders and generation steps per image.
             report: called with each policy when it has been measured.
-            warn: called if there are too few images to measure L.
+            warn: called with a sentence if there are too few images to measure L.
 
         Returns:
-            The policies, and the losses per generation step that they were found from; None where
-            there are so few images that the losses tracked in training say more.
+            The policies, and the measured losses L per generation step by which they were found;
+            None in place of L if there are too few images, so that the losses tracked in training
+            were used.
 
         Raises:
             InputError: a budget or the number of images is out of bounds.
@@ -302,15 +308,15 @@ class Pretrained:
     @property
     def kept_policies(self) -> KeptPolicies:
         """The policies that `ardm policy` keeps beside this checkpoint."""
-        about = {"run": self.name, "step": self.step, "digest": self.digest}
+        origin = {"run": self.name, "step": self.step, "digest": self.digest}
         if isinstance(self.home, Path):
-            return KeptPolicies(Store(str(self.home)), PULLED, about)
+            return KeptPolicies(Store(str(self.home)), PULLED, origin)
         name = self.home.policies(self.attempt, self.step)
-        return KeptPolicies(self.home.store, name, about)
+        return KeptPolicies(self.home.store, name, origin)
 
     @property
     def losses(self) -> Float[np.ndarray, " steps"]:
-        """L in nats: as measured by `ardm policy`, or as tracked in training before that."""
+        """The losses L in nats, as measured by `ardm policy`, else as tracked in training."""
         kept = self.kept_policies.losses()
         if kept is None or kept.shape != self.tracked_losses.shape:
             return self.tracked_losses
@@ -323,22 +329,22 @@ class Pretrained:
 
     @property
     def data_title(self) -> str:
-        """The name of the data, and that the binarization is dynamic, if it is."""
+        """The name of the data set, with "(dynamic)" if the binarization is dynamic."""
         data = self.spec.data
         return f"{data.dataset} (dynamic)" if data.binarize == "dynamic" else data.dataset
 
     def images(
         self, split: Split = "valid", count: int | None = None, usual: int | None = None
     ) -> tuple[Images, Int[np.ndarray, " n"]]:
-        """Images of a split, evenly spread over it, and their indices in it.
+        """Images of a split, evenly spread over it, and their indices within the split.
 
         Args:
-            split: whose images.
-            count: how many; None for the usual number.
-            usual: how many where nobody asks for a number, at most; None for all of them.
+            split: the split.
+            count: number of images; None for the usual number.
+            usual: the usual number of images, at most; None for all of them.
 
         Raises:
-            InputError: the split has not so many.
+            InputError: the split has fewer images than `count`.
         """
         images = self.data.images(split)
         if count is not None and count > len(images):
@@ -353,12 +359,12 @@ class Pretrained:
         """The network calls that generate an image.
 
         Args:
-            steps: so many, evenly spread.
-            budget: so many, where they help most.
-            known: how many dimensions are given.
+            steps: number of calls, evenly spread.
+            budget: number of calls, made where they help most.
+            known: number of dimensions that are given.
 
         Raises:
-            InputError: both are given, or more calls than dimensions to generate.
+            InputError: both numbers are given, or more calls than dimensions to generate.
         """
         if steps and budget:
             raise InputError(
@@ -373,7 +379,7 @@ class Pretrained:
         return Calls(starts, kind)
 
     def evaluator(self, seed: int | None) -> Evaluator:
-        """What estimates the NELBO, with the draws of a seed; default: that of the run."""
+        """The evaluator of the NELBO, with the random draws of a seed; default: the run's seed."""
         return Evaluator(self.model, self._seed(seed))
 
     def _seed(self, seed: int | None) -> int:

@@ -1,4 +1,4 @@
-"""A run in a store, for programs and notebooks: look at it, stop it, take its checkpoint away."""
+"""A run in a store, for programs and notebooks: its status and events, stopping and pulling it."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A run in a store, wherever it is trained.
+    """A run in a store, no matter where it is trained.
 
     >>> run = ardm.open_run("hello", store="runs")
     >>> run.status()["state"]
@@ -28,14 +28,14 @@ class Run:
     100
 
     Attributes:
-        directory: its files.
+        directory: the run directory.
     """
 
     directory: RunDirectory
 
     @property
     def name(self) -> str:
-        """Its name in the store."""
+        """The name of the run in its store."""
         return self.directory.name
 
     @property
@@ -45,17 +45,17 @@ class Run:
 
     @property
     def spec(self) -> JobSpec:
-        """What is trained."""
+        """The frozen spec of the run."""
         return registry.read_spec(self.directory)
 
     def status(self, *, verify: bool = True) -> dict[str, Any]:
-        """What the run is doing, as `ardm status --json` prints it.
+        """The status of the run, as `ardm status --json` prints it.
 
         Args:
-            verify: whether to read the newest checkpoint back.
+            verify: whether to read and verify the newest checkpoint.
 
         Raises:
-            NotFound: no such run.
+            NotFound: the run does not exist.
         """
         from ardm.analysis.status import status
 
@@ -72,27 +72,28 @@ class Run:
         """Goodput, interruptions, saves and cost, as `ardm report --json` prints them.
 
         Args:
-            on_demand_price: per worker-hour; adds what the run would have cost on demand.
+            on_demand_price: price of a worker-hour on demand, in the currency of the job's price;
+                with it the report has the cost on demand as well.
 
         Raises:
-            NotFound: no such run.
+            NotFound: the run does not exist.
         """
         from ardm.analysis.report import report
 
         return report(self.directory, on_demand_price)
 
     def events(self, attempt: int | None = None) -> list[Event]:
-        """What happened, in order.
+        """The events of the run, in order.
 
         >>> from ardm.events import kinds
         >>> [event.step for event in run.events() if isinstance(event, kinds.Ended)]
         [100]
 
         Args:
-            attempt: its number; default: all attempts.
+            attempt: number of the attempt; default: all attempts.
 
         Returns:
-            Events of the classes in `ardm.events.kinds`, each with at least `event` (the name of
+            Events of the classes in `ardm.events.kinds`; each has at least `event` (the name of
             its kind), `time` (seconds since 1970) and `attempt`.
         """
         registry.read_spec(self.directory)
@@ -110,23 +111,23 @@ class Run:
             patience: seconds to wait for the last save.
 
         Raises:
-            NotFound: no such run.
+            NotFound: the run does not exist.
         """
         from ardm.cluster.submission import stop
 
         return stop(self.directory, patience)
 
     def pull(self, to: str | Path | None = None) -> dict[str, Any]:
-        """Copy the newest verified checkpoint, with all that is needed to use it alone.
+        """Copy the newest verified checkpoint, with everything needed to use it without the store.
 
         Args:
-            to: a new directory, or one that an earlier pull made; default: `pulled/<name>`.
+            to: a new directory, or one that an earlier pull wrote; default: `pulled/<name>`.
 
         Returns:
             `run`, `step`, `digest`, `to`, and `skipped`: the checkpoints that were passed over.
 
         Raises:
-            NotFound: no such run, or no checkpoint that can be used yet.
+            NotFound: the run does not exist, or has no checkpoint that can be used yet.
             InputError: `to` holds something else.
         """
         from ardm.checkpoint.pull import pull
@@ -134,25 +135,25 @@ class Run:
         return pull(self.directory, Path(to) if to else Path("pulled") / self.name)
 
     def load(self) -> "Pretrained":
-        """The newest verified checkpoint, ready for use: see `ardm.load`."""
+        """Load the model of the newest verified checkpoint: see `ardm.load`."""
         from ardm.loading import load
 
         return load(self.name, self.directory.store)
 
 
 def open_run(name: str, *, store: str | None = None) -> Run:
-    """A run of a store.
+    """Open a run of a store.
 
     >>> ardm.open_run("hello", store="runs").status()["state"]
     'completed'
 
     Args:
-        name: of the run.
-        store: a directory or an address such as `gs://bucket/runs`; default: ARDM_STORE, or
-            `./runs`.
+        name: name of the run.
+        store: address of the store, a directory or a URL such as `gs://bucket/runs`; default:
+            ARDM_STORE, or `./runs`.
 
     Raises:
-        NotFound: no such run; the message names those that exist.
+        NotFound: the run does not exist; the message names those that do.
     """
     run = Run(RunDirectory(Store(store_address(store)), name))
     registry.read_spec(run.directory)

@@ -1,4 +1,4 @@
-"""JSON that every reader accepts: NaN and infinities, which JSON does not have, become null."""
+"""Strict JSON, which every reader accepts: NaN and infinities are written as null."""
 
 import json
 import math
@@ -21,7 +21,7 @@ def dumps(value: Any, indent: int | None = None) -> str:
     """The JSON text of a value.
 
     Args:
-        value: of dicts, lists, strings, numbers, booleans and None.
-        indent: spaces per level; None for one line.
+        value: a value made of dicts, lists, strings, numbers, booleans and None.
+        indent: spaces per level; None writes one line.
     """
     return json.dumps(finite(value), indent=indent, allow_nan=False)

@@ -1,4 +1,4 @@
-"""Runs on Ray. A process of a job gets the variables of the submitting shell before all else."""
+"""Training on Ray. In a job's process, this import sets the submitting shell's variables first."""
 
 from ardm.cluster import shell_variables
 

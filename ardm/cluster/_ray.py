@@ -1,6 +1,6 @@
-"""Every private name of Ray that ardm uses, read in Ray 2.60; no other file imports one.
+"""All private names of Ray that ardm uses, as of Ray 2.60; no other file imports one.
 
-A name is imported when it is first asked for: Ray's parts take seconds.
+Each name is imported on first use, since Ray's modules take seconds to import.
 """
 
 from importlib import import_module
@@ -17,7 +17,7 @@ NAMES = {
     "ScalingDecision": "ray.train.v2._internal.execution.scaling_policy",
     "ScalingPolicy": "ray.train.v2._internal.execution.scaling_policy",
     "state": "ray._private.state",
-    # A trainer without what it starts for Ray's data sets: `workers.py`.
+    # A trainer without the helper processes for Ray's data sets: `workers.py`.
     "DataParallelTrainer": "ray.train.v2.api.data_parallel_trainer",
     "DatasetsCallback": "ray.train.v2._internal.callbacks.datasets",
     "FailureConfig": "ray.train.v2.api.config",
@@ -43,7 +43,7 @@ NAMES = {
     "NodeDeathInfo": "ray.core.generated.common_pb2",
     "autoscaler_pb2": "ray.core.generated",
 }
-"""The modules that they are in."""
+"""Name -> the module that has it."""
 
 METHODS = {
     "DataParallelTrainer": ("_create_default_callbacks", "_initialize_and_run_controller"),
@@ -51,7 +51,7 @@ METHODS = {
     "GlobalState": ("node_table",),
     "services": ("resolve_ip_for_localhost",),
 }
-"""What of them is called or overridden."""
+"""Class or module -> its private methods that ardm calls or overrides."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Who can reach a Ray that we start: processes of this machine that have its token."""
+"""Access to a local Ray: it listens on this machine only, and asks for a token."""
 
 import os
 import secrets
@@ -15,14 +15,14 @@ ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_START_HOOK": f"{__name__}.configure",
 }
-"""Variables of `ray start` and of all that it starts."""
+"""Environment variables of `ray start` and of all processes that it starts."""
 
 
 def past_proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """Variables by which every library reaches this machine itself, and through no proxy.
+    """Environment variables that keep connections to this machine away from a proxy.
 
     Args:
-        environ: the variables that there are.
+        environ: the current environment variables.
     """
     if not any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in environ):
         return {}
@@ -33,24 +33,24 @@ def past_proxies(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def configure(params: Any, head: bool) -> None:
-    """Called by `ray start` with its options before it starts anything.
+    """Change the options of `ray start`, which calls this hook before it starts anything.
 
     Args:
         params: Ray's `RayParams`.
-        head: whether this will be the head; further nodes are for tests and `ardm chaos`.
+        head: whether this node is the head node; tests and `ardm chaos` start others.
     """
     from ardm.cluster._ray import ray_constants, services
 
     params.node_ip_address = ADDRESS
-    params.ray_client_server_port = None  # nobody uses it, and one process less has to start
+    params.ray_client_server_port = None  # nobody uses it, and it is a process of its own
     if not head:
-        # Ray would refuse to join, or look for the head at the outer address.
+        # Ray would refuse to join, or look for the head at this machine's external address.
         ray_constants.ENABLE_RAY_CLUSTER = True
         services.resolve_ip_for_localhost = lambda host: host
 
 
 def token_file() -> Path:
-    """The file with the token, which is created at the first call and then kept."""
+    """The file that holds the token; the first call creates it."""
     file = private_folder("ray") / "token"
     if not file.is_file() or not file.read_text().strip():
         _create(file)
@@ -61,7 +61,7 @@ def token_file() -> Path:
 def settings() -> dict[str, str]:
     """The environment variables with which Ray (2.60) asks for our token, or sends it.
 
-    A token of the user's own (`RAY_AUTH_TOKEN`, which Ray prefers) is set aside by an empty one.
+    An empty `RAY_AUTH_TOKEN` hides a token of the user's own, which Ray would prefer.
     """
     return {
         "RAY_AUTH_MODE": "token",
@@ -71,13 +71,13 @@ def settings() -> dict[str, str]:
 
 
 def headers() -> dict[str, str]:
-    """The headers of an HTTP request to a Ray of ours."""
+    """The headers of an HTTP request to a Ray that ardm started."""
     return {"Authorization": f"Bearer {token_file().read_text().strip()}"}
 
 
 @contextmanager
 def in_this_process() -> Iterator[None]:
-    """Have Ray's clients in this process, and in those it starts, send our token for a while."""
+    """Let Ray's clients in this process and its children send our token while the block runs."""
     before = {name: os.environ.get(name) for name in settings()}
     os.environ.update(settings())
     _read_again()
@@ -93,7 +93,7 @@ def in_this_process() -> Iterator[None]:
 
 
 def _read_again() -> None:
-    """Ray (2.60) reads the variables when it is imported."""
+    """Make Ray (2.60) read the variables again, which it otherwise does only when imported."""
     from ardm.cluster._ray import AuthenticationTokenLoader, Config
 
     Config.initialize("")
@@ -110,7 +110,7 @@ def _create(file: Path) -> None:
         os.fsync(out.fileno())
     try:
         if file.exists() and not file.read_text().strip():
-            file.unlink()  # an empty file, which a power cut left
+            file.unlink()  # a power cut can leave an empty file
         os.link(new, file)
     except FileExistsError:
         pass

@@ -1,4 +1,4 @@
-"""The job's driver, started by Ray's job server: `python -m ardm.cluster.driver STORE RUN`."""
+"""The driver of a job, the entrypoint that Ray's job server starts."""
 
 import argparse
 import logging
@@ -30,20 +30,21 @@ from ardm.store.store import Store
 log = logging.getLogger("ardm.driver")
 
 SHORT_LIFE, SHORT_LIVES = 60.0, 3
-"""Seconds within which a controller that dies has done nothing, and how many in a row may."""
+"""The job fails when so many controllers in a row die within so many seconds of their start."""
 
 STOP_PATIENCE = 20.0
-"""Seconds that a driver waits to be stopped after its run has been stopped."""
+"""Seconds that the driver waits for the workers' save when a signal ends it; and, after its run was
+stopped, for the job server to end it."""
 
 
 def main() -> None:
-    """Run a job to its end and exit with the code of that end."""
+    """Run a job to its end, and exit with the code of its outcome."""
     parser = argparse.ArgumentParser()
     parser.add_argument("store")
     parser.add_argument("run")
     parser.add_argument("submission")
     args = parser.parse_args()
-    # A library may have set up logging by being imported.
+    # `force`, since the import of a library may have set up logging.
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
     )
@@ -69,7 +70,7 @@ def _drive(run: Run, submission: str) -> None:
     if ended is None:
         raise JobFailed(f"attempt {number} of {run.name} ended without a word")
     if ended.outcome == Outcome.STOPPED:
-        # Ray calls a job stopped only if it is its server that ends the driver.
+        # Ray reports a job as stopped only if its job server ends the driver.
         time.sleep(STOP_PATIENCE)
     if error := to_error(ended):
         raise error
@@ -77,14 +78,14 @@ def _drive(run: Run, submission: str) -> None:
 
 
 def fit_again(fit: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
-    """Train, with another controller of Ray Train whenever one dies; nobody else starts it again.
+    """Train, and start a new controller of Ray Train whenever one dies, as Ray does not.
 
     Args:
-        fit: returns when an attempt has ended the job.
-        clock: monotonic seconds.
+        fit: trains with one controller, and returns when an attempt has ended the job.
+        clock: returns monotonic seconds.
 
     Raises:
-        JobFailed: controllers die one after the other.
+        JobFailed: several controllers in a row died soon after their start.
     """
     short = 0
     while True:
@@ -109,14 +110,14 @@ def _use_gpu(spec: JobSpec) -> bool:
 
 
 def save_at_signals(run: Run) -> None:
-    """Let the workers save before this process ends, however many signals ask it to end.
+    """On a signal, let the workers save before this process ends; further signals do not hasten it.
 
-    `ray job stop` sends SIGTERM, and the cluster kills the workers of a driver that has ended. A
-    thread does the work: a second signal would interrupt a handler that waits for the store.
+    `ray job stop` sends SIGTERM, and the cluster kills the workers of a driver that has ended. The
+    work is done on a thread: a second signal would interrupt a handler that waits for the store.
     """
     signals: SimpleQueue[int] = SimpleQueue()
 
-    def take(signum: int, frame: FrameType | None) -> None:
+    def receive(signum: int, frame: FrameType | None) -> None:
         signals.put(signum)
 
     def end() -> None:
@@ -128,17 +129,17 @@ def save_at_signals(run: Run) -> None:
 
     threading.Thread(target=end, name="ardm-end", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, take)
+        signal.signal(number, receive)
 
 
 def _stop_run(run: Run, deadline: Deadline) -> None:
-    """Have the newest attempt save and end; a store that fails is asked again."""
+    """Have the newest attempt save and end; errors of the store are retried until the deadline."""
     try:
         number = retry(lambda: control.request_stop(run), deadline, of_the_store)
         if number is not None:
             end = partial(control.wait_for_end, run, number, deadline.left())
             retry(end, deadline, of_the_store)
-    except Exception as error:  # the process has to end all the same
+    except Exception as error:  # whatever it is, the process has to end
         log.warning("the run could not be asked to save and end (%s)", error)
 
 

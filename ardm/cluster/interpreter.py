@@ -1,4 +1,4 @@
-"""The Python of this environment, and the commands that were installed with it."""
+"""Paths of this environment's Python and of the commands installed with it."""
 
 import shlex
 import sys
@@ -6,18 +6,18 @@ from pathlib import Path
 
 
 def script(name: str) -> str:
-    """A command that was installed with this Python."""
+    """The path of a command that was installed with this Python."""
     return str(Path(sys.executable).with_name(name))
 
 
 def plain(folder: Path) -> str:
-    """The path of this Python, without a character that means something to a shell.
+    """A path of this Python without characters that a shell interprets.
 
-    Ray (2.60) writes the path of its Python into a shell's command as it is. Where a checkout lies
-    in `My Drive`, no worker would start; in a directory named `x;id`, `id` would run.
+    Ray (2.60) puts the path of its Python unquoted into a shell command. With a checkout in
+    `My Drive` no worker would start; with one in a directory named `x;id`, `id` would run.
 
     Args:
-        folder: exists, and holds a link to the environment if one is needed.
+        folder: an existing directory, which gets a link to the environment if one is needed.
     """
     if shlex.quote(sys.executable) == sys.executable:
         return sys.executable
@@ -27,5 +27,5 @@ def plain(folder: Path) -> str:
 
 
 def ray(folder: Path) -> list[str]:
-    """Ray's command line, whose processes begin with `plain(folder)`."""
+    """The command `ray`, which starts its processes with the Python at `plain(folder)`."""
     return [plain(folder), "-m", "ray.scripts.scripts"]

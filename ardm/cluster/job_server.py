@@ -1,4 +1,4 @@
-"""The job server of a job: on this machine, or of a cluster that `ray up` started."""
+"""Ray's job server: the local one, one at an address, or that of a cluster that `ray up` made."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ from ardm.cluster import access, interpreter, local, ports
 from ardm.errors import InputError, JobFailed
 
 TUNNEL_PATIENCE = 90.0
-"""Seconds that a tunnel may take to lead to an answer."""
+"""Seconds until the job server must answer through a new tunnel."""
 
 END_PATIENCE = 10.0
 """Seconds that the processes of a tunnel may take to end."""
@@ -28,10 +28,10 @@ END_PATIENCE = 10.0
 
 @dataclass(frozen=True)
 class JobServer:
-    """Where jobs can be submitted.
+    """A job server of Ray.
 
     Attributes:
-        address: `http://host:port`.
+        address: the server's address, `http://host:port`.
         here: whether its cluster is this machine, with this Python and these files.
     """
 
@@ -40,13 +40,13 @@ class JobServer:
 
 
 def named(address: str | None) -> JobServer | None:
-    """The job server that an address names; None if it asks for a local Ray.
+    """The job server at an address; None if the address stands for a local Ray.
 
     Args:
-        address: as it is given in RAY_ADDRESS.
+        address: the address, in the form of RAY_ADDRESS.
 
     Raises:
-        InputError: it is the address of something else.
+        InputError: the address is not that of a job server.
     """
     if not address or address == "local":
         return None
@@ -66,13 +66,13 @@ def named(address: str | None) -> JobServer | None:
 def job_server(
     address: str | None, cluster: Path | None, report: Callable[[str], None]
 ) -> Iterator[JobServer]:
-    """The job server that was named, or that of the local Ray, which is started if none runs."""
+    """The given job server, or that of the local Ray, which is started if none runs."""
     if cluster:
-        with tunnel(cluster) as target:
-            yield JobServer(target, here=False)
+        with tunnel(cluster) as tunnel_address:
+            yield JobServer(tunnel_address, here=False)
         return
-    if found := named(address):
-        yield found
+    if server := named(address):
+        yield server
         return
     running = local.find()
     if running is None:
@@ -86,29 +86,29 @@ def tunnel(cluster: Path, clock: Callable[[], float] = time.monotonic) -> Iterat
     """Forward a local port to the cluster's job server while the block runs.
 
     Args:
-        cluster: the cluster launcher's file.
-        clock: monotonic seconds.
+        cluster: path of the cluster launcher's file.
+        clock: returns monotonic seconds.
 
     Yields:
-        The address of the job server on this machine.
+        The address at which this machine reaches the job server.
 
     Raises:
-        JobFailed: the cluster cannot be reached; the message has Ray's own words.
+        JobFailed: the cluster cannot be reached; the message has the output of `ray dashboard`.
     """
     (port,) = ports.free_ports(0)
     address = f"http://127.0.0.1:{port}"
     ray = interpreter.script("ray")
     command = [ray, "dashboard", str(cluster), f"--port={port}", "--remote-port=8265"]
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
         try:
             deadline = clock() + TUNNEL_PATIENCE
             while not ports.answers(address):
                 if process.poll() is not None or clock() > deadline:
-                    said.seek(0)
-                    tail = "\n".join(said.read().splitlines()[-10:])
+                    output.seek(0)
+                    tail = "\n".join(output.read().splitlines()[-10:])
                     raise JobFailed(
                         f"the cluster of {cluster} cannot be reached; `make cluster-up` starts it. "
                         f"`ray dashboard` says:\n{tail}"
@@ -120,15 +120,15 @@ def tunnel(cluster: Path, clock: Callable[[], float] = time.monotonic) -> Iterat
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End `ray dashboard` and its ssh, which would stay and keep the port and the connection."""
-    family: list[psutil.Process] = []
+    """End `ray dashboard` and its ssh, which would otherwise keep the port and the connection."""
+    processes: list[psutil.Process] = []
     with suppress(psutil.NoSuchProcess):
         root = psutil.Process(process.pid)
-        family = [root, *root.children(recursive=True)]
-    for member in family:
+        processes = [root, *root.children(recursive=True)]
+    for member in processes:
         with suppress(psutil.NoSuchProcess):
             member.terminate()
-    for member in psutil.wait_procs(family, END_PATIENCE)[1]:
+    for member in psutil.wait_procs(processes, END_PATIENCE)[1]:
         with suppress(psutil.NoSuchProcess):
             member.kill()
     process.wait()
@@ -152,14 +152,17 @@ def has_gpus(cluster: Path) -> bool:
 
 @contextmanager
 def connected(address: str, local_ray: str | None = None) -> Iterator[JobSubmissionClient]:
-    """A job server, which must answer to the end of what it is asked.
+    """A client of a job server, whose connection errors in the block become errors for the user.
 
     Args:
-        address: of the server.
-        local_ray: of the submission, if it is about one.
+        address: address of the job server.
+        local_ray: `Submission.local_ray`, if the block asks about a submission.
+
+    Raises:
+        InputError: the server does not answer or asks for a token, or the submission's Ray is gone.
     """
 
-    def silent(error: Exception) -> InputError:
+    def unreachable(error: Exception) -> InputError:
         return InputError(
             f"no Ray job server answers at {address} ({error}); give the address of a running one "
             "with ADDRESS=http://host:8265 (--address), or none for a local Ray"
@@ -171,27 +174,27 @@ def connected(address: str, local_ray: str | None = None) -> Iterator[JobSubmiss
     here = clear_path() if ports.is_here(address) else dict.fromkeys(local.ELSEWHERE, "")
     with _set(here):
         try:
-            # To others Ray's client sends the user's own token, by RAY_AUTH_MODE and the rest.
+            # To other servers Ray's client sends the user's own token, set by RAY_AUTH_MODE etc.
             client = JobSubmissionClient(address, headers=access.headers() if ours else None)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise silent(error) from error
+            raise unreachable(error) from error
         except AuthenticationError as error:
             raise _refused(address, error) from error
         try:
             yield client
         except AuthenticationError as error:
             raise _refused(address, error) from error
-        except OSError as error:  # as all errors of `requests` are
-            raise silent(error) from error
+        except OSError as error:  # all errors of `requests` are OSErrors
+            raise unreachable(error) from error
 
 
 def clear_path() -> dict[str, str]:
-    """Variables with which Ray's clients go to the address they are given, and to no proxy."""
+    """Environment variables with which Ray's clients use the given address and no proxy."""
     return dict.fromkeys(local.ELSEWHERE, "") | access.past_proxies(os.environ)
 
 
 def own_ray() -> str:
-    """A name for the local Rays of this user that gives nothing away."""
+    """An id of this user's local Rays: a digest of their token, which does not reveal it."""
     return hashlib.sha256(access.token_file().read_bytes()).hexdigest()[:12]
 
 

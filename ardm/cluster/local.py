@@ -1,6 +1,6 @@
-"""A Ray of our own on this machine: started at the first submission, stopped by `ardm down`.
+"""The local Ray: started on this machine at the first submission, stopped by `ardm down`.
 
-It listens on the loopback interface alone, and asks for a token that only this user can read.
+It listens on the loopback interface only, and asks for a token that only this user can read.
 """
 
 import fcntl
@@ -30,41 +30,46 @@ PORT = 8265
 """Ray's usual port for its dashboard and job server."""
 
 START_PATIENCE = 60.0
+"""Seconds that a local Ray may take to start."""
+
 STOP_PATIENCE = 15.0
+"""Seconds that its processes may take to end before they are killed."""
 
 TRIES = 4
-"""Starts of a local Ray, each with other ports, until one comes up."""
+"""The local Ray is started at most this many times, on different ports."""
 
 LONGEST_FOLDER = 36
-"""Characters in the path of Ray's folder: it adds the path of a socket, which has 107 at most."""
+"""Longest path of Ray's folder (characters): Ray puts sockets below it, whose paths are limited to
+107 characters."""
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
-    # Python processes for jobs without a runtime environment; each of ours has one.
+    # Prestarted processes are for jobs without a runtime environment; each of ours has one.
     "RAY_prestart_worker_first_driver": "0",
-    # `ray job stop` waits so long for the driver, which lets the workers save.
+    # Seconds that `ray job stop` waits for the driver, which waits for the workers' save.
     "RAY_JOB_STOP_WAIT_TIME_S": "25",
 }
 
 ELSEWHERE = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
-"""Variables with which Ray's clients (2.60) prefer another address to the one they are given."""
+"""Environment variables whose address Ray's clients (2.60) prefer to the one they are given."""
 
 Ports = Callable[..., list[int]]
 
 
 @dataclass(frozen=True)
 class LocalRay:
-    """A local Ray that we started."""
+    """A local Ray that ardm started."""
 
     address: str
-    """Of its job server."""
+    """Address of its job server."""
     pid: int
-    """Of `ray start --block`, which ends all its processes when it is ended."""
+    """Process id of `ray start --block`, which ends all of Ray's processes when it is ended."""
     created: float
-    """When that process began: a pid alone may have passed to another."""
+    """Start time of that process, since the system may give its pid to another one."""
     folder: str = ""
-    """Its sockets and logs, which only this user can reach. Empty: started by an older ardm."""
+    """Folder of its sockets and logs, which only this user may enter; empty if an older ardm
+    started it."""
 
 
 def find() -> str | None:
@@ -72,51 +77,51 @@ def find() -> str | None:
     running = ours()
     if running is None or not running.folder:
         return None
-    # Whoever else listens there since must not get the token.
+    # Another process that listens on this port by now must not get the token.
     if urllib.parse.urlsplit(running.address).port not in ports_of(running.pid):
         return None
     return running.address if answers(running.address, access.headers()) else None
 
 
 def start(cpus: int | None = None, ports: Ports | None = None) -> str:
-    """Start a head node and wait until its job server answers.
+    """Start a local Ray and wait until its job server answers.
 
     Args:
-        cpus: CPUs that it offers; by default those of the machine.
-        ports: called with the ports wanted, returns as many; by default `free_ports`.
+        cpus: number of CPUs that it offers; default: those of the machine.
+        ports: returns as many free ports as it is given preferred ones; default: `free_ports`.
 
     Returns:
-        The address of its job server; of one that another process has started meanwhile.
+        The address of the job server, or of one that another process has started meanwhile.
 
     Raises:
-        JobFailed: it does not come up; the message has the end of its log.
+        JobFailed: the local Ray does not start; the message has the end of its log.
     """
     home().mkdir(parents=True, exist_ok=True)
     with _one_at_a_time():
         if address := find():
             return address
         stop()
-        # Another Ray may take a port between our choice and its use. Where two heads choose the
-        # same one, Ray (2.60) fails in several ways, so any failure is worth another try.
-        wanted = (PORT, 6379, 52365)
+        # Another Ray may take a port between our choice and its use. If two heads choose the same
+        # port, Ray (2.60) fails in several ways, so any failure is worth another try.
+        preferred = (PORT, 6379, 52365)
         for _ in range(TRIES):
-            running = _start(cpus, (ports or free_ports)(*wanted))
+            running = _start(cpus, (ports or free_ports)(*preferred))
             if running is not None:
                 return running.address
-            wanted = (0, 0, 0)
+            preferred = (0, 0, 0)
     log = home() / "ray.log"
     tail = "\n".join(log.read_text().splitlines()[-15:])
     raise JobFailed(f"the local Ray did not start; the end of {log}:\n{tail}")
 
 
 def _start(cpus: int | None, ports: list[int]) -> LocalRay | None:
-    """A head node whose job server answers; None if it does not come up, which then has ended."""
+    """Start a head node; None if its job server does not answer, in which case it is ended."""
     port, head, agent = ports
     folder = _new_folder()
     command = [
         *interpreter.ray(folder), "start", "--head", "--block", f"--temp-dir={folder / 'r'}",
         f"--port={head}", f"--dashboard-host={access.ADDRESS}", f"--dashboard-port={port}",
-        # The agent takes jobs; beside another Ray its usual port is taken, and no job starts.
+        # The agent starts jobs; where another Ray has its default port, no job would start.
         f"--dashboard-agent-listen-port={agent}",
         f"--num-cpus={cpus or max(cores_here(), 2)}", "--disable-usage-stats",
     ]  # fmt: skip
@@ -140,26 +145,26 @@ def _start(cpus: int | None, ports: list[int]) -> LocalRay | None:
 
 
 def _comes_up(process: psutil.Popen, ports: Sequence[int]) -> bool:
-    """Wait until a Ray listens at its ports; false if it ends, or if another process is there."""
-    mine: set[int] = set()
+    """Wait until a Ray listens on its ports; false if it ends, or if another process has one."""
+    listening: set[int] = set()
     deadline = time.monotonic() + START_PATIENCE
-    while not mine.issuperset(ports):
+    while not listening.issuperset(ports):
         if process.poll() is not None or time.monotonic() > deadline:
             return False
         time.sleep(0.1)
-        taken = {port for port in ports if port not in mine and is_taken(port)}
+        taken = {port for port in ports if port not in listening and is_taken(port)}
         if taken:
-            mine |= ports_of(process.pid)
-            if not taken <= mine:
+            listening |= ports_of(process.pid)
+            if not taken <= listening:
                 return False
     return True
 
 
 def variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a Ray of ours: without secrets, which each job gets from its submission.
+    """The environment of a local Ray, without secrets: each job gets those from its submission.
 
     Args:
-        environ: of the process that starts it.
+        environ: environment variables of the process that starts it.
     """
     secret = shell_variables.private(environ)
     kept = {name: value for name, value in environ.items() if name not in {*secret, *ELSEWHERE}}
@@ -170,25 +175,25 @@ def stop() -> LocalRay | None:
     """End the Ray that `start` started, and no other process; its folder is removed.
 
     Returns:
-        What was ended; None if none of ours runs.
+        The local Ray that was ended; None if none was running.
     """
-    running, noted = ours(), _noted()
+    running, recorded = ours(), _recorded()
     _state_file().unlink(missing_ok=True)
     if running is not None:
         root = psutil.Process(running.pid)
-        family = [root, *root.children(recursive=True)]
+        processes = [root, *root.children(recursive=True)]
         root.terminate()
-        _, alive = psutil.wait_procs(family, STOP_PATIENCE)
+        _, alive = psutil.wait_procs(processes, STOP_PATIENCE)
         for process in alive:
             process.kill()
         psutil.wait_procs(alive, STOP_PATIENCE)
-    if noted is not None and noted.folder:
-        shutil.rmtree(noted.folder, ignore_errors=True)
+    if recorded is not None and recorded.folder:
+        shutil.rmtree(recorded.folder, ignore_errors=True)
     return running
 
 
 def is_ours(address: str) -> bool:
-    """Whether an address is that of the local Ray that `start` started."""
+    """Whether an address is that of the job server that `start` started."""
     running = ours()
     if running is None or not running.folder or not is_here(address):
         return False
@@ -196,7 +201,7 @@ def is_ours(address: str) -> bool:
 
 
 def _new_folder() -> Path:
-    """A folder that only this user may enter; Ray opens those below it to everybody."""
+    """A new folder that only this user may enter; Ray makes those below it open to everybody."""
     for base in (tempfile.gettempdir(), "/tmp"):
         folder = Path(tempfile.mkdtemp(prefix="ardm-", dir=base))
         if len(str(folder / "r")) <= LONGEST_FOLDER:
@@ -207,7 +212,7 @@ def _new_folder() -> Path:
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Of several processes that start a Ray with this home, one does so and the others wait."""
+    """Hold the lock under which one process at a time starts a Ray with this `ARDM_HOME`."""
     with (home() / "ray.lock").open("w") as lock:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -215,7 +220,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def _start_node_agent(head: int) -> None:
-    """Beside our Ray, should this be a spot machine; it ends by itself when that Ray has ended."""
+    """Start a node agent, in case this is a spot machine; it ends when the local Ray has ended."""
     with (home() / "node-agent.log").open("w") as out:
         subprocess.Popen(
             [interpreter.script("ardm"), "node-agent", f"--address={access.ADDRESS}:{head}"],
@@ -228,19 +233,19 @@ def _start_node_agent(head: int) -> None:
 
 
 def ours() -> LocalRay | None:
-    """The local Ray that `start` started, if its first process lives."""
-    if (noted := _noted()) is None:
+    """The local Ray that `start` started, if its first process is alive."""
+    if (recorded := _recorded()) is None:
         return None
     try:
-        process = psutil.Process(noted.pid)
-        same = abs(process.create_time() - noted.created) < 1.0
-        return noted if same and process.status() != psutil.STATUS_ZOMBIE else None
+        process = psutil.Process(recorded.pid)
+        same = abs(process.create_time() - recorded.created) < 1.0
+        return recorded if same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
         return None
 
 
-def _noted() -> LocalRay | None:
-    """The local Ray that was started last, as it is noted in a file."""
+def _recorded() -> LocalRay | None:
+    """The local Ray that was started last, as recorded in the state file."""
     try:
         return LocalRay(**json.loads(_state_file().read_text()))
     except (FileNotFoundError, ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""Hears that this machine will be taken away, and has Ray drain its node: workers save in time."""
+"""The node agent: waits for a preemption notice, then has Ray drain this node so workers save."""
 
 import http.client
 import logging
@@ -17,37 +17,37 @@ from typing import NamedTuple
 log = logging.getLogger(__name__)
 
 NOTICES = {"preempted": "TRUE", "maintenance-event": "TERMINATE_ON_HOST_MAINTENANCE"}
-"""Keys that are watched, and the value of each that means the end of this machine."""
+"""Metadata keys that are watched -> the value that announces the end of this machine."""
 
 HOLD = 5
-"""Seconds that the server may keep a question before it answers that nothing has changed. A
-connection that has died silently hides a notice for a little longer than that."""
+"""Seconds that the metadata server may hold a request until the value changes. If the connection
+dies silently, a notice is seen up to this much later, plus `MARGIN`."""
 SHORTEST = 1.0
-"""Seconds between two questions to a server that does not wait for a change."""
+"""Seconds between two requests to a server that does not wait for a change."""
 BACK_OFF, LONGEST, LONGEST_ABSENT = 1.0, 4.0, 60.0
-"""Seconds before a failed question is asked again; doubled each time, up to the longest. A notice
-is 30 s long. Where a server is neither found nor to be expected, the pause is longer."""
+"""Seconds before the retry of a failed request; doubled each time, up to `LONGEST`, since a notice
+comes 30 s ahead. Where no metadata server exists, `LONGEST_ABSENT` lies between two requests."""
 MARGIN = 2
-"""Seconds more than `HOLD` for an answer to arrive."""
+"""Seconds beyond `HOLD` within which the answer must arrive."""
 PRODUCT = Path("/sys/class/dmi/id/product_name")
-"""Where Linux names the machine: `Google Compute Engine` on Google's."""
+"""The file in which Linux names the machine's type: `Google Compute Engine` on Google's."""
 
 
 BEAT = 1.0
-"""Seconds between two looks at whether the node still runs."""
+"""Seconds between two checks whether the node is alive."""
 
 DEADLINE, LEAST = 25.0, 1.0
-"""Seconds from a notice to the end of the machine, and the fewest that Ray is given."""
+"""Seconds from a notice to the end of the machine, and the least that Ray gets for a drain."""
 
 DRAIN_BACK_OFF, LONGEST_DRAIN_BACK_OFF = 0.25, 2.0
-"""Seconds before a failed drain is asked for again; doubled each time, up to the longest."""
+"""Seconds before the retry of a failed drain; doubled each time, up to the longest."""
 
 Notices = SimpleQueue[str]
-"""May be put to from a signal handler, unlike `queue.Queue`, whose lock could be held."""
+"""A queue that a signal handler may put to: the lock of a `queue.Queue` could be held by then."""
 
 
 class Value(NamedTuple):
-    """What the server says of a key, and the mark of this version of it."""
+    """The value of a metadata key, and the ETag of this version of it."""
 
     text: str
     etag: str
@@ -58,12 +58,12 @@ class Absent(OSError):
 
 
 def host() -> str:
-    """Host, and port if not 80, of the metadata server (`GCE_METADATA_HOST` sets another)."""
+    """Host of the metadata server, with the port unless it is 80 (`GCE_METADATA_HOST`)."""
     return os.environ.get("GCE_METADATA_HOST") or "metadata.google.internal"
 
 
 def expected(product: Path = PRODUCT) -> bool:
-    """Whether this is a machine of Google's, which has a metadata server."""
+    """Whether this machine is in Google's cloud, and so has a metadata server."""
     try:
         return "Google" in product.read_text(errors="replace")
     except OSError:
@@ -71,28 +71,28 @@ def expected(product: Path = PRODUCT) -> bool:
 
 
 def read(key: str, etag: str, hold: int = HOLD) -> Value:
-    """Ask for a value that differs from the last one; waits for it.
+    """Wait until the value of a metadata key changes, and return it.
 
     Args:
-        key: below `instance/`.
-        etag: of the last value; any other word is answered at once.
-        hold: seconds after which the server answers with the old value.
+        key: name of the key below `instance/`.
+        etag: ETag of the last value; with any other text the server answers at once.
+        hold: seconds after which the server answers with the unchanged value.
 
     Returns:
         The value.
 
     Raises:
-        Absent: nobody is there.
-        OSError: no answer, or one that is none.
+        Absent: there is no metadata server.
+        OSError: the server does not answer, or its answer is malformed.
     """
-    question = urllib.parse.urlencode(
+    query = urllib.parse.urlencode(
         {"wait_for_change": "true", "timeout_sec": hold, "last_etag": etag}
     )
     request = urllib.request.Request(
-        f"http://{host()}/computeMetadata/v1/instance/{key}?{question}",
+        f"http://{host()}/computeMetadata/v1/instance/{key}?{query}",
         headers={"Metadata-Flavor": "Google"},
     )
-    # Never through a proxy, which would answer for a machine of its own.
+    # Never through a proxy, which would return the metadata of its own machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=hold + MARGIN) as reply:
@@ -106,7 +106,7 @@ def read(key: str, etag: str, hold: int = HOLD) -> Value:
 
 
 def is_definite(reason: object) -> bool:
-    """Whether there is no such name or nobody listens; a resolver that fails says neither."""
+    """Whether an error proves that there is no server; a failing resolver does not prove it."""
     if isinstance(reason, socket.gaierror):
         return reason.errno in (socket.EAI_NONAME, socket.EAI_NODATA)
     return isinstance(reason, ConnectionRefusedError)
@@ -119,17 +119,18 @@ def wait_for_notice(
     clock: Callable[[], float] = time.monotonic,
     expected: Callable[[], bool] = expected,
 ) -> str:
-    """Watch a key until its value is a notice, through whatever happens to the server.
+    """Watch a key until its value is a notice; errors of the server are retried without end.
 
     Args:
-        key: one of `NOTICES`.
-        read: asks the server for the value of a key that differs from one with an etag.
-        sleep: of seconds.
-        clock: monotonic seconds.
-        expected: whether this machine has such a server, even if it cannot be found just now.
+        key: one of the keys of `NOTICES`.
+        read: waits for a value of the key that differs from the one with an ETag.
+        sleep: waits for a number of seconds.
+        clock: returns monotonic seconds.
+        expected: returns whether this machine should have a metadata server, even if it cannot be
+            found at the moment.
 
     Returns:
-        The notice, as a line.
+        The notice, in one line.
     """
     etag, pause, failing, known = "none yet", BACK_OFF, False, expected()
     while True:
@@ -139,7 +140,7 @@ def wait_for_notice(
         except OSError as error:
             absent = isinstance(error, Absent) and not known
             if not failing:
-                _tell(key, error, absent=absent)
+                _log_failure(key, error, absent=absent)
             sleep(LONGEST_ABSENT if absent else pause)
             failing, pause = True, min(2 * pause, LONGEST)
             continue
@@ -151,7 +152,7 @@ def wait_for_notice(
         sleep(max(SHORTEST - (clock() - begin), 0.0))
 
 
-def _tell(key: str, error: OSError, *, absent: bool) -> None:
+def _log_failure(key: str, error: OSError, *, absent: bool) -> None:
     if absent:
         log.info(
             "%s: no metadata server at %s (%s), as on any machine outside Google's cloud; "
@@ -169,12 +170,12 @@ def watch(
     keys: Iterable[str] = tuple(NOTICES),
     wait: Callable[[str], str] = wait_for_notice,
 ) -> None:
-    """Watch the metadata server beside the caller.
+    """Watch the metadata server on background threads, one for each key.
 
     Args:
-        notices: gets the notice of each key when it comes.
-        keys: of the metadata server.
-        wait: returns the notice of a key when there is one.
+        notices: queue to which each notice is put.
+        keys: keys of the metadata server.
+        wait: waits for the notice of a key and returns it.
     """
     for key in keys:
         thread = threading.Thread(
@@ -192,16 +193,16 @@ def serve(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str | None:
-    """Wait for the first notice and have the node drained, which is asked for until it is accepted.
+    """Wait for the first notice, then have Ray drain the node; retried until Ray accepts it.
 
     Args:
-        notices: from the metadata server and from signals.
-        drain: has Ray drain the node, with a message and the seconds that are left.
-        alive: whether the node still runs.
+        notices: queue of notices from the metadata server and from signals.
+        drain: has Ray drain the node; called with a message and the seconds that are left.
+        alive: returns whether the node is alive.
         deadline: seconds from a notice to the end of the machine.
-        beat: seconds between two looks at the node.
-        clock: monotonic seconds.
-        sleep: of seconds.
+        beat: seconds between two checks whether the node is alive.
+        clock: returns monotonic seconds.
+        sleep: waits for a number of seconds.
 
     Returns:
         The notice; None if the node ended before it was drained.

@@ -1,4 +1,4 @@
-"""Ports of this machine: free ones, who listens at one, and whether a job server answers there."""
+"""Ports of this machine: finding free ones, and checking which process or server listens."""
 
 import socket
 import urllib.error
@@ -14,9 +14,9 @@ from ardm.errors import JobFailed
 
 
 def free_ports(*wanted: int) -> list[int]:
-    """The ports wanted, or any other free ones; no two of them the same."""
-    with ExitStack() as held:
-        return [int(held.enter_context(_bound(port)).getsockname()[1]) for port in wanted]
+    """The wanted ports, or other free ones in the place of those taken; no port is given twice."""
+    with ExitStack() as sockets:
+        return [int(sockets.enter_context(_bound(port)).getsockname()[1]) for port in wanted]
 
 
 def _bound(wanted: int) -> socket.socket:
@@ -32,14 +32,14 @@ def _bound(wanted: int) -> socket.socket:
 
 
 def is_taken(port: int) -> bool:
-    """Whether anybody listens at a port of this machine."""
+    """Whether any process listens on a port of this machine."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((access.ADDRESS, port)) == 0
 
 
 def ports_of(pid: int) -> set[int]:
-    """Where a process and those below it listen."""
+    """The ports on which a process and its descendants listen."""
     ports: set[int] = set()
     with suppress(psutil.Error):
         root = psutil.Process(pid)
@@ -54,19 +54,19 @@ def ports_of(pid: int) -> set[int]:
 
 
 def is_here(address: str) -> bool:
-    """Whether an address is of this machine."""
+    """Whether an address is on the loopback interface."""
     return urllib.parse.urlsplit(address).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def answers(address: str, headers: Mapping[str, str] | None = None) -> bool:
-    """Whether a job server is there.
+    """Whether a job server answers at an address.
 
     Args:
-        address: of the server.
-        headers: for one that has to know our token. Without them, one that asks for a token
-            answers, too.
+        address: address of the job server.
+        headers: headers with our token, which the server must accept. Without headers, a server
+            that asks for a token counts as well.
     """
-    # A proxy must not see a token, and knows another loopback interface.
+    # A proxy must not see a token, and its loopback interface is another one.
     proxies = urllib.request.ProxyHandler({} if is_here(address) else None)
     request = urllib.request.Request(f"{address}/api/version", headers=dict(headers or {}))
     try:

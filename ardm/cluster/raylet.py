@@ -1,4 +1,4 @@
-"""The Ray nodes: which of them are there, the one on this machine, and how it is drained."""
+"""Ray nodes: finding the one on this machine, draining it, and checking which have ended."""
 
 import socket
 import time
@@ -13,22 +13,22 @@ import ray
 from ardm.errors import InputError, JobFailed
 
 PATIENCE = 10.0
-"""Seconds that the head may take to answer."""
+"""Seconds within which the head node must answer."""
 
 
 @dataclass(frozen=True)
 class Raylet:
-    """A node of a Ray cluster, as its process on this machine tells it."""
+    """A node of a Ray cluster, as seen from its raylet process on this machine."""
 
     node_id: str
     address: str
-    """Of the cluster's head, host:port."""
+    """Address of the cluster's head node, host:port."""
     pid: int
     created: float
-    """When the process began: a pid alone may pass to another."""
+    """Start time of the process, since the system may give its pid to another one."""
 
     def alive(self) -> bool:
-        """Whether the process still runs."""
+        """Whether the process is still running."""
         try:
             process = psutil.Process(self.pid)
             same = process.create_time() == self.created
@@ -38,7 +38,7 @@ class Raylet:
 
 
 def here() -> Iterator[Raylet]:
-    """Every Ray node of this machine."""
+    """All Ray nodes on this machine."""
     for process in psutil.process_iter(["cmdline", "create_time", "status"]):
         line = process.info["cmdline"] or [""]
         dead = process.info["status"] == psutil.STATUS_ZOMBIE
@@ -51,54 +51,55 @@ def here() -> Iterator[Raylet]:
 
 
 def find(node_id: str | None = None, address: str | None = None, patience: float = 0.0) -> Raylet:
-    """The Ray node of this machine.
+    """The Ray node on this machine.
 
     Args:
-        node_id: its id, where several nodes share the machine.
-        address: of its head, host:port, where nodes of several clusters share the machine.
-        patience: seconds to wait for one that is just being started.
+        node_id: id of the node, if several nodes share the machine.
+        address: address of its head node, host:port, if nodes of several clusters share the
+            machine.
+        patience: seconds to wait for a node that is just being started.
 
     Raises:
-        InputError: there is none, or more than one.
+        InputError: there is no such node, or more than one.
     """
     deadline = time.monotonic() + patience
     while True:
-        every = list(here())
-        found = [
+        raylets = list(here())
+        matching = [
             raylet
-            for raylet in every
+            for raylet in raylets
             if node_id in (None, raylet.node_id)
             and (address is None or _same(address, raylet.address))
         ]
-        if found or time.monotonic() > deadline:
+        if matching or time.monotonic() > deadline:
             break
         time.sleep(0.5)
-    if len(found) == 1:
-        return found[0]
-    shown = "".join(f"\n  --node-id {r.node_id} --address {r.address}" for r in every)
-    if found:
-        raise InputError(f"several Ray nodes run on this machine; name one of them:{shown}")
-    if every:
-        raise InputError(f"no such Ray node runs on this machine; these do:{shown}")
+    if len(matching) == 1:
+        return matching[0]
+    options = "".join(f"\n  --node-id {r.node_id} --address {r.address}" for r in raylets)
+    if matching:
+        raise InputError(f"several Ray nodes run on this machine; name one of them:{options}")
+    if raylets:
+        raise InputError(f"no such Ray node runs on this machine; these do:{options}")
     raise InputError("no Ray node runs on this machine; start it first, with `ray start`")
 
 
 def drain(raylet: Raylet, message: str, deadline: float) -> None:
-    """Have Ray take a node for one that is being preempted.
+    """Have Ray drain a node, as one that is about to be preempted.
 
     Args:
         raylet: the node.
-        message: why, for people.
+        message: reason of the drain, for Ray's logs.
         deadline: seconds from now until the machine is gone.
 
     Raises:
-        JobFailed: the head cannot be reached, or refuses.
+        JobFailed: the head node cannot be reached, or refuses.
     """
     from ray.exceptions import RpcError
 
     from ardm.cluster._ray import autoscaler_pb2
 
-    _knock(raylet.address)
+    _require_head(raylet.address)
     until = round((time.time() + deadline) * 1000)
     reason = autoscaler_pb2.DRAIN_NODE_REASON_PREEMPTION
     try:
@@ -111,7 +112,10 @@ def drain(raylet: Raylet, message: str, deadline: float) -> None:
 
 
 def _client_that_knows(raylet: Raylet) -> Any:
-    """A client of a head that a node has joined; to drain any other is accepted and forgotten."""
+    """A client of the head node, once the node has joined it.
+
+    Before that the head node accepts the drain and forgets it.
+    """
     from ray import NodeID
 
     from ardm.cluster._ray import GcsClient
@@ -128,8 +132,8 @@ def _client_that_knows(raylet: Raylet) -> Any:
     return client
 
 
-def _knock(address: str) -> None:
-    """Ray's client would wait 40 s for a head that is not there: longer than any notice."""
+def _require_head(address: str) -> None:
+    """Check that the head node listens: Ray's client waits 40 s for it, longer than any notice."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
@@ -141,14 +145,14 @@ def _knock(address: str) -> None:
 
 
 def _same(given: str, real: str) -> bool:
-    """Whether an address is that of a raylet's head, which Ray names by IP number."""
+    """Whether a given address is that of a raylet's head node, which Ray gives as an IP address."""
     host, _, port = given.rpartition(":")
     here = host in ("127.0.0.1", "localhost", "[::1]")
     return given == real or (here and port == real.rpartition(":")[2])
 
 
 def answers(node: dict[str, Any]) -> bool:
-    """Whether a node is there; for some seconds after its end Ray counts it among the living."""
+    """Whether a node is alive: Ray lists it as alive for some seconds after its end."""
     address = node["NodeManagerAddress"], node["NodeManagerPort"]
     try:
         socket.create_connection(address, timeout=1.0).close()
@@ -158,6 +162,6 @@ def answers(node: dict[str, Any]) -> bool:
 
 
 def gone(ids: Collection[str]) -> bool:
-    """Whether any node of these ids has ended, as one does that is preempted without notice."""
-    named = (node for node in ray.nodes() if node["NodeID"] in ids)
-    return sum(answers(node) for node in named) < len(ids)
+    """Whether any node with one of these ids has ended, as after a preemption without notice."""
+    nodes = (node for node in ray.nodes() if node["NodeID"] in ids)
+    return sum(answers(node) for node in nodes) < len(ids)

@@ -1,8 +1,8 @@
-"""How many workers train, and what makes a group of them end: asked from Ray Train's controller.
+"""Scaling policies for Ray Train: how many workers train, and when a group of them should end.
 
-A policy of Ray Train is asked twice a second whether the group should be another one. Ours tell the
-workers that a node of theirs is being drained, or that there is room for more of them; the workers
-save and end by themselves, and the next group begins where they left.
+Ray Train's controller asks its policy twice a second whether to change the group of workers. Ours
+notify the workers that one of their nodes is being drained, or that there is room for more workers.
+The workers then save and end, and the next group goes on from their checkpoint.
 """
 
 import logging
@@ -26,28 +26,28 @@ from ardm.cluster.worker_state import this_worker
 log = logging.getLogger(__name__)
 
 LOOK = 2.0
-"""Seconds between two looks for room to grow."""
+"""Seconds between two checks for room to grow."""
 
 
 def policy(config: Any, sizes: Sequence[int]) -> ScalingPolicy:
-    """The policy of a job.
+    """The scaling policy of a job.
 
     Args:
-        config: for Ray Train, with the number of workers or its bounds.
-        sizes: the numbers of workers that may train, ascending.
+        config: Ray Train's scaling configuration, with the number of workers or its bounds.
+        sizes: the allowed numbers of workers, ascending.
     """
     return Elastic(config, sizes) if config.elasticity_enabled else Fixed(config)
 
 
 class Fixed(FixedScalingPolicy):
-    """Always the same number of workers.
+    """A fixed number of workers.
 
-    The placement group of the workers tells Ray's autoscaler what is wanted; Ray's own policy tells
-    it once more, through an actor that takes seconds to start.
+    The workers' placement group already requests the resources from Ray's autoscaler. Ray's own
+    policy requests them a second time, through an actor that takes seconds to start.
     """
 
     def after_controller_start(self, train_run_context: Any) -> None:
-        """Nobody needs to be told."""
+        """Does not start that actor."""
 
     def _maybe_send_resource_request(self) -> None:
         pass
@@ -55,20 +55,20 @@ class Fixed(FixedScalingPolicy):
     def make_decision_for_running_worker_group(
         self, worker_group_state: Any, worker_group_status: Any
     ) -> ScalingDecision:
-        """Leaves the group alone."""
-        tell_of_drains(worker_group_state.workers)
+        """Never changes the group."""
+        notify_of_drains(worker_group_state.workers)
         return NoopDecision()
 
 
 class Elastic(ElasticScalingPolicy):
-    """As many workers as the cluster has room for, of the sizes that divide the shards.
+    """The largest number of workers that the cluster has room for and that divides the shards.
 
-    Ray's own policy takes any number between its bounds, kills a group that should be larger, and
-    counts with a lost node until its coordinator looks again (20 s).
+    Ray's own policy takes any number between its bounds, kills a group that could be larger, and
+    counts a lost node until its coordinator checks again (20 s).
 
     Args:
-        scaling_config: with the bounds.
-        sizes: see `policy`.
+        scaling_config: Ray Train's scaling configuration, with the bounds.
+        sizes: the allowed numbers of workers, ascending.
     """
 
     def __init__(self, scaling_config: Any, sizes: Sequence[int]) -> None:
@@ -76,7 +76,7 @@ class Elastic(ElasticScalingPolicy):
         self._sizes = sizes
 
     def after_controller_start(self, train_run_context: Any) -> None:
-        """Keeps Ray's policy from saying at every look that nothing has changed."""
+        """Keeps Ray's policy from logging at every check that nothing has changed."""
         super().after_controller_start(train_run_context)
         logging.getLogger(ElasticScalingPolicy.__module__).setLevel(logging.WARNING)
 
@@ -93,41 +93,41 @@ class Elastic(ElasticScalingPolicy):
     def make_decision_for_running_worker_group(
         self, worker_group_state: Any, worker_group_status: Any
     ) -> ScalingDecision:
-        """Never has a running group killed; one that could be larger is asked to make way."""
+        """Never kills a running group; one that could be larger is asked to save and end."""
         workers = worker_group_state.workers
-        tell_of_drains(workers)
+        notify_of_drains(workers)
         decision = super().make_decision_for_running_worker_group(
             worker_group_state, worker_group_status
         )
         if isinstance(decision, ResizeDecision) and decision.num_workers > len(workers):
             reason = f"the group grows from {len(workers)} to {decision.num_workers} workers"
             log.info("%s", reason)
-            tell(workers, make_room, reason)
+            notify(workers, make_room, reason)
         return NoopDecision()
 
 
-def tell_of_drains(workers: Sequence[Any]) -> None:
-    """Give notice to a group of which Ray drains a node.
+def notify_of_drains(workers: Sequence[Any]) -> None:
+    """Notify the workers of a group if Ray drains one of their nodes.
 
-    Ray Train has a watcher for it, which is one more process to start with every group.
+    Ray Train's own watcher for drains is one more process to start with every group.
     """
     draining = cluster.get_draining_nodes()
     ranks = [w.distributed_context.world_rank for w in workers if w.metadata.node_id in draining]
     if ranks:
-        tell(workers, give_notice, f"Ray drains the node of rank {', '.join(map(str, ranks))}")
+        notify(workers, give_notice, f"Ray drains the node of rank {', '.join(map(str, ranks))}")
 
 
-def tell(workers: Sequence[Any], what: Any, reason: str) -> None:
+def notify(workers: Sequence[Any], function: Any, reason: str) -> None:
     """Call a function in the process of every worker, without waiting for it."""
     for worker in workers:
-        worker.execute_async(what, reason)
+        worker.execute_async(function, reason)
 
 
 def give_notice(reason: str) -> None:
-    """A machine of the group goes away. Runs in a worker."""
+    """Record in a worker's process that a machine of the group will be taken away."""
     this_worker().drain.reason = reason
 
 
 def make_room(reason: str) -> None:
-    """There is room for a larger group. Runs in a worker."""
+    """Record in a worker's process that there is room for a larger group."""
     this_worker().resize.reason = reason

@@ -1,8 +1,8 @@
-"""Which variables of the submitting shell reach a job on this machine, and how.
+"""The environment variables that a job on this machine gets from the submitting shell.
 
-Ray shows a job's runtime environment to whoever may ask it, and writes it to its logs. So only
-variables known to hold no secret are given to it. The others, such as credentials of a store,
-travel in a private file, of which Ray sees the path alone.
+Ray shows a job's runtime environment to every client, and writes it to its logs. It therefore gets
+only variables known to hold no secret. The others, such as credentials of a store, are passed in a
+private file, and Ray sees only its path.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ from ardm.store.home import private_folder
 log = logging.getLogger(__name__)
 
 FILE = "ARDM_ENVIRONMENT_FILE"
-"""Variable of a job's processes: the private file with the rest of their variables."""
+"""Environment variable of a job's processes: path of the private file with the other variables."""
 
 VISIBLE = frozenset(
     {
@@ -38,7 +38,7 @@ VISIBLE = frozenset(
         "XLA_FLAGS",
     }
 )
-"""The allow-list: settings that hold no secret, unless one holds a URL with a user and password."""
+"""The allow-list: variables that hold no secret, unless the value is a URL with a password."""
 
 _PRIVATE = (
     "ARDM_",
@@ -53,7 +53,7 @@ _PRIVATE = (
 )
 
 SWEEP_AFTER = 3600.0
-"""Seconds after which a file that no driver holds is removed: a driver may yet have to start."""
+"""Seconds after which a file that no driver has locked is removed: its driver may still start."""
 
 _USERINFO = re.compile(r"://[^/\s]*@")
 
@@ -61,12 +61,12 @@ _held: int | None = None
 
 
 def visible(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that may be given to Ray openly."""
+    """The variables that may be given to Ray."""
     return {name: value for name, value in environ.items() if _is_visible(name, value)}
 
 
 def private(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a job needs and that nobody else may see."""
+    """The variables that a job needs and that Ray must not see."""
     return {
         name: value
         for name, value in environ.items()
@@ -77,7 +77,7 @@ def private(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def has_credentials(url: str) -> bool:
-    """Whether a URL holds a user, as in s3://key:secret@bucket."""
+    """Whether a URL has a user part, as in s3://key:secret@bucket."""
     return bool(_USERINFO.search(url))
 
 
@@ -85,8 +85,8 @@ def write(submission: str, variables: Mapping[str, str]) -> Path:
     """Write the private file of a submission.
 
     Args:
-        submission: its id, part of the name.
-        variables: what `load` will set.
+        submission: the submission id, which becomes part of the file's name.
+        variables: the environment variables that `load` will set.
     """
     folder = private_folder("environments")
     descriptor, name = tempfile.mkstemp(".json", f"{submission}-", folder)  # with mode 0600
@@ -96,23 +96,23 @@ def write(submission: str, variables: Mapping[str, str]) -> Path:
 
 
 def load(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Set the variables of the private file, where this process has one.
+    """Set the variables from the private file, if this process has one.
 
-    It happens when `ardm.cluster` is imported, before libraries that read them.
+    The import of `ardm.cluster` calls it, before libraries are imported that read the variables.
     """
     if not (file := environ.get(FILE)):
         return
     try:
         environ.update(json.loads(Path(file).read_text()))
     except (OSError, ValueError, TypeError) as error:
-        # A process that starts as its job ends needs it no more.
+        # The file may be gone already: a process that starts while its job ends does not need it.
         log.warning("no variables of the submitting shell: %s cannot be read (%s)", file, error)
     if fsspec := sys.modules.get("fsspec.config"):
         fsspec.set_conf_env(fsspec.conf)  # it read them when it was imported
 
 
 def hold(environ: Mapping[str, str] = os.environ) -> None:
-    """Keep the private file of this process from being swept for as long as the process lives."""
+    """Lock the private file, so that `sweep` does not remove it while this process lives."""
     global _held
     try:
         if file := environ.get(FILE):
@@ -123,16 +123,16 @@ def hold(environ: Mapping[str, str] = os.environ) -> None:
 
 
 def forget(environ: Mapping[str, str] = os.environ) -> None:
-    """Remove the private file of this process, at the end of its job."""
+    """Remove the private file at the end of this process's job."""
     if file := environ.get(FILE):
         Path(file).unlink(missing_ok=True)
 
 
 def sweep(now: float | None = None) -> None:
-    """Remove the files of jobs whose driver was killed.
+    """Remove the private files of jobs whose driver was killed.
 
     Args:
-        now: seconds since 1970; by default by this machine's clock.
+        now: current time (seconds since 1970); default: this machine's clock.
     """
     before = (time.time() if now is None else now) - SWEEP_AFTER
     for file in private_folder("environments").glob("*.json"):

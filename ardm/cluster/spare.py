@@ -1,7 +1,7 @@
-"""A spare process beside each worker: it has imported everything before it is needed.
+"""Spares: beside each worker, a process that has imported everything before it is needed.
 
-The successor of a killed worker would first start a Python and import Ray Train, JAX and Orbax. If
-it is to be the only worker of its run, and on CPU, it has even loaded the programs of a step.
+Without it, the successor of a killed worker would first start Python and import Ray Train, JAX and
+Orbax. The spare of a run's only worker, on CPU, has also loaded the compiled programs of a step.
 """
 
 import json
@@ -25,40 +25,40 @@ from ardm.store.run_directory import Run
 log = logging.getLogger(__name__)
 
 RUN = "ARDM_GET_READY_FOR"
-"""Environment variable of the worker processes: the store and the run to get ready for."""
+"""Environment variable of the worker processes: the store and the run to prepare for, as JSON."""
 
 DELAY = 30.0
-"""Seconds from the start of a worker until it asks for its spare: its own start comes first."""
+"""Seconds from the start of a worker until it requests a spare, so as not to slow its own start."""
 
 LOOK = 2.0
-"""Seconds between two looks whether the worker trains."""
+"""Seconds between two checks whether the worker trains."""
 
 KEEP = 7 * 24 * 3600
-"""Seconds that an unused spare lives; it ends with its job in any case."""
+"""Seconds that an unused spare lives; it ends with its job at the latest."""
 
 
 def environment(alone: Run | None) -> dict[str, str]:
-    """Of the worker processes: Ray calls `warm` in each before it is given anything to do.
+    """Environment variables of the worker processes; Ray calls `warm` in each before other work.
 
     Args:
-        alone: the run whose only worker this will be, on CPU. A worker of several must not touch a
-            device before it has joined them, and a GPU belongs to the worker that is at work.
+        alone: the run, if it has a single worker, on CPU; else None. One of several workers must
+            not touch a device before it has joined the group, and a GPU is used by its worker.
     """
     hook = {WORKER_PROCESS_SETUP_HOOK_ENV_VAR: "ardm.cluster.spare.warm"}
     return hook | ({RUN: json.dumps([alone.store.uri, alone.name])} if alone else {})
 
 
 def warm() -> None:
-    """Import what a worker needs; then, on a thread, get ready for the run if one is named."""
+    """Import what a worker needs; then prepare for the run on a thread, if `RUN` is set."""
     import ardm.cluster.workers
     import ardm.runner.attempt  # noqa: F401
 
-    if named := os.environ.get(RUN):
-        threading.Thread(target=_get_ready, args=json.loads(named), daemon=True).start()
+    if store_and_run := os.environ.get(RUN):
+        threading.Thread(target=_get_ready, args=json.loads(store_and_run), daemon=True).start()
 
 
 def _get_ready(store: str, name: str) -> None:
-    """Load the programs of a step, but not while the worker compiles them on the same cores."""
+    """Load the programs of a step, once the worker has compiled them: both use the same cores."""
     from ardm.events.history import Newest
     from ardm.runner import control
     from ardm.runner.attempt import get_ready
@@ -72,14 +72,14 @@ def _get_ready(store: str, name: str) -> None:
         while not control.trains(run, newest()):
             time.sleep(LOOK)
         get_ready(run, this_worker().head_start)
-    except Exception as error:  # a worker does it all again, and reports what is wrong
-        log.warning("not ready ahead of time (%s)", error)
+    except Exception as error:  # the worker does all of it again, and reports its errors
+        log.warning("the spare process could not prepare for the run (%s)", error)
 
 
 def keep_one() -> None:
-    """Soon, have Ray start a process on this node that the next worker of this job will take.
+    """After a delay, have Ray start a process on this node for the next worker of this job.
 
-    Without a spare a recovery takes longer, and nothing else is amiss; so a failure is only logged.
+    A failure is only logged: without a spare a recovery takes longer, but nothing else changes.
     """
     timer = threading.Timer(DELAY, _start_one)
     timer.daemon = True
@@ -93,16 +93,16 @@ def _start_one() -> None:
         log.warning("no spare worker on this node (%s)", error)
 
 
-def _prestart(here: ray.runtime_context.RuntimeContext) -> None:
-    """Ray gives a prestarted process to an actor of the same job and runtime environment."""
-    mine = here.get_node_id()
-    node = next(node for node in ray.nodes() if node["NodeID"] == mine)
+def _prestart(context: ray.runtime_context.RuntimeContext) -> None:
+    """Start a process that Ray gives to the next actor of this job and runtime environment."""
+    node_id = context.get_node_id()
+    node = next(node for node in ray.nodes() if node["NodeID"] == node_id)
     request = node_manager_pb2.PrestartWorkersRequest(
         num_workers=1,
-        job_id=ray.JobID.from_hex(here.get_job_id()).binary(),
+        job_id=ray.JobID.from_hex(context.get_job_id()).binary(),
         keep_alive_duration_secs=KEEP,
     )
-    request.runtime_env_info.serialized_runtime_env = here.get_runtime_env_string()
+    request.runtime_env_info.serialized_runtime_env = context.get_runtime_env_string()
     with init_grpc_channel(f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}") as channel:
         stub = node_manager_pb2_grpc.NodeManagerServiceStub(channel)
         stub.PrestartWorkers(request, timeout=10)

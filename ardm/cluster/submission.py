@@ -1,4 +1,4 @@
-"""Submitting a run to Ray's job server, asking the server about it, and having the run stop."""
+"""Submissions: handing a run to Ray's job server, asking for its status, stopping it."""
 
 import json
 import os
@@ -25,35 +25,36 @@ from ardm.store.run_directory import Run
 from ardm.store.store import Store
 
 START_PATIENCE = 60.0
-"""Seconds that a job server may take to become ready for jobs."""
+"""Seconds that a job server may take until it accepts jobs."""
 
 RUNNING = (JobStatus.PENDING, JobStatus.RUNNING)
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A run handed to a Ray cluster."""
+    """A run that was handed to a Ray cluster."""
 
     address: str
     submission_id: str
     submitted: float | None = None
-    """Seconds since 1970."""
+    """Time of submission (seconds since 1970)."""
     after: int | None = None
-    """The newest attempt of the run when it was submitted; 0 if there was none."""
+    """Number of the newest attempt before the submission; 0 if there was none."""
     local_ray: str | None = None
-    """Of a local Ray that ardm started: a digest of its token. No other Ray is asked about it."""
+    """If it was submitted to a local Ray: a digest of that Ray's token. No other is asked about
+    the submission."""
 
 
 def require(server: JobServer, store: Store, *, shared: bool = False) -> None:
-    """Make sure that a server answers and that its cluster can reach a store.
+    """Check that a job server answers and that its cluster can reach a store.
 
     Args:
-        server: the server.
+        server: the job server.
         store: the store.
-        shared: whether a directory is known to be the same one on every machine of the cluster.
+        shared: whether the user says that every machine of the cluster has mounted the directory.
 
     Raises:
-        InputError: with the reason.
+        InputError: the cluster cannot reach the store, or the server does not answer.
     """
     if not server.here and store.is_local and not shared:
         raise InputError(
@@ -70,11 +71,11 @@ def submit(run: Run, server: JobServer) -> Submission:
     """Hand a run to a cluster.
 
     Args:
-        run: opened.
-        server: which `require` has tried.
+        run: the run, which exists.
+        server: the job server, which `require` has checked.
 
     Returns:
-        The submission, which is also noted in the run.
+        The submission, which is also recorded in the run directory.
 
     Raises:
         InputError: the server cannot be reached.
@@ -87,12 +88,12 @@ def submit(run: Run, server: JobServer) -> Submission:
         with _environment(name, here=here) as variables:
             runtime: dict[str, object] = {"env_vars": variables | {"PYTHONUNBUFFERED": "1"}}
             if here:
-                # Ray may be that of another checkout. Ray (2.60) gives this to a shell as it is.
+                # The running Ray may be of another checkout. Ray (2.60) does not quote this path.
                 runtime["py_executable"] = shlex.quote(sys.executable)
             else:
-                # The cluster's image has the libraries; the code is the one that was submitted.
+                # The cluster's image has the libraries; the code comes with the submission.
                 runtime["py_modules"] = [str(Path(ardm.__file__).parent)]
-            asked, after = round(time.time(), 3), run.newest_attempt()
+            submitted, after = round(time.time(), 3), run.newest_attempt()
             driver = [python, "-m", "ardm.cluster.driver", run.store.uri, run.name, name]
             _hand_over(
                 client,
@@ -101,38 +102,38 @@ def submit(run: Run, server: JobServer) -> Submission:
                 runtime_env=runtime,
                 metadata={"job": run.name, "store": run.store.uri},
             )
-    own = own_ray() if local.is_ours(address) else None
-    made = Submission(address, name, asked, after, own)
-    run.store.write(run.submission, json.dumps(asdict(made)).encode())
-    return made
+    local_ray = own_ray() if local.is_ours(address) else None
+    submission = Submission(address, name, submitted, after, local_ray)
+    run.store.write(run.submission, json.dumps(asdict(submission)).encode())
+    return submission
 
 
 def _new_id(client: JobSubmissionClient, run: Run) -> str:
     """The next free submission id of a run that nobody trains here."""
     names = [job.submission_id for job in client.list_jobs()]
-    mine = [name for name in names if name and name.rpartition("-")[0] == run.name]
-    for name in mine:
+    of_run = [name for name in names if name and name.rpartition("-")[0] == run.name]
+    for name in of_run:
         if client.get_job_status(name) in RUNNING:
             raise JobFailed(
                 f"run {run.name} is being trained already, as {name}; `ardm stop {run.name}` first"
             )
-    number = 1 + max((int(n.rpartition("-")[2]) for n in mine if n[-1].isdigit()), default=0)
+    number = 1 + max((int(n.rpartition("-")[2]) for n in of_run if n[-1].isdigit()), default=0)
     return f"{run.name}-{number}"
 
 
 def newest(run: Run) -> Submission | None:
-    """The last submission of a run, as it is noted there."""
+    """The last submission of a run, as recorded in its directory."""
     record = run.store.read_record(run.submission) or {}
     known = {field.name: record[field.name] for field in fields(Submission) if field.name in record}
     try:
-        found = Submission(**known)
+        submission = Submission(**known)
     except TypeError:  # torn, or of another version
         return None
-    return found if isinstance(found.address, str) else None
+    return submission if isinstance(submission.address, str) else None
 
 
 def status(submission: Submission) -> str | None:
-    """What the job server says of a submission; None if it cannot be reached or knows nothing."""
+    """Ray's status of a submission; None if the server cannot be reached or does not know it."""
     try:
         with connected(submission.address, submission.local_ray) as client:
             return str(client.get_job_status(submission.submission_id).value)
@@ -141,7 +142,7 @@ def status(submission: Submission) -> str | None:
 
 
 def end(submission: Submission) -> None:
-    """Have the job server end a driver."""
+    """Have the job server end the driver of a submission."""
     with connected(submission.address, submission.local_ray) as client:
         client.stop_job(submission.submission_id)
 
@@ -153,11 +154,11 @@ def logs(submission: Submission) -> str:
 
 
 def ray_job(command: str, submission: Submission) -> str:
-    """A line for a shell with which Ray's own command line reaches the job server.
+    """A shell command that asks Ray about a submission, with the variables that it needs.
 
     Args:
-        command: of `ray job`, such as `status`.
-        submission: the job.
+        command: subcommand of `ray job`, such as `status`.
+        submission: the submission.
     """
     ray = interpreter.script("ray")
     settings = clear_path() if ports.is_here(submission.address) else {}
@@ -174,7 +175,7 @@ def ray_job(command: str, submission: Submission) -> str:
 
 @contextmanager
 def _environment(submission: str, *, here: bool) -> Iterator[dict[str, str]]:
-    """What Ray is to set for a job; the rest is in a private file, unless the block fails."""
+    """Variables that Ray sets for a job; the others go to a private file, removed on an error."""
     if not here:
         yield {}
         return
@@ -188,27 +189,27 @@ def _environment(submission: str, *, here: bool) -> Iterator[dict[str, str]]:
 
 
 def _hand_over(client: JobSubmissionClient, **job: Any) -> None:
-    """Submit, waiting for a head that has just started and has no agent for jobs yet."""
-    again = Retrying(
+    """Submit a job, retried while a head node that has just started has no agent for jobs yet."""
+    retrying = Retrying(
         retry=retry_if_exception(lambda error: "No available agent" in str(error)),
         wait=wait_fixed(0.5),
         stop=stop_after_delay(START_PATIENCE),
         reraise=True,
     )
     try:
-        again(client.submit_job, **job)
+        retrying(client.submit_job, **job)
     except RuntimeError as error:
         raise JobFailed(f"the job server refuses the job: {error}") from error
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """What became of a request to stop.
+    """The result of a request to stop a run.
 
     Attributes:
-        attempt: that was asked; None if none was running.
-        ended: how it ended; None if it did not end in time.
-        submission: that was stopped.
+        attempt: number of the attempt that was asked to stop; None if none was running.
+        ended: how that attempt ended; None if it did not end in time.
+        submission: id of the submission that was ended; None if none was running.
     """
 
     attempt: int | None
@@ -224,19 +225,19 @@ def stop(run: Run, patience: float) -> Stopped:
         patience: seconds to wait for the last save.
 
     Raises:
-        NotFound: no such run.
+        NotFound: the run does not exist.
     """
     registry.read_spec(run)
-    made = newest(run)
-    runs = made is not None and status(made) in ("PENDING", "RUNNING")
-    before = made.after or 0 if made and runs else 0
-    # An attempt from before the submission has no part in it, even if it never said that it ended.
+    submission = newest(run)
+    runs = submission is not None and status(submission) in ("PENDING", "RUNNING")
+    before = submission.after or 0 if submission and runs else 0
+    # An attempt older than the submission is not part of it, even if its end was never recorded.
     number = control.request_stop(run) if run.newest_attempt() > before else None
     ended = control.wait_for_end(run, number, patience) if number else None
-    if made and runs:
-        end(made)
+    if submission and runs:
+        end(submission)
         if number is None and run.newest_attempt() > before:
-            # It began meanwhile; the driver asks it to stop.
+            # An attempt began meanwhile; the driver asks it to stop.
             number = run.newest_attempt()
             ended = control.wait_for_end(run, number, patience)
-    return Stopped(number, ended, made.submission_id if made and runs else None)
+    return Stopped(number, ended, submission.submission_id if submission and runs else None)

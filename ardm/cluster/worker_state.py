@@ -1,7 +1,7 @@
-"""What others leave for the worker of this process.
+"""The state that the functions of one worker process share.
 
-Ray Train calls the setup of a worker process, its joining of the group, each notice and the
-training as functions of their own, on several threads. One object of the process connects them.
+Ray Train calls the setup of a worker process, the joining of its group, each notice and the
+training as separate functions, on several threads. They share one object of the process.
 """
 
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ class WorkerState:
     """State of one worker process.
 
     Attributes:
-        drain: notice that a machine of the group goes away; the controller gives it.
-        resize: notice that there is room for a larger group; the controller gives it.
-        nodes: ids of the nodes of the group, by rank; set where the group is joined.
-        head_start: what this process has prepared while it was a spare.
+        drain: notice from the controller that a machine of the group will be taken away.
+        resize: notice from the controller that there is room for a larger group.
+        nodes: node ids of the group's workers, by rank; set when the worker joins the group.
+        head_start: programs that this process has loaded while it was a spare.
     """
 
     drain: Notice = field(default_factory=Notice)

@@ -1,4 +1,4 @@
-"""The workers under Ray Train; the only file that imports it, beside the names in `_ray.py`."""
+"""The workers under Ray Train; only this file and `_ray.py` import it."""
 
 import logging
 import os
@@ -31,38 +31,38 @@ from ardm.store.run_directory import Run
 
 log = logging.getLogger(__name__)
 
-# Ray Train's settings travel from the driver to the workers.
+# Ray Train passes its settings from the driver to the workers.
 _SETTINGS = {
-    # Ray's 2 s and 5 s would be a good part of a notice of 30 s.
+    # Ray's defaults of 2 s and 5 s would be a good part of a notice of 30 s.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    # Our scaling policy sees to preemptions, without a process of its own.
+    # Our scaling policy watches for preemptions, and needs no process of its own.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    # A worker that hangs is given up long before the ten minutes that Ray allows it.
+    # Ray's default is ten minutes for a worker that hangs.
     "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "60",
-    # Longer than a cloud machine takes to come up; a local Ray has a shorter one of its own.
+    # Longer than a cloud machine takes to start; `local.py` sets a shorter one for a local Ray.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",
 }
 
 
 RANK_0_PATIENCE = 90.0
-"""Seconds that a worker which ends as rank 0 does waits for it. The last save and last words of
-rank 0 take less (`ardm.runner.context`), and Ray notices if it is dead or hangs."""
+"""Seconds that another worker waits for rank 0 before it ends for the same reason. The last save
+and last events of rank 0 take less (`ardm.runner.context`); if it dies or hangs, Ray notices."""
 
 _NOT_NEEDED = (DatasetsCallback, PlacementGroupCleanerCallback)
 
 
 class Restart(Exception):
-    """Ends a worker whose run must go on; Ray takes a plain return for the end of the job."""
+    """Ends a worker whose run must go on: Ray would take a plain return for the end of the job."""
 
 
 def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
-    """Train with a group of workers, again and again until an attempt ends the job.
+    """Train with one group of workers after the other, until an attempt ends the job.
 
     Args:
         run: the run.
-        spec: its frozen spec.
-        submission: Ray's id of the job, written into every claim.
-        gpu: one GPU for each worker.
+        spec: the frozen spec of the run.
+        submission: Ray's submission id, written into every claim.
+        gpu: whether each worker gets a GPU.
     """
     for name, seconds in _SETTINGS.items():
         os.environ.setdefault(name, seconds)
@@ -83,10 +83,10 @@ def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
         ),
         run_config=RunConfig(
             name=submission,
-            # Ray keeps a little bookkeeping there; our truth is the run directory.
+            # Only Ray's own bookkeeping lies there; ardm relies on the run directory alone.
             storage_path=str(home() / "ray-results"),
             worker_runtime_env={"env_vars": spare.environment(run if alone else None)},
-            # A preemption is a failure to Ray. The run's own guards end a crash loop.
+            # Ray counts a preemption as a failure. Crash loops are ended by ardm's own limits.
             failure_config=FailureConfig(max_failures=-1),
         ),
     )
@@ -95,22 +95,22 @@ def fit(run: Run, spec: JobSpec, submission: str, *, gpu: bool) -> None:
 
 
 def free_placement_groups() -> None:
-    """Give back what the workers of a controller that died still hold.
+    """Remove the placement groups of this job, which a controller that died has left.
 
-    Ray (2.60) keeps a placement group until the job of a dead actor ends. The id of a group ends
-    with that of its job.
+    Ray (2.60) keeps a dead actor's placement group until its job ends. The id of a placement group
+    ends with the id of its job.
     """
     job = ray.get_runtime_context().get_job_id()
-    for name, about in ray.util.placement_group_table().items():
-        if name.endswith(job) and about["state"] != "REMOVED":
-            group = PlacementGroup(ray.PlacementGroupID(bytes.fromhex(name)))
+    for group_id, entry in ray.util.placement_group_table().items():
+        if group_id.endswith(job) and entry["state"] != "REMOVED":
+            group = PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group_id)))
             ray.util.remove_placement_group(group)
 
 
 class _Trainer(DataParallelTrainer):
-    """Ray's trainer with our scaling, and without what it starts for data sets of Ray's.
+    """Ray's trainer with our scaling policies, without its helper processes.
 
-    Each of its helpers is a Python of its own, which imports as much as a worker does.
+    Each of the helpers is a Python process that imports as much as a worker does.
     """
 
     sizes: Sequence[int] = ()
@@ -120,16 +120,16 @@ class _Trainer(DataParallelTrainer):
         return super()._initialize_and_run_controller(**parts)
 
     def _create_default_callbacks(self) -> list[Any]:
-        every = super()._create_default_callbacks()
-        return [callback for callback in every if not isinstance(callback, _NOT_NEEDED)]
+        callbacks = super()._create_default_callbacks()
+        return [callback for callback in callbacks if not isinstance(callback, _NOT_NEEDED)]
 
 
 @dataclass
 class JaxProcesses(BackendConfig):
-    """One JAX process per worker, joined by `jax.distributed`, on CPUs and GPUs alike.
+    """One JAX process per worker, connected by `jax.distributed`, on CPUs and on GPUs.
 
-    Ray's own JaxConfig (2.60) leaves CPU workers apart and sets no time-outs: with JAX's defaults a
-    group waits minutes for a worker that is dead.
+    Ray's own JaxConfig (2.60) does not connect CPU workers and sets no timeouts: with JAX's
+    defaults a group waits minutes for a dead worker.
     """
 
     gpu: bool = False
@@ -147,17 +147,17 @@ class _JaxBackend(Backend):
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
         address, port = worker_group.execute_single(0, get_address_and_port)
         nodes = [worker.metadata.node_id for worker in worker_group.get_workers()]
-        joining = [
+        joins = [
             worker_group.execute_single_async(
                 rank, _join, f"{address}:{port}", nodes, rank, backend_config
             )
             for rank in range(len(nodes))
         ]
-        ray.get(joining)
+        ray.get(joins)
 
 
 def _join(address: str, nodes: list[str], rank: int, config: JaxProcesses) -> None:
-    """Make this worker's process one JAX process of the group; before JAX touches a device."""
+    """Join this worker's process to the group's JAX processes, before JAX touches a device."""
     import jax
 
     from ardm.runner._jax import keep_gloo_at
@@ -166,7 +166,7 @@ def _join(address: str, nodes: list[str], rank: int, config: JaxProcesses) -> No
     this_worker().nodes = nodes
     cores = cores_here() // ray.train.get_context().get_local_world_size()
     if config.gpu:
-        # Ray shows a worker the GPUs of all workers on its node.
+        # Ray makes the GPUs of all workers on a node visible to each of them.
         os.environ["CUDA_VISIBLE_DEVICES"] = str(ray.get_gpu_ids()[0])
         use_cores(cores)
     else:
@@ -189,9 +189,9 @@ def _join(address: str, nodes: list[str], rank: int, config: JaxProcesses) -> No
 
 
 def _can_bind(address: str) -> bool:
-    """Whether an address is one of this machine's own, and not of a gateway in front of it.
+    """Whether an address is this machine's own, rather than that of a gateway in front of it.
 
-    Without one JAX listens on every interface.
+    If it is not, JAX has to listen on every interface.
     """
     host = address.rpartition(":")[0].strip("[]")
     try:
@@ -205,7 +205,7 @@ def _can_bind(address: str) -> bool:
 
 
 def _work(config: dict[str, Any]) -> None:
-    """What each worker runs."""
+    """Run one attempt in a worker; ends with `Restart` unless the job has ended."""
     from ardm.events.events import Outcome
     from ardm.runner import control
     from ardm.runner._jax import write_every_process
@@ -222,18 +222,18 @@ def _work(config: dict[str, Any]) -> None:
         write_every_process()
     else:
         group = Alone()
-    mine = this_worker()
-    metadata = {"submission": config["submission"], "nodes": mine.nodes}
+    state = this_worker()
+    metadata = {"submission": config["submission"], "nodes": state.nodes}
     context = Context(
-        group, mine.drain, metadata, mine.resize, raylet.gone, head_start=mine.head_start
+        group, state.drain, metadata, state.resize, raylet.gone, head_start=state.head_start
     )
     ended = run_attempt(run, registry.read_spec(run), context)
     if ended.outcome.ends_the_job:
         return
     if ended.outcome == Outcome.SUPERSEDED and control.taken_over(run, config["submission"]):
-        # To claim the run again would end the other attempt, which would do the same in turn.
+        # If this job claimed the run again, the two jobs would take it from each other for ever.
         return
     if group.rank > 0 and ended.outcome in ENDS_WITH_PROCESS_0:
-        # At the first worker that fails Ray ends the whole group, and rank 0 may be saving yet.
+        # Ray ends the whole group when its first worker fails, and rank 0 may still be saving.
         time.sleep(RANK_0_PATIENCE)
     raise Restart(f"{ended.outcome} at step {ended.step}: {ended.reason}")

@@ -1,4 +1,4 @@
-"""The sections of a job file on its checkpoints and its workers."""
+"""The job file's sections `checkpoint` and `scaling`."""
 
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ from ardm.config import MOST_SHARDS, Count, Section, Shards
 
 
 def _one_fault(expected: str, *choices: str) -> WrapValidator:
-    """One fault for the field, instead of one for each kind of value that it may have."""
+    """Report one fault for a field, instead of one for each type that its value may have."""
 
     def check(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
         try:
@@ -27,7 +27,7 @@ def _one_fault(expected: str, *choices: str) -> WrapValidator:
 
 
 _LONGEST = 1e9
-"""Seconds, thirty years: as good as never, and no thread can wait much longer."""
+"""Longest interval between saves (seconds): thirty years, and no thread can wait much longer."""
 
 
 class CheckpointConfig(Section):
@@ -37,46 +37,47 @@ class CheckpointConfig(Section):
         Annotated[float, Field(ge=0.0, le=_LONGEST, allow_inf_nan=False)] | Literal["auto"],
         _one_fault("seconds (0 or more, at most 1e9) or 'auto'", "'auto'"),
     ] = 30.0
-    """Seconds between the starts of two saves; `auto` chooses them while the run goes on, from what
-    saves cost and how often the run is interrupted (`ardm.checkpoint.save_interval`)."""
+    """Seconds between the starts of two saves; `auto` adapts them during the run to the cost of a
+    save and to the rate of interruptions (`ardm.checkpoint.save_interval`)."""
     keep_last: Count = 3
-    """Newest checkpoints that are kept."""
+    """Number of newest checkpoints that are kept."""
     keep_every: Count | None = None
-    """Save at every multiple of this many steps, and keep that checkpoint for good."""
+    """Save at every multiple of this many steps, and keep these checkpoints for good."""
 
 
 class ScalingConfig(Section):
-    """The workers that share a step."""
+    """The workers that share the work of a step."""
 
     workers: Annotated[
-        # The wrapped check gets a list, which is no tuple to a strict one.
+        # Not strict: the wrapped check gets a list, which strict validation refuses for a tuple.
         Shards | Annotated[tuple[Shards, Shards], Field(strict=False)],
         _one_fault(
             f"a number of workers (1 or more, at most {MOST_SHARDS}), or the fewest and the most, "
             "as in [1, 4]"
         ),
     ] = 1
-    """How many there are; of `[fewest, most]` as many as the cluster has room for."""
+    """Number of workers; with `[fewest, most]` as many as the cluster has room for."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Device of a worker; `auto` takes GPUs where the cluster has them."""
     max_attempts_without_progress: Count = 3
-    """Attempts in a row that may end without notice before they have saved anything new."""
+    """The run fails after this many attempts in a row that ended without notice and without a new
+    save."""
     price_per_worker_hour: Annotated[float, Field(ge=0.0, le=1e9)] | None = None
     warm_spares: bool = True
-    """Keep a process beside each worker of a Ray cluster that has imported everything, to take its
-    place; it costs some hundred MB of memory, and some more where it has loaded a step's programs,
-    as the spare of a run's only worker does on CPU."""
+    """Keep beside each worker of a Ray cluster a process that has imported everything, to replace
+    the worker. It takes some hundred MB of memory, and more if it has loaded a step's programs, as
+    the spare of a run's only worker does on CPU."""
 
     @property
     def fewest(self) -> int:
-        """Workers below which the run waits."""
+        """Smallest number of workers: with fewer the run waits."""
         return self.workers if isinstance(self.workers, int) else min(self.workers)
 
     @property
     def most(self) -> int:
-        """Workers above which the run does not grow."""
+        """Largest number of workers."""
         return self.workers if isinstance(self.workers, int) else max(self.workers)
 
     def sizes(self, grad_shards: int) -> list[int]:
-        """The sizes that the group may have, each of which divides the shards."""
+        """The numbers of workers that are allowed: those that divide the shards, ascending."""
         return [n for n in range(self.fewest, self.most + 1) if grad_shards % n == 0]

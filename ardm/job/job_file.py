@@ -1,4 +1,4 @@
-"""The text of a job file: read from a file of bounded size, in whatever Unicode it is."""
+"""Reads the text of a job file: a file of bounded size, in any Unicode encoding."""
 
 import codecs
 import stat
@@ -9,7 +9,7 @@ from ardm.job.yaml_tree import LARGEST
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
-    codecs.BOM_UTF32_LE: "utf-32-le",  # before UTF-16's, which is the beginning of it
+    codecs.BOM_UTF32_LE: "utf-32-le",  # before UTF-16's mark, with which it begins
     codecs.BOM_UTF32_BE: "utf-32-be",
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
@@ -28,14 +28,16 @@ def read(path: Path) -> str:
     """The text of a file.
 
     Args:
-        path: of a regular file, or of a pipe that this process holds (`/dev/stdin`, `/dev/fd/63`).
+        path: path of a regular file, or of a pipe that this process holds (`/dev/stdin`,
+            `/dev/fd/63`).
 
     Raises:
-        SpecError: it is something else, cannot be read, is too large, or is not Unicode.
+        SpecError: the path is of another kind, or the file cannot be read, is too large, or is not
+            Unicode.
     """
     try:
         mode = path.stat().st_mode
-        # A named pipe may have nobody at its other end, and a device need not end.
+        # A read from a named pipe may block for ever, and one from a device may never end.
         own_pipe = stat.S_ISFIFO(mode) and path.is_relative_to("/dev")
         if not stat.S_ISREG(mode) and not own_pipe:
             kind = _KINDS.get(stat.S_IFMT(mode), "something else")
@@ -52,10 +54,10 @@ def read(path: Path) -> str:
 
 
 def decode(data: bytes, source: str) -> str:
-    """Bytes as text: UTF-8, or what their byte-order mark says.
+    """Decode bytes as UTF-8, or in the encoding of their byte-order mark.
 
     Raises:
-        SpecError: they are not; it names the first line at fault.
+        SpecError: the bytes are not in that encoding; the message names the first line at fault.
     """
     mark = next((mark for mark in _MARKS if data.startswith(mark)), b"")
     try:

@@ -1,4 +1,4 @@
-"""What is wrong with a job file, in sentences that name the key, what came and what to do."""
+"""Messages for the faults of a job file: the key, what was expected and received, the remedy."""
 
 import difflib
 import re
@@ -11,11 +11,11 @@ Names = Callable[[Keys], list[str]]
 
 
 def sentences(fault: Any, names: Names) -> Iterator[str]:
-    """One fault of pydantic as sentences for a person.
+    """Turn one fault that pydantic found into sentences for the user.
 
     Args:
-        fault: one of `ValidationError.errors()`.
-        names: of the keys that a section may have.
+        fault: an item of `ValidationError.errors()`.
+        names: returns the names of the keys that the section at a path may have.
     """
     path, got = path_of(fault), fault["input"]
     if fault["type"] == "extra_forbidden":
@@ -39,7 +39,7 @@ def sentences(fault: Any, names: Names) -> Iterator[str]:
 
 
 def _nearest(path: Keys, names: Names) -> str:
-    """What an unknown key may have been meant to be."""
+    """A suggestion for an unknown key."""
     known = names(path[:-1])
     if "." in path[-1] and set(path[-1].split(".")[:1]) & set(known):
         return f"write {_nested(path[-1])}; dots are for --set"
@@ -53,7 +53,7 @@ def _nested(key: str) -> str:
 
 
 def path_of(fault: Any) -> Keys:
-    """Where a fault of pydantic is."""
+    """The path of the key at which pydantic found a fault."""
     return tuple(str(part) for part in fault["loc"])
 
 
@@ -62,12 +62,12 @@ def _line(path: Keys, text: str) -> str:
 
 
 def of_reader(fault: Fault) -> str:
-    """One fault of the YAML as a sentence."""
+    """Turn one fault in the YAML into a sentence."""
     return _line(*fault[:2]) + (f" ({fault.where})" if fault.where else "")
 
 
 def _dotted(path: Keys) -> str:
-    """A path for a message; a key that is no plain word is shown in quotes."""
+    """A path as text; a key that is not a plain word is put in quotes."""
     return ".".join(p if re.fullmatch(r"[\w-]{1,60}", p) else f"{p!r:.60}" for p in path)
 
 

@@ -1,7 +1,7 @@
-"""What an unquoted word of YAML is: YAML 1.2's answer, unless YAML 1.1 has another one.
+"""Reads unquoted scalars of YAML, and refuses those that YAML 1.1 and YAML 1.2 read differently.
 
-YAML 1.1 reads `010` as 8, `1:30` as 90 and `no` as false; YAML 1.2 reads them as 10 and as text.
-People and tools follow either, so none of these is taken.
+YAML 1.1 reads `010` as 8, `1:30` as 90 and `no` as false; YAML 1.2 reads `010` as 10, and the other
+two as text. Both versions are in use, so such words are refused.
 """
 
 import math
@@ -12,7 +12,7 @@ import yaml
 Scalar = None | bool | int | float | str
 
 LONGEST_NUMBER = 100
-"""Digits and signs of a number; every setting has far fewer."""
+"""Longest number (characters); every setting is far shorter."""
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -26,11 +26,11 @@ _OLD_KINDS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "floa
 
 
 class AmbiguousError(ValueError):
-    """A word that means different things, or a number longer than any setting."""
+    """The word has two meanings, or the number is longer than any setting."""
 
 
 def read(text: str) -> Scalar:
-    """The value of an unquoted scalar; a date is text.
+    """The value of an unquoted scalar; a date is read as text.
 
     Raises:
         AmbiguousError: YAML 1.1 and YAML 1.2 read it differently, or it has too many digits.
@@ -44,7 +44,7 @@ def read(text: str) -> Scalar:
             )
         return text
     new, old = _yaml_1_2(text), _yaml_1_1(text)
-    # A float that YAML 1.1 calls text, such as 1e-3, fits no setting that takes text by mistake.
+    # YAML 1.1 reads a float such as 1e-3 as text. No setting for text would take the float instead.
     if _same(new, old) or (isinstance(new, float) and isinstance(old, str)):
         return new
     choices = " or ".join(_written(value) for value in dict.fromkeys((old, new)))
@@ -54,7 +54,7 @@ def read(text: str) -> Scalar:
 
 
 def _yaml_1_2(text: str) -> Scalar:
-    """As YAML 1.2's core schema reads it."""
+    """The value of a scalar by YAML 1.2's core schema."""
     if text in _NULL:
         return None
     if text in _BOOL:
@@ -72,7 +72,7 @@ def _yaml_1_2(text: str) -> Scalar:
 
 
 def _yaml_1_1(text: str) -> Scalar:
-    """As PyYAML reads it, which follows YAML 1.1."""
+    """The value of a scalar by PyYAML, which follows YAML 1.1."""
     if text in _NULL:
         return None
     tag = _old.resolve(yaml.ScalarNode, text, (True, False))
@@ -80,7 +80,7 @@ def _yaml_1_1(text: str) -> Scalar:
         return text
     try:
         value: Scalar = _old.construct_object(yaml.ScalarNode(tag, text))
-    except (ValueError, OverflowError):  # `0b_` has the looks of a number, and no digit
+    except (ValueError, OverflowError):  # `0b_` matches the pattern of a number without a digit
         return text
     return value
 

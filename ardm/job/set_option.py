@@ -1,4 +1,4 @@
-"""`--set section.key=value`: changes to the tree of a job file."""
+"""The option `--set section.key=value`, which changes the tree of a job file."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -7,21 +7,23 @@ from ardm.job import yaml_tree
 from ardm.job.yaml_tree import Document, Fault, Keys
 
 _SHOWN = 80
-"""Characters of an option that a message repeats."""
+"""Number of characters of an option that a message quotes."""
 
 
 def apply(
     document: Document, options: Sequence[str], is_section: Callable[[Keys], bool]
 ) -> Iterator[str]:
-    """Change a document; a mapping adds to the section that it names, the last option counts.
+    """Change a document by options; if two options set the same key, the later one wins.
+
+    A mapping adds its keys to the section for which it is given.
 
     Args:
-        document: with a mapping for its tree, which is changed.
-        options: `section.key=value`, where a value is read as YAML.
-        is_section: whether a section may stand at a path.
+        document: the document, whose tree is a mapping; it is changed.
+        options: the options, each `section.key=value`; the value is read as YAML.
+        is_section: returns whether a path is that of a section.
 
     Yields:
-        One sentence for each option that cannot be taken.
+        One sentence for each option that cannot be applied.
     """
     for option in options:
         shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in option[:_SHOWN])
@@ -41,7 +43,7 @@ def apply(
         document.faults += [
             Fault((*path, *fault.path), fault.text, "--set") for fault in value.faults
         ]
-        # What the file left without a value has one now, be it null.
+        # A key that was without a value in the file has one now, even if it is null.
         document.empty = [keys for keys in document.empty if keys != path]
         document.empty += [(*path, *empty) for empty in value.empty]
         if value.tree is None and value.faults:
@@ -51,7 +53,7 @@ def apply(
 
 
 def _unusable(value: Document, path: Keys, is_section: Callable[[Keys], bool]) -> str:
-    """Why a value cannot be taken, whatever the job file holds; empty if it can."""
+    """The reason for which a value cannot be set in any job file; empty if it can."""
     if value.rest:
         return f"{value.rest!r:.40} follows the value; put a value with `#` in it in quotes"
     if () in value.empty:
@@ -62,7 +64,7 @@ def _unusable(value: Document, path: Keys, is_section: Callable[[Keys], bool]) -
 
 
 def _put(tree: dict[str, Any], path: Keys, value: Any) -> str:
-    """Put a value where a path leads; the name of what is no section on the way, or nothing."""
+    """Set the value at a path; return the first name on the path that is no section, or ""."""
     for name in path[:-1]:
         if tree.get(name) is None:
             tree[name] = {}
@@ -79,5 +81,5 @@ def _put(tree: dict[str, Any], path: Keys, value: Any) -> str:
 
 
 def _brief(error: Exception) -> str:
-    """A message without the lines in which the parser shows the text."""
+    """The first line of a message, without those in which the parser quotes the text."""
     return str(error).splitlines()[0]

@@ -1,4 +1,4 @@
-"""The job file: read, overridden with `--set`, checked at the door with all faults at once."""
+"""The job file: reads it, applies `--set`, and validates it, reporting all faults at once."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
@@ -20,10 +20,10 @@ from ardm.model.config import faults as model_faults
 from ardm.training.config import EvaluationConfig, TrainingConfig
 
 MOST_FAULTS = 40
-"""Faults that one message names."""
+"""Largest number of faults that one message lists."""
 
 Measure = Callable[[str], tuple[int, int, int]]
-"""Finds the height, width and channels of the images of a folder; raises InputError."""
+"""Returns the height, width and channels of the images in a folder; raises InputError."""
 
 NAME = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"
 
@@ -31,7 +31,7 @@ NAME = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"
 class JobSpec(Section):
     """A whole job file.
 
-    A section is checked against those above it that are sound, with or without a fault elsewhere.
+    Each section is checked against the valid ones above it, even if others have faults.
     """
 
     model_config = ConfigDict(validate_default=True)
@@ -70,22 +70,22 @@ class JobSpec(Section):
         return scaling
 
     def to_yaml(self) -> str:
-        """The spec as a job file, every key written out; its last line shows that it is whole."""
+        """The spec as a job file with every key; its last line marks it as complete."""
         tree = self.model_dump(mode="json")
         text: str = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, explicit_end=True)
         return text
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
-    """Read a job file, and measure its images where it does not tell their shape.
+    """Read a job file; if it does not give the shape of its images, they are measured.
 
     Args:
-        path: the YAML file.
-        overrides: `section.key=value` strings; a value is read as YAML, and a mapping adds to the
-            section that it is given for.
+        path: path of the YAML file.
+        overrides: changes to the file, each as `section.key=value`; the value is read as YAML, and
+            a mapping adds its keys to the section for which it is given.
 
     Raises:
-        SpecError: unreadable, or with faults; it names every one of them.
+        SpecError: the file cannot be read or has faults; the message lists all of them.
     """
     return parse(job_file.read(Path(path)), str(path), overrides, _measure)
 
@@ -96,14 +96,14 @@ def parse(
     """Read a job file from its text; see `load`.
 
     Args:
-        text: YAML.
-        source: what the messages call it.
-        overrides: see `load`.
-        measure: called once if the shape of the images is not given. Without it no image is looked
-            at, and the shape stays unknown.
+        text: the YAML text.
+        source: name of the text in messages.
+        overrides: changes to the text, see `load`.
+        measure: called once if the shape of the images is not given. If it is None, no image is
+            read, and the shape stays unknown.
 
     Raises:
-        SpecError: with all faults.
+        SpecError: the text has faults; the message lists all of them.
     """
     try:
         document = yaml_tree.read(text)
@@ -131,13 +131,13 @@ def parse(
 
 
 def differences(old: JobSpec, new: JobSpec) -> list[str]:
-    """Each key whose value differs, as `key: old -> new`."""
+    """The keys whose values differ, each as `key: old -> new`."""
     a, b = _flatten(old.model_dump(mode="json")), _flatten(new.model_dump(mode="json"))
     return [f"{key}: {a.get(key)!r} -> {b.get(key)!r}" for key in a | b if a.get(key) != b.get(key)]
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts text in quotes that is something else without them, to YAML 1.1 or 1.2."""
+    """Quotes text that YAML 1.1 or YAML 1.2 would read as something else without quotes."""
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
         try:
@@ -152,7 +152,7 @@ _Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def _drop_empty_sections(raw: dict[str, Any], above: Keys = ()) -> None:
-    """Leave out sections that hold nothing, such as those whose lines are all comments."""
+    """Remove sections without content, such as those whose lines are all comments."""
     for name in list(raw):
         path = (*above, name)
         if raw[name] is None and _is_section(path):
@@ -162,14 +162,14 @@ def _drop_empty_sections(raw: dict[str, Any], above: Keys = ()) -> None:
 
 
 def _without_value(raw: dict[str, Any], empty: Sequence[Keys]) -> Iterator[Fault]:
-    """The keys that have no value; each is dropped from the tree."""
+    """A fault for each key without a value; the key is removed from the tree."""
     for path in dict.fromkeys(empty):
-        holder: Any = raw
+        section: Any = raw
         for name in path[:-1]:
-            holder = holder.get(name) if isinstance(holder, dict) else None
-        known = isinstance(holder, dict) and path[-1] in _names(path[:-1])
-        if known and holder.get(path[-1], path) is None:
-            del holder[path[-1]]
+            section = section.get(name) if isinstance(section, dict) else None
+        known = isinstance(section, dict) and path[-1] in _names(path[:-1])
+        if known and section.get(path[-1], path) is None:
+            del section[path[-1]]
             yield Fault(
                 path,
                 "expected a value, got none; write null for none, or leave the key out for the "
@@ -178,35 +178,35 @@ def _without_value(raw: dict[str, Any], empty: Sequence[Keys]) -> Iterator[Fault
 
 
 def _measure(folder: str) -> tuple[int, int, int]:
-    # Imported on use: pillow and fsspec, which a job without a folder of images does not need.
+    # Imported on use: it needs pillow and fsspec, which a job without a folder of images does not.
     from ardm.data.image_folder import measure
 
     return measure(folder)
 
 
 def _add_shape(raw: Mapping[str, Any], measure: Measure) -> Iterator[str]:
-    """Measure the images whose shape the job file does not give, and write it into the tree."""
+    """If the job file does not give the shape of its images, measure it and add it to the tree."""
     try:
         data = DataConfig.model_validate_json(json.dumps(raw.get("data", {})))
         if data.needs_shape:
             raw["data"]["shape"] = measure(str(data.path))
     except ValidationError:
-        return  # the whole tree is validated afterwards, and tells it
+        return  # the validation of the whole tree reports this fault
     except InputError as error:
         yield f"data.path: {error}"
 
 
 def _sentences(error: ValidationError, known: Set[Keys]) -> list[str]:
-    """What is wrong with a tree, but for the paths that are `known` to have a fault."""
-    fresh = (fault for fault in error.errors() if messages.path_of(fault) not in known)
+    """Sentences for the faults of a tree, except at the paths `known` to have a fault."""
+    new = (fault for fault in error.errors() if messages.path_of(fault) not in known)
     return [
-        text for fault in islice(fresh, MOST_FAULTS) for text in messages.sentences(fault, _names)
+        text for fault in islice(new, MOST_FAULTS) for text in messages.sentences(fault, _names)
     ]
 
 
 def _at_most(faults: list[str]) -> list[str]:
-    more = len(faults) - MOST_FAULTS
-    return [*faults[:MOST_FAULTS], f"and {more} more"] if more > 0 else faults
+    hidden = len(faults) - MOST_FAULTS
+    return [*faults[:MOST_FAULTS], f"and {hidden} more"] if hidden > 0 else faults
 
 
 def _is_section(path: Keys) -> bool:
@@ -214,7 +214,7 @@ def _is_section(path: Keys) -> bool:
 
 
 def _names(path: Keys) -> list[str]:
-    """The valid keys of the section at `path`; none where there is no section."""
+    """The valid keys of the section at a path; empty if there is no section."""
     section = _section_at(path)
     return list(section.model_fields) if section else []
 

@@ -1,7 +1,7 @@
-"""The YAML of a job file as a tree of dicts, lists and scalars, in bounded time and memory.
+"""Reads the YAML of a job file as a tree of dicts, lists and scalars, in bounded time and memory.
 
-PyYAML finds the nodes. They are read here, because its loader takes whatever YAML 1.1 has (dates,
-octal numbers, Python's sets), and follows aliases without a bound.
+PyYAML parses the text into nodes. This module reads their values itself, because PyYAML's loader
+accepts all of YAML 1.1 (dates, octal numbers, sets), and expands aliases without a bound.
 """
 
 from dataclasses import dataclass, field
@@ -18,14 +18,14 @@ from yaml.scanner import Scanner
 from ardm.job import scalars
 
 Keys = tuple[str, ...]
-"""Keys from the top of the file."""
+"""Path of a key: the keys that lead to it from the top of the file."""
 
 LARGEST = 32_768
-"""Characters of a job file; the longest one of this repository has 2,000."""
+"""Largest job file (characters); the longest one in this repository has 2,000."""
 DEEPEST = 32
-"""Levels of nesting; a job has four."""
+"""Largest number of levels of nesting; a job has four."""
 _LARGEST_EXPANDED = 2 * LARGEST
-"""Values and characters once every alias is replaced by what it stands for."""
+"""Largest number of values and characters after every alias is replaced by its value."""
 
 _STANDARD = "tag:yaml.org,2002:"
 _PLAIN = "plain"
@@ -36,40 +36,40 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "float": (int, float),
 }
 _LEFT_OUT = object()
-"""In the place of a value that has a fault."""
+"""Stands for a value that has a fault."""
 
 
 class NotYamlError(ValueError):
-    """The text is no YAML, or more than a job file may hold."""
+    """The text is not valid YAML, or is larger than a job file may be."""
 
 
 class Fault(NamedTuple):
-    """A value or a key that cannot be taken."""
+    """A value or a key that is refused."""
 
     path: Keys
     text: str
     where: str = ""
-    """The line, or the option that it is in."""
+    """The line or the option of the fault."""
 
 
 @dataclass
 class Document:
-    """What a text holds."""
+    """The content of a YAML text."""
 
     tree: Any = None
-    """Without what has a fault."""
+    """The tree of values, without those that have a fault."""
     faults: list[Fault] = field(default_factory=list)
     empty: list[Keys] = field(default_factory=list)
-    """Keys without a value, which are None in the tree."""
+    """Paths of the keys without a value, which are None in the tree."""
     rest: str = ""
-    """What follows the value, such as a comment."""
+    """Text after the value, such as a comment."""
 
 
 def read(text: str) -> Document:
-    """Read a text of YAML.
+    """Read a YAML text.
 
     Raises:
-        NotYamlError: with the reason in one line, or a few with the place.
+        NotYamlError: the text cannot be read; the first line of the message has the reason.
     """
     if len(text) > LARGEST:
         raise NotYamlError(f"expected a job of at most {LARGEST} characters, got {len(text)}")
@@ -87,7 +87,7 @@ def read(text: str) -> Document:
 
 
 class _Composer(Reader, Scanner, Parser, Composer, BaseResolver):
-    """Nodes of which unquoted scalars have a tag of their own, and no other one is guessed."""
+    """Composes nodes; an unquoted scalar gets the tag `plain`, and its type is not resolved."""
 
     def __init__(self, text: str) -> None:
         Reader.__init__(self, text)
@@ -111,7 +111,7 @@ class _Composer(Reader, Scanner, Parser, Composer, BaseResolver):
 
 
 class _Builder:
-    """Makes a tree of nodes, and notes what cannot be taken."""
+    """Builds the tree from nodes, and records the faults in the document."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -121,9 +121,9 @@ class _Builder:
         """The value of a node.
 
         Args:
-            node: to read.
-            path: where it stands.
-            above: ids of the nodes that hold it.
+            node: the node.
+            path: path of the node in the tree.
+            above: ids of the nodes that contain it.
         """
         if id(node) in above:
             return self._refuse(path, node, "the value holds itself, through an alias")
@@ -190,7 +190,7 @@ class _Builder:
             if not isinstance(source, MappingNode):
                 self._refuse(path, source, "expected a mapping after `<<`, or a list of mappings")
                 continue
-            # A value that comes from the merge stands under this mapping's own keys.
+            # The path of a merged value is below this mapping's own.
             for name, item in self._merged(source, path, above, own.keys() | merged.keys()):
                 merged[name] = item
         return {k: item for k, item in {**merged, **own}.items() if item is not _LEFT_OUT}
@@ -198,11 +198,11 @@ class _Builder:
     def _merged(
         self, source: MappingNode, path: Keys, above: tuple[int, ...], known: set[str]
     ) -> list[tuple[str, Any]]:
-        """What a mapping adds to another one that has some keys already."""
-        found = self.value(source, path, above)
-        if found is _LEFT_OUT:
+        """The items that a merged mapping adds to one that has the `known` keys already."""
+        mapping = self.value(source, path, above)
+        if mapping is _LEFT_OUT:
             return []
-        return [(name, item) for name, item in found.items() if name not in known]
+        return [(name, item) for name, item in mapping.items() if name not in known]
 
     def _refuse(self, path: Keys, node: Node, text: str) -> Any:
         self._document.faults.append(Fault(path, text, _line(node)))
@@ -219,7 +219,7 @@ def _no_tag(node: Node) -> str:
 
 
 def _whole(text: str) -> str | None:
-    """The text with its pairs of surrogates joined, as in JSON; None if a half is left, or NUL."""
+    """The text with pairs of surrogates joined, as in JSON; None if it has half a pair, or NUL."""
     try:
         joined = text.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Addresses of stores: one normal form for each, and a reason for each that can hold no runs."""
+"""Addresses of stores: brought to one normal form, or refused with the reason."""
 
 import re
 import urllib.parse
@@ -11,19 +11,19 @@ from ardm.errors import InputError
 EXPECTED = "expected a directory, or gs://bucket/prefix (or s3://, az://)"
 
 _ALIASES = {"gs": "gs", "gcs": "gs", "s3": "s3", "s3a": "s3", "az": "az", "abfs": "az"}
-"""Kinds of store besides directories, by the schemes that name them."""
+"""URL scheme -> its canonical form, for the stores that are not directories."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-"""What Google and Amazon take for the name of a bucket."""
+"""Bucket names that Google and Amazon accept."""
 
 _PATTERN = re.compile(r"[*?\[\]#]")
-"""Characters that the libraries for buckets take for patterns or versions."""
+"""Characters that the bucket libraries read as glob patterns or object versions."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 
 
 def normal_form(address: str) -> str:
-    """The one address of a store that all its spellings stand for.
+    """The normal form of a store's address, the same for every spelling of it.
 
     >>> normal_form("gcs://bucket//runs/")
     'gs://bucket/runs'
@@ -31,13 +31,13 @@ def normal_form(address: str) -> str:
     '/srv/My Drive'
 
     Args:
-        address: a path, absolute or not, perhaps with `~`; or a URL.
+        address: a path, absolute or relative, which may begin with `~`; or a URL.
 
     Returns:
-        An absolute path, or a URL without a slash at its end.
+        An absolute path, or a URL without a trailing slash.
 
     Raises:
-        InputError: no runs can be kept there; with the reason and what was expected.
+        InputError: the address cannot hold runs; the message has the reason.
     """
     if not address.strip():
         raise InputError(f"store {address!r} is empty: {EXPECTED} (is a variable unset?)")
@@ -62,7 +62,7 @@ def normal_form(address: str) -> str:
 
 
 def is_directory(address: str) -> bool:
-    """Whether an address in normal form is that of a directory."""
+    """Whether an address in normal form names a directory."""
     return "://" not in address
 
 
@@ -90,7 +90,7 @@ def _path_of(address: str) -> str:
             f"store {address} is on another machine ({split.netloc}); {EXPECTED}, for example "
             "one that is mounted here"
         )
-    # A path may hold the characters that begin the other parts of a URL.
+    # Not `split.path`: a path may hold `?` and `#`, which begin other parts of a URL.
     _, _, path = address.partition(":")
     return urllib.parse.unquote(path.removeprefix("//").removeprefix("localhost"))
 
@@ -110,12 +110,12 @@ def _bucket(scheme: str, rest: str, address: str) -> str:
             f"store {address}: {bucket!r} is not the name of a bucket, which has 3 to 222 "
             "lower-case letters, digits, dots, - and _ (is a variable unset?)"
         )
-    kept = [folder for folder in folders if folder]
-    if any(folder in (".", "..") for folder in kept):
+    folders = [folder for folder in folders if folder]
+    if any(folder in (".", "..") for folder in folders):
         raise InputError(f"store {address}: a bucket has no '.' and '..'; write the whole prefix")
-    if found := _PATTERN.search(rest):
+    if special := _PATTERN.search(rest):
         raise InputError(
-            f"store {address}: {found.group()!r} is taken for a pattern or a version by the "
+            f"store {address}: {special.group()!r} is taken for a pattern or a version by the "
             "libraries for buckets; choose a prefix without * ? [ ] and #"
         )
-    return "/".join((f"{scheme}://{bucket}", *kept))
+    return "/".join((f"{scheme}://{bucket}", *folders))

@@ -1,4 +1,4 @@
-"""Attempts: the claim, which is the fencing token, and whether the process that made it lives."""
+"""Claims of attempts, which are the fencing tokens, and whether an attempt is still alive."""
 
 import json
 import re
@@ -9,87 +9,90 @@ from typing import Any
 from ardm.store.run_directory import Run
 
 SETTLING = 1.0
-"""Seconds after which a claim is read back where files cannot be created exclusively."""
+"""Seconds to wait before a claim is read back, where files cannot be created exclusively."""
 
 
 STALE = 20.0
-"""Seconds of silence after which an attempt that has not ended is taken for dead, unless its beats
-are so far apart that this is no silence yet."""
+"""Seconds without a heartbeat after which an attempt that has not ended is considered dead; longer
+if its heartbeats are far apart (`stale_s`)."""
 
 FRESH = 5.0
-"""Seconds that two clocks may differ by. An attempt that wrote this short a time ago lives."""
+"""An attempt whose last heartbeat is more recent than this is alive (seconds). The clocks of two
+machines may differ by as much."""
 
 BEATS_MISSED = 2.5
-"""Beats whose absence is a silence."""
+"""An attempt is considered dead after this many intervals without a heartbeat."""
 
 
-def claim(run: Run, about: Mapping[str, Any]) -> int:
+def claim(run: Run, metadata: Mapping[str, Any]) -> int:
     """Claim the next attempt of a run.
 
-    The claim comes before the newest checkpoint is looked for: from here on an older attempt does
-    not begin another save.
+    Claim before you look for the newest checkpoint: once the claim exists, no older attempt begins
+    another save.
 
     Args:
         run: the run.
-        about: who claims; written into the claim. A `token` of its own tells a claim that was
-            made, and of which only the store's answer was lost, from somebody else's.
+        metadata: who claims, written into the claim. With a unique `token` in it, a caller that
+            tries again recognizes its own claim, of which only the store's answer was lost.
 
     Returns:
-        The attempt's number; of claims made at the same instant each gets its own, and the larger
-        number holds the run.
+        The attempt's number. Simultaneous claims get different numbers, and the largest number
+        holds the run.
     """
-    data = json.dumps(dict(about), indent=1).encode()
+    data = json.dumps(dict(metadata), indent=1).encode()
     number = max(_used(run), default=0) + 1
-    if number > 1 and _is_mine(run, number - 1, about):
+    if number > 1 and _is_mine(run, number - 1, metadata):
         return number - 1
     while True:
         try:
             run.store.create(run.claim(number), data)
         except FileExistsError:
-            if _is_mine(run, number, about):
+            if _is_mine(run, number, metadata):
                 return number
         else:
             if run.store.abilities.exclusive:
                 return number
-            # Somebody else may have created it, too, and the last one to write has it.
+            # Another process may have created it as well; the last one to write holds it.
             time.sleep(SETTLING)
-            if _is_mine(run, number, about):
+            if _is_mine(run, number, metadata):
                 return number
         number += 1
 
 
 def _used(run: Run) -> list[int]:
-    """Numbers of attempts of which something is left.
+    """Numbers of the attempts that have any file in the run.
 
-    A claim may be lost while what its attempt has written is not, which nobody may mix with.
+    A claim may be lost while the attempt's other files remain, and a new attempt must not mix its
+    own with them.
     """
     directories = run.attempts_dir, run.checkpoints_dir, run.events_dir, run.progress_dir
-    names = [name for listed in run.store.names_of(directories).values() for name in listed]
-    found = (re.fullmatch(r"(\d{6,9})(\.json)?", name) for name in names)
-    return [int(match.group(1)) for match in found if match]
+    names = [name for listing in run.store.names_of(directories).values() for name in listing]
+    matches = (re.fullmatch(r"(\d{6,9})(\.json)?", name) for name in names)
+    return [int(match.group(1)) for match in matches if match]
 
 
-def _is_mine(run: Run, number: int, about: Mapping[str, Any]) -> bool:
-    if "token" not in about:
+def _is_mine(run: Run, number: int, metadata: Mapping[str, Any]) -> bool:
+    if "token" not in metadata:
         return False
-    return run.read_claim(number).get("token") == about["token"]
+    return run.read_claim(number).get("token") == metadata["token"]
 
 
 def newer(run: Run, number: int, token: str | None = None) -> int | None:
     """The number of a newer attempt on the run, if there is one.
 
-    Claims follow each other without a gap, so where listings cost money the next number is looked
-    for first.
+    Claims are numbered without gaps. Where listings cost money, only the next number is looked up
+    first.
 
     Args:
         run: the run.
-        number: of an attempt.
-        token: in the claim of that attempt. Where files cannot be created exclusively, somebody
-            else may have written a claim of the same number over it, and that one holds the run.
+        number: number of an attempt.
+        token: token in the claim of that attempt. Where files cannot be created exclusively,
+            another process may have overwritten the claim, and then holds the run under the same
+            number.
     """
     if token and not run.store.abilities.exclusive:
-        held_by = run.read_claim(number).get("token", token)
-        if held_by != token:
+        holder = run.read_claim(number).get("token", token)
+        if holder != token:
             return number
     if not run.store.is_local and not run.store.exists(run.claim(number + 1)):
         return None
@@ -98,10 +101,10 @@ def newer(run: Run, number: int, token: str | None = None) -> int | None:
 
 
 def stale_s(beat_s: float) -> float:
-    """Seconds of silence after which an attempt is taken for dead.
+    """Seconds without a heartbeat after which an attempt is considered dead.
 
     Args:
-        beat_s: seconds between its beats; 0 if they are not known.
+        beat_s: seconds between two heartbeats of the attempt; 0 if unknown.
     """
     return max(STALE, BEATS_MISSED * beat_s)
 
@@ -115,20 +118,20 @@ def silence(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> float:
-    """Seconds since an attempt wrote its progress.
+    """Seconds since an attempt last wrote its progress.
 
-    Where the two clocks agree that it has just written, they are believed. Else the store's own
-    clock says how old the progress is; and where the reader may not write, a change between two
-    looks at it.
+    If the clocks of both machines say that it has just written, they are believed. Otherwise the
+    age of the progress file is taken by the store's own clock. If the reader may not write, so that
+    this clock cannot be read, the file is polled for a change.
 
     Args:
         run: the run.
-        attempt: its number.
-        written: when it wrote, by the clock of its machine, in seconds since 1970.
-        now: by the clock of this one.
-        stale: seconds of silence after which it is taken for dead.
-        sleep: for so many seconds.
-        clock: monotonic seconds.
+        attempt: the attempt's number.
+        written: time of the attempt's last write, by its machine's clock (seconds since 1970).
+        now: the time by this machine's clock (seconds since 1970).
+        stale: seconds without a write after which the attempt is considered dead.
+        sleep: waits for a number of seconds.
+        clock: returns monotonic seconds.
     """
     name = run.progress(attempt)
     if 0 <= now - written < FRESH:
@@ -138,7 +141,7 @@ def silence(
         return max(now - written, 0.0)
     try:
         return max(run.store.age(name), 0.0)
-    except Exception:  # every file system has errors of its own, for one who may only read
+    except Exception:  # file systems differ in the error that a read-only user gets
         begin = clock()
     while clock() - begin < stale:
         sleep(1.0)

@@ -1,4 +1,4 @@
-"""Local files that survive a power cut, on a disk or on a mounted drive, which can do less."""
+"""Local files that survive a power cut, on a disk or on a mounted drive with fewer abilities."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
-"""Errors of a file system that does not know an operation."""
+"""Errors of a file system that does not support an operation."""
 
 NO_LINKS = UNSUPPORTED | {errno.EPERM, errno.EMLINK, errno.EXDEV}
 NO_RENAMES = UNSUPPORTED | {errno.EPERM, errno.EMFILE, errno.EXDEV, errno.EEXIST, errno.ENOTEMPTY}
@@ -29,19 +29,19 @@ class Abilities:
 
     @property
     def exclusive(self) -> bool:
-        """Whether a file is surely created on condition that it is not there.
+        """Whether exclusive creation of a file can be relied on: of several creators, one succeeds.
 
-        One machine cannot find that out alone. Where there are hard links it can be relied on.
+        A probe from one machine cannot show that. File systems with hard links can be trusted.
         """
         return self.links
 
     @property
     def whole_trees(self) -> bool:
-        """Whether a directory can appear at once, with all that is in it."""
+        """Whether a directory can appear atomically with everything in it."""
         return self.links and self.renames_directories
 
     def caveat(self) -> str | None:
-        """What is not guaranteed there, in a sentence; None if nothing is missing."""
+        """A sentence for the user on what is not guaranteed there; None if nothing is missing."""
         if not self.links:
             return (
                 "this drive has no hard links: checkpoints are written to a temporary folder "
@@ -57,10 +57,10 @@ class Abilities:
 
 
 def probe(root: Path) -> Abilities:
-    """Try out what the file system below a directory can do.
+    """Try out what the file system of a directory can do.
 
     Args:
-        root: the directory; where nothing can be written, nothing is found to be missing.
+        root: the directory; if nothing can be written there, every ability is assumed.
     """
     folder = root / f".probe-{uuid.uuid4().hex}"
     moved = folder.with_suffix(".moved")
@@ -75,9 +75,9 @@ def probe(root: Path) -> Abilities:
     except OSError:
         return Abilities()
     finally:
-        for left in (folder, moved):
+        for directory in (folder, moved):
             with suppress(OSError):
-                shutil.rmtree(left)
+                shutil.rmtree(directory)
 
 
 def _can(work: Callable[[], object], refusals: set[int]) -> bool:
@@ -91,15 +91,15 @@ def _can(work: Callable[[], object], refusals: set[int]) -> bool:
 
 
 def create(path: Path, data: bytes, root: Path) -> None:
-    """Create a file that must not exist yet, whole and for good.
+    """Create a file that must not exist yet, atomically and durably.
 
     Args:
-        path: the file.
-        data: its content.
+        path: path of the file.
+        data: content of the file.
         root: the directory up to which new directories are made durable as well.
 
     Raises:
-        FileExistsError: somebody else created it.
+        FileExistsError: another process created it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _aside(path) as aside:
@@ -109,17 +109,17 @@ def create(path: Path, data: bytes, root: Path) -> None:
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            # A mounted drive without hard links; there a reader may meet half a file.
+            # On a mounted drive without hard links a reader may see half a file.
             _write(path, data, os.O_EXCL)
     sync_directories(path.parent, root)
 
 
 def replace(path: Path, data: bytes, root: Path) -> None:
-    """Write a file whole and for good; a reader meets the old content or the new.
+    """Write a file atomically and durably: a reader sees the old content or the new.
 
     Args:
-        path: the file.
-        data: its content.
+        path: path of the file.
+        data: content of the file.
         root: the directory up to which new directories are made durable as well.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def replace(path: Path, data: bytes, root: Path) -> None:
 
 
 def take_place(aside: Path, path: Path) -> None:
-    """Rename a file over another one, or over an empty directory that some tool has left there."""
+    """Rename a file over another one, or over an empty directory that another tool left there."""
     if path.is_dir():
         path.rmdir()
     try:
@@ -142,11 +142,11 @@ def take_place(aside: Path, path: Path) -> None:
 
 
 def rename_tree(tree: Path, to: Path, root: Path) -> None:
-    """Give a directory its final name once all below it is on the disk.
+    """Sync everything below a directory to the disk, then give the directory its final name.
 
     Args:
         tree: the directory.
-        to: its final name, which must not exist.
+        to: final path of the directory, which must not exist.
         root: the directory up to which new directories are made durable as well.
     """
     for folder, _, names in os.walk(tree):
@@ -158,13 +158,13 @@ def rename_tree(tree: Path, to: Path, root: Path) -> None:
 
 
 def copy_tree(tree: Path, to: Path, root: Path, last: str) -> None:
-    """Copy a directory, file by file, where none can be renamed.
+    """Copy a directory file by file, for file systems that cannot rename directories.
 
     Args:
         tree: the directory.
-        to: the copy, of which parts may be there.
+        to: path of the copy, parts of which may exist already.
         root: the directory up to which new directories are made durable as well.
-        last: the file that is written once all the others are on the disk.
+        last: relative path of the file that is written after all others are on the disk.
     """
     files = sorted(path.relative_to(tree) for path in tree.rglob("*") if path.is_file())
     for file in sorted(files, key=lambda file: file.as_posix() == last):
@@ -174,9 +174,9 @@ def copy_tree(tree: Path, to: Path, root: Path, last: str) -> None:
 
 
 def sync_directories(folder: Path, root: Path) -> None:
-    """Make the names of the files in a directory durable, and its own name up to a root.
+    """Make a directory's entries durable, and those of its parents up to a root.
 
-    Syncing a directory that has not changed costs next to nothing.
+    To sync an unchanged directory costs next to nothing.
     """
     for directory in (folder, *folder.parents):
         _sync(directory, directory=True)
@@ -186,7 +186,7 @@ def sync_directories(folder: Path, root: Path) -> None:
 
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
-    """A name beside a file under which its content is written first."""
+    """A temporary path beside a file, to which its content is written first."""
     aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     try:
         yield aside
@@ -210,6 +210,6 @@ def _sync(path: Path, *, directory: bool = False) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        # Mounted drives often refuse to sync a directory; nothing better is to be had there.
+        # Mounted drives often refuse to sync a directory, and there is no other way to do it.
         if not directory or error.errno not in _UNSYNCED_DIRECTORY:
             raise

@@ -1,4 +1,4 @@
-"""What the errors of file systems and their libraries mean to a user."""
+"""Errors of file systems and their libraries, turned into errors with a message for the user."""
 
 import os
 from pathlib import Path
@@ -12,15 +12,15 @@ from ardm.store import addresses
 def as_error(
     error: BaseException, store: str | None, unreachable: type[ArdmError]
 ) -> ArdmError | None:
-    """What an error that no code of ours has caught means to a user.
+    """Turn an error that ardm itself did not handle into one with a message for the user.
 
     Args:
-        error: that reached the command line.
-        store: the address that was given; None for a command without a store.
-        unreachable: the kind of error that a store which fails is.
+        error: the error that reached the command line.
+        store: address of the store; None for a command without a store.
+        unreachable: class of the error that reports a failing store.
 
     Returns:
-        An error with a message; None for a bug.
+        An error with a message; None if the error is a bug.
     """
     if not of_the_store(error):
         return None
@@ -41,7 +41,7 @@ def as_error(
 
 
 def _is_in(filename: object, store: str | None) -> bool:
-    """Whether a file is part of a store; a remote one names its objects without the protocol."""
+    """Whether a file is part of a store; a remote store names its objects without the protocol."""
     if store is None or not isinstance(filename, str | bytes):
         return True
     if not addresses.is_directory(store):

@@ -1,8 +1,7 @@
-"""The moments at which a run went on with another spec, or with other data (`--override`).
+"""Overrides: the points at which a run went on with another spec or other data (`--override`).
 
-What attempts trained before such a moment belongs to an older generation of the run. A worker that
-still trains the old spec may save a later step than the new attempts have reached; its checkpoints
-must not win over theirs.
+Each override begins a new generation of the run. A worker of an older generation may still save a
+later step than the new attempts have reached; its checkpoints must not be preferred to theirs.
 """
 
 import json
@@ -13,34 +12,34 @@ from ardm.store.run_directory import Run
 
 
 def record(run: Run, changed: Sequence[str]) -> None:
-    """Note that attempts from now on may train something else.
+    """Record that attempts from now on may train something else.
 
     Args:
         run: the run.
-        changed: the differences, for people.
+        changed: the differences, as sentences for the user.
     """
     after = run.newest_attempt()
-    about = {"time": round(time.time(), 3), "after_attempt": after, "changed": list(changed)}
+    metadata = {"time": round(time.time(), 3), "after_attempt": after, "changed": list(changed)}
     number = len(run.store.names(run.overrides_dir))
     while True:
         number += 1
         try:
-            run.store.create(run.override(number), json.dumps(about, indent=1).encode())
+            run.store.create(run.override(number), json.dumps(metadata, indent=1).encode())
             return
         except FileExistsError:
             continue
 
 
 def boundaries(run: Run) -> list[int]:
-    """For each override, the newest attempt at that time; ascending."""
-    found = []
+    """The number of the newest attempt at the time of each override, ascending."""
+    attempts = []
     for name in run.store.names(run.overrides_dir):
-        about = run.store.read_record(f"{run.overrides_dir}/{name}") or {}
-        if isinstance(after := about.get("after_attempt"), int):
-            found.append(after)
-    return sorted(found)
+        record = run.store.read_record(f"{run.overrides_dir}/{name}") or {}
+        if isinstance(after := record.get("after_attempt"), int):
+            attempts.append(after)
+    return sorted(attempts)
 
 
 def generation(attempt: int, boundaries: Sequence[int]) -> int:
-    """How many overrides came before an attempt."""
+    """The generation of an attempt: the number of overrides before it."""
     return sum(after < attempt for after in boundaries)

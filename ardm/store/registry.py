@@ -1,4 +1,4 @@
-"""The runs of a store: opening a new one with its frozen spec, finding one again."""
+"""The registry of a store: creates runs with their frozen specs, opens and lists them."""
 
 import itertools
 import json
@@ -22,16 +22,16 @@ _HEADER = re.compile(r"# run \S+, created (\S+)\n")
 
 @dataclass(frozen=True)
 class Entry:
-    """A run as a list shows it."""
+    """A run in a listing."""
 
     run: Run
     job: str
     created: str
-    """UTC, ISO 8601."""
+    """Time of creation (UTC, ISO 8601)."""
 
 
 def open_new_run(store: Store, spec: JobSpec, now: datetime) -> Run:
-    """A new run, named after its job and the time; of several in one second each has its own."""
+    """A new run, named after its job and the time; runs of the same second get different names."""
     stem = f"{spec.job}-{now:%Y%m%d-%H%M%S}"
     for number in itertools.count(1):
         run = Run(store, stem if number == 1 else f"{stem}-{number}")
@@ -47,49 +47,49 @@ def open_run(run: Run, spec: JobSpec, now: datetime, *, override: bool = False) 
     """Freeze the spec of a run, or check that it is the one the run was started with.
 
     Args:
-        run: the run, new or not.
-        spec: what is to be trained.
-        now: the time of day, written into a new run.
-        override: go on with another spec; the replaced one is kept beside it.
+        run: the run, which need not exist yet.
+        spec: the spec to train.
+        now: the current time, written into the job file of a new run.
+        override: whether to go on with a different spec; the replaced one is kept beside it.
 
     Returns:
         Whether the run is new.
 
     Raises:
-        SpecConflict: the run has another spec, not counting `scaling`; the message lists the
-            differences.
+        SpecConflict: the run has another spec (differences in `scaling` do not count); the message
+            lists the differences.
     """
-    whole = _job_file(run, spec, now)
+    content = _job_file(run, spec, now)
     frozen = _frozen(run)
     if frozen is None:
         try:
-            run.store.create(run.job_file, whole)
+            run.store.create(run.job_file, content)
             return not run.attempts()
         except FileExistsError:
             frozen = _frozen(run)
     if frozen is None:
         log.warning("%s cannot be read and is written anew", run.store.url(run.job_file))
-        run.store.write(run.job_file, whole, lasting=True)
+        run.store.write(run.job_file, content, lasting=True)
         return False
-    changed, serious = differences(frozen, spec), conflicts(frozen, spec)
-    if serious and not override:
-        listed = "\n".join(f"  {line}" for line in serious)
+    changed, conflicting = differences(frozen, spec), conflicts(frozen, spec)
+    if conflicting and not override:
+        lines = "\n".join(f"  {line}" for line in conflicting)
         raise SpecConflict(
-            f"run {run.name} was started with another spec (old -> new):\n{listed}\n"
+            f"run {run.name} was started with another spec (old -> new):\n{lines}\n"
             "Start afresh under another name (--run), or go on with the new spec (--override)."
         )
     if override:
-        overrides.record(run, serious)
+        overrides.record(run, conflicting)
     old = run.store.read(run.job_file) or b""
     if changed:
-        names = (re.fullmatch(r"job-(\d{6})\.yaml", name) for name in run.store.names(run.name))
-        replaced = [int(match.group(1)) for match in names if match]
-        run.store.create(run.replaced_job_file(max(replaced, default=0) + 1), old)
+        matches = (re.fullmatch(r"job-(\d{6})\.yaml", name) for name in run.store.names(run.name))
+        numbers = [int(match.group(1)) for match in matches if match]
+        run.store.create(run.replaced_job_file(max(numbers, default=0) + 1), old)
     if changed or not _is_whole(old):
         created = _HEADER.match(old.decode(errors="replace"))
         header = created.group() if created else _header(run, now)
-        kept = spec if changed else frozen
-        run.store.write(run.job_file, (header + kept.to_yaml()).encode(), lasting=True)
+        current = spec if changed else frozen
+        run.store.write(run.job_file, (header + current.to_yaml()).encode(), lasting=True)
     return False
 
 
@@ -102,16 +102,16 @@ def _header(run: Run, now: datetime) -> str:
 
 
 def conflicts(old: JobSpec, new: JobSpec) -> list[str]:
-    """The differences in what is trained, of which the number of workers is no part."""
+    """The differences that change what is trained; those in `scaling` do not."""
     return [line for line in differences(old, new) if not line.startswith("scaling.")]
 
 
 def read_spec(run: Run) -> JobSpec:
-    """The frozen spec of a run; where its file is lost or torn, the newest copy of it.
+    """The frozen spec of a run; if its file is lost or torn, the newest copy.
 
     Raises:
-        NotFound: no such run; the message names those that exist.
-        InputError: it cannot be read, and nobody has kept a copy.
+        NotFound: the run does not exist; the message names those that do.
+        InputError: the job file cannot be read, and there is no copy.
     """
     frozen = _frozen(run)
     if frozen is not None:
@@ -121,8 +121,8 @@ def read_spec(run: Run) -> JobSpec:
             f"{run.store.url(run.job_file)} cannot be read, and no attempt has left a copy of it. "
             f"`ardm train` or `ardm submit` with the job file and --run {run.name} writes it anew."
         )
-    listed = ", ".join(entry.run.name for entry in entries(run.store)[-10:]) or "none"
-    raise NotFound(f"no run {run.name!r} in {run.store.uri}. Known runs: {listed}")
+    names = ", ".join(entry.run.name for entry in entries(run.store)[-10:]) or "none"
+    raise NotFound(f"no run {run.name!r} in {run.store.uri}. Known runs: {names}")
 
 
 def _frozen(run: Run) -> JobSpec | None:
@@ -137,19 +137,19 @@ def _frozen(run: Run) -> JobSpec | None:
             continue
         log.warning("%s is lost or torn; a copy is used", run.store.url(run.job_file))
         return spec
-    try:  # written by an earlier version, which did not mark the end
+    try:  # earlier versions wrote job files without a mark at the end
         return parse((data or b"").decode(), run.store.url(run.job_file))
     except (SpecError, UnicodeDecodeError):
         return None
 
 
 def _is_whole(data: bytes) -> bool:
-    """Whether a job file was written to its end: a part of one may well be valid YAML."""
+    """Whether a job file was written completely: a part of one may be valid YAML, too."""
     return data.endswith(b"\n...\n")
 
 
 def _copies(run: Run) -> Iterator[Any]:
-    """What claims and checkpoints hold of the spec, the newest first."""
+    """The copies of the spec in claims and checkpoints, newest first; None where one is missing."""
     for number in reversed(run.attempts()):
         yield run.read_claim(number).get("spec")
     names = run.store.files(run.checkpoints_dir)
@@ -160,22 +160,22 @@ def _copies(run: Run) -> Iterator[Any]:
 
 
 def entries(store: Store) -> list[Entry]:
-    """Every run of the store, oldest first; one whose files are torn does not hide the others."""
-    found = []
+    """Every run of the store, oldest first; a run with torn files does not hide the others."""
+    runs = []
     for name in (name for name in store.names() if re.match(NAME, name)):
         data = store.read(f"{name}/job.yaml")
         text = (data or b"").decode(errors="replace")
         created = _HEADER.match(text)
         job = re.search(r"^job: (\S+)$", text, re.MULTILINE)
         if created and job:
-            found.append(Entry(Run(store, name), job.group(1), created.group(1)))
+            runs.append(Entry(Run(store, name), job.group(1), created.group(1)))
         elif claims := Run(store, name).attempts():
-            found.append(_from_claim(Run(store, name), claims[0]))
-    return sorted(found, key=lambda entry: (entry.created, entry.run.name))
+            runs.append(_from_claim(Run(store, name), claims[0]))
+    return sorted(runs, key=lambda entry: (entry.created, entry.run.name))
 
 
 def _from_claim(run: Run, first: int) -> Entry:
-    """A run whose job file is lost, as its first claim describes it."""
+    """The entry of a run whose job file is lost, from the run's first claim."""
     claim = run.read_claim(first)
     seconds, spec = claim.get("time"), claim.get("spec")
     created = ""
@@ -186,15 +186,15 @@ def _from_claim(run: Run, first: int) -> Entry:
 
 
 def newest(store: Store, job: str | None = None) -> Run:
-    """The newest run of a job, or of all.
+    """The newest run of a job, or of the whole store.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no such run.
     """
-    known = entries(store)
-    found = [entry for entry in known if job in (None, entry.job)]
-    if not found:
-        listed = ", ".join(entry.run.name for entry in known[-10:]) or "none"
+    runs = entries(store)
+    of_job = [entry for entry in runs if job in (None, entry.job)]
+    if not of_job:
+        names = ", ".join(entry.run.name for entry in runs[-10:]) or "none"
         what = f"run of job {job!r}" if job else "run"
-        raise NotFound(f"no {what} in {store.uri}. Known runs: {listed}")
-    return found[-1].run
+        raise NotFound(f"no {what} in {store.uri}. Known runs: {names}")
+    return of_job[-1].run

@@ -1,4 +1,4 @@
-"""Trying again what fails for a while: with back-off, until a deadline, never for ever."""
+"""Retries with back-off until a deadline, and work on background threads."""
 
 import threading
 import time
@@ -11,27 +11,26 @@ from tenacity import Retrying, retry_if_exception, wait_exponential
 T = TypeVar("T")
 
 BACK_OFF, LONGEST_BACK_OFF = 1.0, 4.0
-"""Seconds before the second try of something; doubled for every further one, up to the longest."""
+"""Seconds before the first retry; doubled for each further one, up to the longest."""
 
-_GLANCE = 0.25
-"""Seconds between two looks at whether something has become urgent."""
+_POLL = 0.25
+"""Seconds between two checks whether an earlier deadline has come up."""
 
-_TICK = 0.1
-"""The same beside work that is usually short."""
+_SHORT_POLL = 0.1
+"""Seconds between two such checks while work runs that is usually short."""
 
 
 class Abandoned(Exception):
-    """Something was left undone, because there is something more urgent to do."""
+    """Work was abandoned because something more urgent came up."""
 
 
 class Deadline:
-    """A moment some seconds from now, which a notice can bring nearer.
+    """A deadline some seconds from now, which a preemption notice can bring forward.
 
     Args:
-        seconds: that are left.
-        clock: monotonic seconds.
-        urgent: asked all the time for the moment of `clock` at which all must be over; None as
-            long as nothing is urgent.
+        seconds: seconds until the deadline.
+        clock: returns monotonic seconds.
+        urgent: returns an earlier deadline, as a time of `clock`, or None; called at every check.
     """
 
     def __init__(
@@ -45,16 +44,16 @@ class Deadline:
         self._begin = clock()
 
     def spent(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the deadline was created."""
         return self._clock() - self._begin
 
     def left(self) -> float:
-        """Seconds, 0 if there are none."""
+        """Seconds left; 0 once the deadline has passed."""
         left, urgent = self.seconds - self.spent(), self._urgent()
         return max(left if urgent is None else min(left, urgent - self._clock()), 0.0)
 
     def wait(self, work: Future[None], at_most: float | None = None) -> bool:
-        """Wait for work that is under way; whether it is done."""
+        """Wait for work that is under way, `at_most` so many seconds; return whether it is done."""
         begin = self._clock()
         while not work.done():
             left = self.left()
@@ -62,7 +61,7 @@ class Deadline:
                 left = min(left, at_most - (self._clock() - begin))
             if left <= 0:
                 return False
-            wait([work], min(left, _GLANCE))
+            wait([work], min(left, _POLL))
         return True
 
 
@@ -72,35 +71,35 @@ def retry(
     retryable: Callable[[BaseException], bool],
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
-    """Do something that may fail for a while.
+    """Call a function until it succeeds, with back-off between the tries.
 
     Args:
-        work: done until it succeeds.
-        deadline: until when.
-        retryable: whether an error is one that may pass.
-        sleep: for so many seconds.
+        work: the function.
+        deadline: the deadline after which no try begins.
+        retryable: returns whether an error may pass.
+        sleep: waits for a number of seconds.
 
     Returns:
-        What the work returns.
+        The function's result.
 
     Raises:
-        Exception: the last error, once the deadline has passed; any other error at once.
+        Exception: the last retryable error, once the deadline has passed; any other error at once.
     """
     back_off = wait_exponential(multiplier=BACK_OFF, max=LONGEST_BACK_OFF)
     return Retrying(
         retry=retry_if_exception(retryable),
         wait=lambda tries: min(back_off(tries), deadline.left()),
-        stop=lambda _: deadline.left() <= 0,  # a notice may have brought it nearer
+        stop=lambda _: deadline.left() <= 0,  # a notice may have brought it forward
         sleep=sleep,
         reraise=True,
     )(work)
 
 
 def in_background(work: Callable[[], T], name: str) -> Future[T]:
-    """Do something on a daemon thread of its own.
+    """Call a function on its own daemon thread.
 
-    The interpreter waits at its end for the threads of an executor, so that one call that hangs
-    would hold the process; for a daemon thread it does not.
+    At exit the interpreter waits for the threads of an executor, so that one hanging call would
+    keep the process alive. It does not wait for a daemon thread.
     """
     done: Future[T] = Future()
 
@@ -117,25 +116,25 @@ def in_background(work: Callable[[], T], name: str) -> Future[T]:
 
 
 def attend(work: Callable[[], T], urgent: Callable[[], bool], name: str) -> T:
-    """Do something on a thread of its own, and leave that thread to itself in an emergency.
+    """Call a function on its own thread, and abandon that thread in an emergency.
 
-    A call that compiles, or that waits for a store, cannot be cut short.
+    A call that compiles, or that waits for a store, cannot be interrupted.
 
     Args:
-        work: to be done.
-        urgent: asked all the time whether there is something more urgent to do.
-        name: of the thread.
+        work: the function.
+        urgent: returns whether something more urgent has come up; called at every check.
+        name: name of the thread.
 
     Returns:
-        What the work returns.
+        The function's result.
 
     Raises:
-        Abandoned: it became urgent first.
-        Exception: the error of the work.
+        Abandoned: something urgent came up before the function returned.
+        Exception: the function's error.
     """
     done = in_background(work, name)
     while not done.done():
         if urgent():
             raise Abandoned
-        wait([done], _TICK)
+        wait([done], _SHORT_POLL)
     return done.result()

@@ -1,22 +1,22 @@
-"""The run directory: every path in it is computed here.
+"""The run directory; all its paths are computed here.
 
 <store>/<run>/
-  job.yaml                     the frozen spec; job-000001.yaml ... what --override replaced
+  job.yaml                     the frozen spec; job-000001.yaml ... were replaced by --override
   overrides/000001.json        when --override was given, and what it changed
-  submission.json              where Ray trains it, if Ray does; overwritten by each submission
+  submission.json              the Ray job that trains the run, if any; replaced by each submission
   attempts/000003.json         the claim of attempt 3, created exclusively
   attempts/000003.stop         a request that attempt 3 save and end
-  progress/000003.json         where attempt 3 is now, overwritten at every heartbeat, with the
-                               newest events of its ledger (`tail`) and its end (`ended`)
-  events/000003/000064.jsonl   earlier events, from number 64 on; of worker 1: rank1-000000.jsonl
-  events/000003/000000-004095.jsonl  replaces 64 such files
-  history/000003.json          a cache: what the first events of attempt 3 come to
-  history/before.json          a cache: what the attempts before the newest ones come to
-  checkpoints/000003/<step>/   its checkpoints (Orbax)
+  progress/000003.json         the progress of attempt 3, replaced at every heartbeat, with the
+                               newest events of its event log (`tail`) and its end (`ended`)
+  events/000003/000064.jsonl   older events, from number 64 on; worker 1 has rank1-000000.jsonl
+  events/000003/000000-004095.jsonl  64 such files, merged
+  history/000003.json          a cache: the first events of attempt 3, summed up
+  history/before.json          a cache: all attempts but the newest ones, summed up
+  checkpoints/000003/<step>/   the checkpoints that attempt 3 saved (Orbax)
   damaged/000003/<step>/       the last checkpoints that did not verify, kept for inspection
-  leases/000003-<step>         written again and again by whoever reads that checkpoint
+  leases/000003-<step>         renewed by each reader while it reads that checkpoint
   policies/000003-<step>.json  policies found for the checkpoint of that attempt and step
-  evaluations/<step>-<split>.npz  the estimate of every image that was evaluated
+  evaluations/<step>-<split>.npz  the NELBO estimate of every evaluated image
   logs/ tensorboard/ samples/ plots/
 """
 
@@ -29,10 +29,10 @@ from ardm.job.spec import NAME
 from ardm.store.store import Store
 
 LONGEST_NAME = 100
-"""Characters; beside them, the names of files below a run stay within what file systems take."""
+"""Characters in the name of a run: with more, its files' names could be too long for a disk."""
 
 METADATA = "_CHECKPOINT_METADATA"
-"""The file of a checkpoint in which Orbax keeps what is committed with the arrays, as JSON."""
+"""The JSON file of a checkpoint in which Orbax stores the metadata committed with the arrays."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Run:
         return f"{self.name}/policies/{attempt:06d}-{step}.json"
 
     def file(self, kind: str, name: str) -> str:
-        """A file of `logs`, `tensorboard`, `samples`, `plots` or `evaluations`."""
+        """Path of a file in `logs`, `tensorboard`, `samples`, `plots` or `evaluations`."""
         return f"{self.name}/{kind}/{name}"
 
     def replaced_job_file(self, n: int) -> str:
@@ -129,22 +129,22 @@ class Run:
     def attempts(self) -> list[int]:
         """Numbers of all claimed attempts, ascending."""
         names = self.store.names(self.attempts_dir)
-        found = (re.fullmatch(r"(\d{6,9})\.json", name) for name in names)
-        return sorted(int(match.group(1)) for match in found if match)
+        matches = (re.fullmatch(r"(\d{6,9})\.json", name) for name in names)
+        return sorted(int(match.group(1)) for match in matches if match)
 
     def newest_attempt(self) -> int:
         """Number of the newest claimed attempt; 0 if there is none."""
         return max(self.attempts(), default=0)
 
     def read_claim(self, attempt: int) -> dict[str, Any]:
-        """Who claimed an attempt; empty if the claim is absent or torn."""
+        """The claim of an attempt; empty if it is absent or torn."""
         return self.store.read_record(self.claim(attempt)) or {}
 
     def read_progress(self, attempt: int) -> dict[str, Any]:
-        """Where an attempt is; empty if that is absent or torn."""
+        """The progress of an attempt; empty if it is absent or torn."""
         return self.store.read_record(self.progress(attempt)) or {}
 
 
 def shared_cache(store: Store, kind: str) -> str:
-    """A directory that all runs of a store share, such as prepared data."""
+    """Address of a cache that all runs of a store share, such as that of prepared data."""
     return store.url(f"_shared/{kind}")

@@ -1,6 +1,6 @@
 """A store: one directory, on a local disk or behind any fsspec URL, in which runs live.
 
-fsspec is what Ray, Orbax and TFDS accept for paths, so one URL names the same place to all of them.
+Ray, Orbax and TFDS accept fsspec URLs as paths, so one URL means the same directory to all of them.
 """
 
 import glob
@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 
 
 class Store(filesystem.Directory):
-    """Small objects under one root, by relative path.
+    """A directory of small objects, each named by its path relative to the root.
 
     Args:
         uri: a path, or a URL such as `gs://bucket/prefix`; see `addresses.normal_form`.
 
     Raises:
-        InputError: no runs can be kept there.
+        InputError: the address cannot hold runs.
         StoreUnusable: the library for this kind of store is not installed.
     """
 
@@ -42,14 +42,14 @@ class Store(filesystem.Directory):
 
     @cached_property
     def abilities(self) -> Abilities:
-        """What the file system below a directory can do, which is tried out once."""
+        """The abilities of the store's file system, which are probed once."""
         return durable.probe(Path(self.root)) if self.is_local else Abilities()
 
     @property
     def takes_whole_trees(self) -> bool:
-        """Whether Orbax can write a directory there that appears at once, with all that is in it.
+        """Whether a directory that Orbax writes there appears atomically with everything in it.
 
-        Orbax (0.12.8) takes brackets in a path for a pattern, and leaves half of its files out.
+        Orbax (0.12.8) reads brackets in a path as a glob pattern and then omits half of its files.
         """
         return self.is_local and self.abilities.whole_trees and not glob.has_magic(self.root)
 
@@ -60,10 +60,10 @@ class Store(filesystem.Directory):
     def create(self, name: str, data: bytes) -> None:
         """Write an object that must not exist yet; of several callers exactly one succeeds.
 
-        Once it is there, a power cut does not lose it.
+        Once the call returns, the object survives a power cut.
 
         Raises:
-            FileExistsError: somebody else created it.
+            FileExistsError: another process created it.
         """
         if self.is_local:
             durable.create(Path(self.path(name)), data, Path(self.root))
@@ -73,13 +73,13 @@ class Store(filesystem.Directory):
     def write(
         self, name: str, data: bytes, seconds: float | None = None, *, lasting: bool = False
     ) -> None:
-        """Write an object whole, replacing what was there; a reader meets the old or the new.
+        """Write an object atomically: a reader sees the old content or the new.
 
         Args:
-            name: of the object.
-            data: its content.
-            seconds: within which a remote store must answer.
-            lasting: whether a power cut must not lose it; a remote store never does.
+            name: name of the object.
+            data: content of the object.
+            seconds: seconds within which a remote store must answer; default: `filesystem.SMALL`.
+            lasting: whether it must survive a power cut, as it always does in a remote store.
         """
         path = Path(self.path(name))
         if not self.is_local:
@@ -98,17 +98,17 @@ class Store(filesystem.Directory):
     def read_record(self, name: str) -> dict[str, Any] | None:
         """The JSON object that a file holds.
 
-        A power cut, a full disk or a tool that copies files may leave anything behind. What holds
-        no JSON object is as good as absent, and is reported once.
+        After a power cut, a full disk or a failed copy a file may hold anything. A file without a
+        JSON object counts as absent, and is reported once.
 
         Returns:
-            The object; None where there is none.
+            The JSON object; None if there is none.
         """
         data = self.read(name)
         return None if data is None else self.record(name, data)
 
     def record(self, name: str, data: bytes) -> dict[str, Any] | None:
-        """The JSON object that the content of a file holds: see `read_record`."""
+        """The JSON object in the content of a file: see `read_record`."""
         try:
             value = json.loads(data)
         except (ValueError, RecursionError):
@@ -126,38 +126,38 @@ class Store(filesystem.Directory):
 
     def read_records(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Several JSON objects, read at the same time: see `read_many` and `read_record`."""
-        found = self.read_many(names)
-        records = {name: self.record(name, data) for name, data in found.items()}
+        contents = self.read_many(names)
+        records = {name: self.record(name, data) for name, data in contents.items()}
         return {name: record for name, record in records.items() if record is not None}
 
     def exists(self, name: str) -> bool:
-        """Whether a small object is there.
+        """Whether a small object exists.
 
-        It is read: of an absent one, the other ways to ask gcsfs (2026.10) make it list a prefix,
-        which costs ten times as much.
+        This reads the object: if it is absent, gcsfs's other methods (2026.10) list a prefix, which
+        costs ten times as much.
         """
         return self.read(name) is not None
 
     def age(self, name: str) -> float:
         """Seconds since an object was written, by the store's own clock.
 
-        The clocks of the machine that wrote it and of this one do not matter: a probe that is
-        written now bears the time of the same clock.
+        Its time is compared with that of a probe object written now, so the clocks of this machine
+        and of the writer do not matter.
 
         Raises:
-            OSError: or another error of the file system; nothing may be written here, say.
+            OSError: the probe cannot be written; some file systems raise errors of another class.
         """
         probe = f"{name}.{uuid.uuid4().hex}"
         self.write(probe, b"")
         try:
-            # gcsfs (2026.10) takes no time limit here; its requests have limits of their own.
+            # `modified` of gcsfs (2026.10) takes no time limit; its requests have their own.
             now, then = (self.fs.modified(self.path(n)) for n in (probe, name))
         finally:
             self.call(self.fs.rm, self.path(probe))
         return float((now - then).total_seconds())
 
     def fetch_tree(self, name: str, to: Path) -> None:
-        """Copy a directory and all below it to this machine; `to` must not exist.
+        """Copy a directory and everything below it to the local path `to`, which must not exist.
 
         Raises:
             FileNotFoundError: there is no such directory.
@@ -173,13 +173,14 @@ class Store(filesystem.Directory):
         )
 
     def publish_tree(self, folder: Path, name: str, last: str) -> None:
-        """Put a directory of this machine into the store, where it appears as a whole.
+        """Move or copy a local directory into the store, where it becomes complete atomically.
 
         Args:
-            folder: on this machine; in a store that takes whole trees on the same disk, and gone
-                afterwards.
-            name: of the directory in the store, which must not exist where it takes whole trees.
-            last: the file that a reader takes for the sign that the directory is complete.
+            folder: the local directory. If the store takes whole trees, it must be on the store's
+                disk, and it is moved.
+            name: name of the directory in the store. If the store takes whole trees, it must not
+                exist.
+            last: name of the file by which a reader knows that the directory is complete.
         """
         if self.is_local:
             target, root = Path(self.path(name)), Path(self.root)
@@ -196,7 +197,7 @@ class Store(filesystem.Directory):
         self.call(self.fs.pipe_file, self.path(f"{name}/{last}"), (folder / last).read_bytes())
 
     def move_tree(self, name: str, to: str) -> None:
-        """Move a directory and all below it."""
+        """Move a directory and everything below it to another name."""
         if self.is_local:
             tree, target = Path(self.path(name)), Path(self.path(to))
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -213,15 +214,15 @@ class Store(filesystem.Directory):
         self.call(self.fs.rm, sources, seconds=filesystem.LARGE)
 
     def is_there(self) -> bool:
-        """Whether there is such a directory, or such a bucket with or without anything in it.
+        """Whether the store's directory exists, or its bucket, which may be empty.
 
         Raises:
-            OSError: or another error of the file system; the store does not answer.
+            OSError: the store does not answer; some file systems raise errors of another class.
         """
         if self.is_local:
             return Path(self.root).is_dir()
         try:
-            # A prefix without objects is as good as an empty directory; a bucket has to be there.
+            # A prefix without objects is like an empty directory, but the bucket has to exist.
             bucket = self.root.partition("/")[0]
             self.call(self.fs.ls, bucket, detail=False, seconds=filesystem.AT_THE_DOOR)
         except FileNotFoundError:
@@ -229,16 +230,16 @@ class Store(filesystem.Directory):
         return True
 
     def check(self) -> None:
-        """Write, read and remove a small object, and an array as a checkpoint holds them.
+        """Write, read and remove a small object and, on a local disk, a TensorStore array.
 
         Raises:
-            StoreUnusable: with the reason and what to do.
+            StoreUnusable: the store cannot be used; the message has the reason and the remedy.
         """
         probe = f".probe-{uuid.uuid4().hex}"
         try:
             self.write(probe, b"ardm", filesystem.AT_THE_DOOR)
-            if (found := self.read(probe)) != b"ardm":
-                raise OSError(f"4 bytes were written and {found!r} was read back")
+            if (content := self.read(probe)) != b"ardm":
+                raise OSError(f"4 bytes were written and {content!r} was read back")
             self.call(self.fs.rm, self.path(probe), seconds=filesystem.AT_THE_DOOR)
             if self.takes_whole_trees:
                 arrays.check(Path(self.path(f"{probe}.arrays")))
@@ -252,7 +253,7 @@ class Store(filesystem.Directory):
                 f"store {self.uri}: cannot be reached ({error}). Check the network"
                 f"{filesystem.emulator(' and ')}, or name another store with --store or ARDM_STORE."
             ) from error
-        except Exception as error:  # every file system has errors of its own
+        except Exception as error:  # file systems raise errors of many classes
             raise StoreUnusable(
                 f"store {self.uri}: cannot be written ({_in_a_line(error)}). "
                 "Check its permissions and your credentials, or name another store with "
