@@ -32,7 +32,7 @@ def claim(run: Run, spec: JobSpec, context: Context, began: float) -> tuple[int,
         Abandoned: there is a preemption notice.
         OSError: or another error of the file system: the store does not answer in time.
     """
-    metadata = _process_metadata(time.time(), context.group.size) | dict(context.metadata)
+    metadata = process_metadata(time.time(), context.group.size) | dict(context.metadata)
     metadata |= {"began": round(began, 3), "token": uuid.uuid4().hex}
     metadata |= {"spec": spec.model_dump(mode="json")}
 
@@ -47,7 +47,7 @@ def claim(run: Run, spec: JobSpec, context: Context, began: float) -> tuple[int,
     return attend(in_time, lambda: context.notice.reason is not None, "ardm-claim")
 
 
-def _process_metadata(now: float, workers: int) -> dict[str, Any]:
+def process_metadata(now: float, workers: int) -> dict[str, Any]:
     """What a claim holds on this process: time, host, and what the bits of results depend on."""
     return {
         "time": round(now, 3),
