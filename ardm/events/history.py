@@ -1,4 +1,4 @@
-"""The history of a run: read at once, or polled, with few requests to the store."""
+"""The history of a run: read as a whole or polled, with few requests to the store."""
 
 import logging
 import math

@@ -34,7 +34,7 @@ def test_claims_made_at_the_same_instant_get_numbers_of_their_own(run):
 
 def test_a_claim_tells_where_and_with_which_versions():
     metadata = process_metadata(1.23456, 2)
-    assert (metadata["time"], about["workers"]) == (1.235, 2)
+    assert (metadata["time"], metadata["workers"]) == (1.235, 2)
     assert metadata["device"].startswith("cpu:")
     assert set(metadata["libraries"]) >= {"jax", "jaxlib", "flax", "optax", "numpy"}
 
