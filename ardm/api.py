@@ -220,7 +220,7 @@ def submit(
     with job_server(address, Path(cluster) if cluster else None, report) as server:
         # The run is created only after this: if it failed, an empty run would be the newest one.
         submission.require(server, run_store, shared=shared)
-        change = agreement.foreseen(named, job) if named and override else None
+        change = agreement.upcoming_rate_change(named, job) if named and override else None
         opened = open_or_create(job, run_store, run, override=override, report=report)
         if change:
             report(f"run {opened.name}: {change}")

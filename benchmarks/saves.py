@@ -47,7 +47,7 @@ def main() -> None:
         registry.open_run(run, spec, datetime.now(UTC))
         number = claims.claim(run, {})
         saver = Checkpointer(run, number, spec.checkpoint, EventLog(run, number), 0)
-        work = prepare.work(spec, *prepare.load(run, spec, patience=60.0), Alone())
+        work = prepare.work(spec, *prepare.load(run, spec, timeout_s=60.0), Alone())
         steps = train(work, place(init(work.model, work.config, spec.seed)), lambda: 0)
 
         def block(kind: str, length: int) -> float:

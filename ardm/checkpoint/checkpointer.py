@@ -1,4 +1,4 @@
-"""Saves beside the training: time-based, fenced, digested, retried, off the training thread."""
+"""Background saves: on a timer, fenced against newer attempts, with a digest, and retried."""
 
 import logging
 import time
@@ -32,18 +32,18 @@ reported as an error. Training waits no longer than this, even for a step that i
 class Checkpointer:
     """Writes the checkpoints of one attempt.
 
-    JAX arrays never change, so a save holds the state of its step while training goes on.
+    JAX arrays never change, so a save holds the state of its step while training continues.
 
     Args:
         run: the run.
-        number: of the attempt.
-        config: the `checkpoint` section.
-        events: takes every save and failure.
+        number: the number of the attempt.
+        config: the `checkpoint` section of the job file.
+        events: the event log in which every save and every failure is recorded.
         restored: the step that the attempt began with, which need not be saved again.
-        clock: monotonic seconds.
-        sleep: for so many seconds.
-        metadata: put into that of every checkpoint, beside what each of them holds.
-        token: in the claim of the attempt.
+        clock: returns monotonic seconds.
+        sleep: waits for so many seconds.
+        metadata: added to the metadata of every checkpoint.
+        token: the token in the claim of the attempt.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Checkpointer:
         self._busy_step = restored
         self._failures = 0
         self._error: str | None = None
-        self._left_over: set[int] = set()
+        self._failed_steps: set[int] = set()
         self._bytes = 0
         self._longest = 0.0
         self._swept = False
@@ -87,36 +87,36 @@ class Checkpointer:
 
     @property
     def error(self) -> str | None:
-        """Why the last try failed, or how long one hangs; None after a success."""
+        """Why the last save failed, or how long one has been hanging; None after a success."""
         under_way = self._clock() - self._began
         if self.saving and under_way > max(SILENCE, 3 * self._longest):
             return f"step {self._busy_step} is being saved for {under_way:.0f} s by now"
         return self._error
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a save under way; whether none is any more."""
+        """Wait for a save under way, at most so many seconds; whether it is over."""
         return self._busy is None or Deadline(seconds).wait(self._busy)
 
     def offer(
         self, step: int, state: Any, seconds: float | None = None, *, pause: bool = False
     ) -> None:
-        """Begin a save of this state if it is time for one; returns at once.
+        """Begin a save of this state in the background if one is due; returns at once.
 
-        At a multiple of `keep_every` it is always time, and a save under way is waited for, as long
+        At a multiple of `keep_every` a save is always due; it waits for a save under way, as long
         as the store seems to answer.
 
         Args:
-            step: of the state.
-            state: to be saved.
-            seconds: that the step took, from which the cost of saves is found; None if it is not
-                known, as of a step that compiled.
+            step: the step of the state.
+            state: the state to save.
+            seconds: the duration of the step, from which the cost of saves is estimated; None if
+                it is not known, as for a step that compiled.
             pause: whether training pauses after this step, which is a good time for a save.
         """
         if seconds is not None:
             self._measure(seconds)
         every = self._config.keep_every
         if every and step % every == 0:
-            if not self._join_for_keeps(step):
+            if not self._wait_to_keep(step):
                 return
         elif self.saving or (self._clock() < self._next and not pause):
             return
@@ -125,23 +125,23 @@ class Checkpointer:
         self._begin(step, state)
 
     def finish(self, step: int, state: Any, deadline: Deadline) -> None:
-        """Save this state, wait until it is committed, and try again until the deadline.
+        """Save this state and wait for its commit; a save that fails is tried until the deadline.
 
-        A save of an earlier step that is still under way may use up half of the time; then it
-        is left to itself, in a directory of its own.
+        A save of an earlier step that is still under way gets at most half of the time. After that
+        it is no longer waited for; it writes to a directory of its own.
 
         Args:
-            step: of the state.
-            state: to be saved.
-            deadline: of all of it.
+            step: the step of the state.
+            state: the state to save.
+            deadline: when the waiting ends.
 
         Raises:
-            SaveFailed: it could not be saved in time.
+            SaveFailed: the state could not be saved in time.
             Superseded: a newer attempt holds the run.
         """
         if self._busy is not None:
-            other = self._busy_step != step
-            deadline.wait(self._busy, at_most=deadline.left() / 2 if other else None)
+            earlier = self._busy_step != step
+            deadline.wait(self._busy, at_most=deadline.left() / 2 if earlier else None)
         pause = BACK_OFF
         while self.saved_step != step:
             hangs = self.saving and self._busy_step == step
@@ -149,7 +149,7 @@ class Checkpointer:
                 raise SaveFailed(
                     f"step {step} could not be saved to {self._run.uri} within "
                     f"{deadline.spent():.0f} s ({self.error or 'the store does not answer'}); the "
-                    f"newest checkpoint is of step {self.saved_step}. Mend the store and run the "
+                    f"newest checkpoint is of step {self.saved_step}. Repair the store and run the "
                     "same command again."
                 )
             if deadline.wait(self._begin(step, state)):
@@ -171,7 +171,7 @@ class Checkpointer:
         return f"attempt {self.superseded_by}" if another else "another one of this number"
 
     def _measure(self, seconds: float) -> None:
-        """Take in the seconds of a step; after the last one beside a save, note its cost."""
+        """Measure a step; after the last step during a save, record how much the save cost."""
         stall = self._stalls.step(seconds, saving=self.saving)
         if stall is not None:
             self._interval.stalled(stall)
@@ -182,27 +182,27 @@ class Checkpointer:
         self._busy = in_background(lambda: self._try(step, state), "ardm-save")
         return self._busy
 
-    def _join_for_keeps(self, step: int) -> bool:
-        """Wait for a save under way; False if it seems to hang, and this step cannot be kept."""
+    def _wait_to_keep(self, step: int) -> bool:
+        """Wait for a save under way; False if it seems to hang, so that this step is not kept."""
         left = SILENCE - (self._clock() - self._began)
         if self.wait(max(left, 0.0)):
             return True
-        log.warning("step %d was to be kept, but %s; training goes on", step, self.error)
+        log.warning("step %d was to be kept, but %s; training continues", step, self.error)
         return False
 
     def _try(self, step: int, state: Any) -> None:
-        """One save on the saver's thread; a failure is noted, logged, and tried again later."""
+        """One save, on its thread; a failure is recorded and logged, and retried later."""
         try:
             self._save(step, state)
         except Exception as error:  # a fault of the store must never end the training
             self._failures += 1
-            self._left_over.add(step)
-            self._error = _in_a_line(error)
+            self._failed_steps.add(step)
+            self._error = _one_line(error)
             longest = max(self._interval.seconds(), BACK_OFF)
-            again = min(BACK_OFF * 2 ** (self._failures - 1), longest)
-            self._next = self._clock() + again
+            pause = min(BACK_OFF * 2 ** (self._failures - 1), longest)
+            self._next = self._clock() + pause
             self._events.add(kinds.SaveFailed(step=step, reason=self._error))
-            log.warning("step %d could not be saved (%s); it is tried again", step, self._error)
+            log.warning("step %d could not be saved (%s); it is retried", step, self._error)
 
     def _save(self, step: int, state: Any) -> None:
         if step == self.saved_step:
@@ -211,22 +211,22 @@ class Checkpointer:
         if self.superseded_by is not None:
             return
         begin = self._clock()
-        self._clear_away(but=step)
+        self._discard_failed(but=step)
         host = jax.device_get(state)
-        content = digest(host)
+        sha256 = digest(host)
         metadata = self._metadata | {
-            "digest": content,
+            "digest": sha256,
             "step": step,
             "attempt": self._number,
             "time": round(time.time(), 3),
         }
         checkpoint = checkpoints.Checkpoint(self._run, self._number, step)
-        again = step in self._left_over
-        # Where the store committed it and only its answer was lost, to write it again would mean to
-        # remove the newest good checkpoint first.
-        if not again or not preservation.is_good(checkpoint, content):
-            self._bytes = checkpoints.save(checkpoint, host, metadata, replace=again)
-        self._left_over.discard(step)
+        retrying = step in self._failed_steps
+        # The failed save may have been committed, with only the answer of the store lost: to write
+        # it again would remove the newest good checkpoint first.
+        if not retrying or not preservation.is_good(checkpoint, sha256):
+            self._bytes = checkpoints.save(checkpoint, host, metadata, replace=retrying)
+        self._failed_steps.discard(step)
         self.saved_step, self.saved_time = max(step, self.saved_step), time.time()
         self._error, self._failures = None, 0
         seconds = self._clock() - begin
@@ -236,7 +236,7 @@ class Checkpointer:
         self._events.add(
             kinds.Saved(
                 step=step,
-                digest=content,
+                digest=sha256,
                 seconds=round(seconds, 3),
                 bytes=self._bytes,
                 interval=round(self._interval.seconds(), 1),
@@ -244,18 +244,18 @@ class Checkpointer:
         )
         self._prune(checkpoint)
 
-    def _clear_away(self, but: int) -> None:
-        """Remove what failed saves left behind: on a full disk it stands in the way."""
-        for step in sorted(self._left_over - {but}):
+    def _discard_failed(self, but: int) -> None:
+        """Remove the files of failed saves, for which a full disk may have no room."""
+        for step in sorted(self._failed_steps - {but}):
             preservation.discard(checkpoints.Checkpoint(self._run, self._number, step))
-            self._left_over.discard(step)
+            self._failed_steps.discard(step)
 
     def _prune(self, newest: checkpoints.Checkpoint) -> None:
         try:
-            # A claim made since this save began may just be reading what would be removed.
+            # An attempt claimed since this save began may be reading an old checkpoint.
             if claims.newer(self._run, self._number, self._token):
                 return
-            gone = preservation.prune(
+            pruned = preservation.prune(
                 newest,
                 self._config.keep_last,
                 self._config.keep_every,
@@ -266,13 +266,13 @@ class Checkpointer:
                 for name in preservation.sweep(self._run, self._number):
                     log.warning("%s was never finished and is removed", name)
                 self._swept = True
-        except Exception as error:  # one too many harms nothing; the next save tries again
+        except Exception as error:  # old ones do no harm; the next save prunes
             log.warning("old checkpoints could not be pruned (%s)", error)
         else:
-            log.debug("pruned steps %s", gone)
+            log.debug("pruned steps %s", pruned)
 
 
-def _in_a_line(error: Exception) -> str:
-    """An error on one line; of a long one the beginning and the end, where the cause may be."""
+def _one_line(error: Exception) -> str:
+    """An error on one line; a long one is cut in the middle, since its end may name the cause."""
     line = f"{type(error).__name__}: {error}".splitlines()[0]
     return line if len(line) <= 300 else f"{line[:145]} ... {line[-145:]}"

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: where they lie, and the newest that can be trusted."""
+"""The checkpoints of a run: which exist, in what order, and how each is written and read."""
 
 import re
 import shutil
@@ -19,12 +19,12 @@ from ardm.store.run_directory import Run
 T = TypeVar("T")
 
 UNFINISHED_LOCALLY = ".orbax-checkpoint-tmp"
-"""Ending of a local checkpoint until it is renamed; Orbax appends some more to it."""
+"""Suffix of a local checkpoint until its save is finished; Orbax appends more characters to it."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The name of a checkpoint, which may exist or not."""
+    """The identity of a checkpoint, which need not exist."""
 
     run: Run
     attempt: int
@@ -45,7 +45,7 @@ class Entry(NamedTuple):
 
     checkpoint: Checkpoint
     files: dict[str, int]
-    """Bytes of each of its files."""
+    """The size of each of its files in bytes, by name."""
 
     @property
     def committed(self) -> bool:
@@ -54,7 +54,7 @@ class Entry(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """Bytes of all its files."""
+        """The size of all its files in bytes."""
         return sum(self.files.values())
 
 
@@ -63,34 +63,35 @@ class Unfinished(Damaged):
 
 
 class Gone(NotFound):
-    """A checkpoint that was removed, as old ones are, while it was read."""
+    """A checkpoint that was removed while it was read, as pruning does with old ones."""
 
 
 def entries(run: Run, boundaries: Sequence[int] | None = None) -> list[Entry]:
-    """Every checkpoint of a run, finished or not; not what is written locally just now.
+    """Every checkpoint of a run, finished or not, except local ones that are being written.
 
     Args:
         run: the run.
-        boundaries: of `overrides.boundaries`, if they are known.
+        boundaries: the result of `overrides.boundaries`, if it is known.
 
     Returns:
-        The newest first: by the number of overrides before it, then by step and attempt.
+        The checkpoints, the newest first: ordered by the number of overrides before it, then by
+        step and attempt.
     """
-    found: dict[tuple[int, int], dict[str, int]] = {}
+    files_of: dict[tuple[int, int], dict[str, int]] = {}
     for name, size in run.store.files(run.checkpoints_dir).items():
         if match := re.fullmatch(r"(\d{6,9})/(\d+)/(.+)", name):
             attempt, step, file = match.groups()
-            found.setdefault((int(attempt), int(step)), {})[file] = size
+            files_of.setdefault((int(attempt), int(step)), {})[file] = size
     if boundaries is None:
-        boundaries = overrides.boundaries(run) if found else []
+        boundaries = overrides.boundaries(run) if files_of else []
     listed = [
-        Entry(Checkpoint(run, attempt, step), files) for (attempt, step), files in found.items()
+        Entry(Checkpoint(run, attempt, step), files) for (attempt, step), files in files_of.items()
     ]
     return sorted(listed, key=lambda entry: rank(entry.checkpoint, boundaries), reverse=True)
 
 
 def rank(checkpoint: Checkpoint, boundaries: Sequence[int]) -> tuple[int, int, int]:
-    """What makes one checkpoint newer than another."""
+    """The sort key of checkpoints: of two, the one with the larger rank is newer."""
     generation = overrides.generation(checkpoint.attempt, boundaries)
     return generation, checkpoint.step, checkpoint.attempt
 
@@ -101,7 +102,7 @@ def committed(run: Run) -> list[Checkpoint]:
 
 
 def attempts(run: Run) -> list[int]:
-    """Attempts that have written checkpoints, finished or not."""
+    """The numbers of the attempts that have written checkpoints, finished or not."""
     names = run.store.names(run.checkpoints_dir)
     return [int(name) for name in names if re.fullmatch(r"\d{6,9}", name)]
 
@@ -109,17 +110,17 @@ def attempts(run: Run) -> list[int]:
 def save(
     checkpoint: Checkpoint, state: Any, metadata: dict[str, Any], *, replace: bool = False
 ) -> int:
-    """Write a checkpoint and commit it; once this returns, no power cut loses it.
+    """Write a checkpoint and commit it; after this returns, it survives a power cut.
 
     Args:
-        checkpoint: its name.
+        checkpoint: the checkpoint to write.
         state: a pytree of host arrays.
         metadata: JSON values committed together with the arrays; `digest` is among them.
-        replace: whether an earlier save may have left something there; in a store that takes
-            whole trees that is always looked for.
+        replace: whether an earlier save may have left files there, which are removed first; a
+            store that takes whole trees is always checked for them.
 
     Returns:
-        Bytes that it takes in the store.
+        The size of the checkpoint in the store, in bytes.
     """
     store = checkpoint.run.store
     if not store.takes_whole_trees:
@@ -145,16 +146,16 @@ def load(checkpoint: Checkpoint, template: Any) -> tuple[Any, dict[str, Any]]:
     """Read a checkpoint and verify its digest.
 
     Args:
-        checkpoint: its name.
+        checkpoint: the checkpoint to read.
         template: a pytree of `jax.ShapeDtypeStruct` like the state.
 
     Returns:
         The state as host arrays, and the metadata.
 
     Raises:
-        Damaged: its bytes are wrong; with the reason.
-        Gone: it was removed meanwhile.
-        InputError: it is whole, but of another model or another version of ardm.
+        Damaged: its bytes are not those that were written; the message says how it was noticed.
+        Gone: it was removed while it was read.
+        InputError: it is intact, but of another model or another version of ardm.
         OSError: or another error of the file system; its bytes cannot be read.
     """
     return _read(checkpoint, lambda folder: serialization.load(folder, template))
@@ -164,18 +165,18 @@ def verify(checkpoint: Checkpoint) -> dict[str, Any]:
     """Check the digest of a checkpoint whose shapes are not known; returns its metadata.
 
     Raises:
-        Damaged: its bytes are wrong; with the reason.
-        Gone: it was removed meanwhile.
+        Damaged: its bytes are not those that were written; the message says how it was noticed.
+        Gone: it was removed while it was read.
         OSError: or another error of the file system; its bytes cannot be read.
     """
     return _read(checkpoint, serialization.verify)
 
 
 def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What was committed together with the arrays, which are not looked at.
+    """The metadata committed together with the arrays; the arrays are not read.
 
     Raises:
-        Damaged: it cannot be read, or holds no digest.
+        Damaged: the metadata cannot be read, or holds no digest.
     """
     data = checkpoint.run.store.read(f"{checkpoint.name}/{METADATA}")
     if data is None:
@@ -185,7 +186,7 @@ def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
 
 @contextmanager
 def fetched(checkpoint: Checkpoint) -> Iterator[Path]:
-    """A directory of this machine with the files of a checkpoint, for the time of the block."""
+    """A local directory that holds the files of a checkpoint while the block runs."""
     store = checkpoint.run.store
     with leases.hold(checkpoint.run, checkpoint.attempt, checkpoint.step):
         if store.is_local:
@@ -198,10 +199,10 @@ def fetched(checkpoint: Checkpoint) -> Iterator[Path]:
 
 
 def guarded(checkpoint: Checkpoint, read: Callable[[Checkpoint], T]) -> T:
-    """Read a checkpoint in some way; if it is removed meanwhile, that is what is raised.
+    """Call `read`; if the checkpoint was removed meanwhile, the error says so.
 
     Raises:
-        Gone: it was removed.
+        Gone: the checkpoint was removed while it was read.
     """
     try:
         return read(checkpoint)

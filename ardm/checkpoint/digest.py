@@ -1,4 +1,4 @@
-"""The digest of a training state: equal digests, equal bits."""
+"""The digest of a training state: states with equal digests are equal bit by bit."""
 
 import hashlib
 from typing import Any
@@ -11,7 +11,8 @@ def digest(tree: Any) -> str:
     """SHA-256 over (tree path, dtype, shape, bytes) of every leaf, in the order of the paths.
 
     Args:
-        tree: a pytree of arrays; fetched from the device here, so call it off the training thread.
+        tree: a pytree of arrays. They are copied from the device, so call this off the training
+            thread.
 
     Returns:
         64 hexadecimal digits.

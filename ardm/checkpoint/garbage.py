@@ -1,4 +1,4 @@
-"""What killed processes leave behind beside checkpoints: swept once it is old enough."""
+"""Garbage collection of the files that killed processes leave behind, except checkpoints."""
 
 import logging
 import os
@@ -21,19 +21,19 @@ log = logging.getLogger(__name__)
 HOUR, DAY = 3600.0, 86400.0
 
 KEPT_RESULTS = 30 * DAY
-"""Seconds for which Ray Train's bookkeeping of a job is kept; nothing of ours reads it."""
+"""Seconds for which Ray Train's own files on a job are kept; ardm never reads them."""
 
-_ASIDE = re.compile(r".+\.[0-9a-f]{32}(\.part)?")
-"""A file that is written whole before it takes its name."""
+_UNRENAMED = re.compile(r".+\.[0-9a-f]{32}(\.part)?")
+"""The name of a file until it is complete, when it is renamed."""
 
 _OF_PROCESS = re.compile(r"ardm-(\d+)-.*")
 
 _NOT_OURS = ("checkpoints", "damaged")
-"""Folders whose files Orbax names; `ardm.checkpoint.preservation` sees to them."""
+"""Folders whose files Orbax names; `ardm.checkpoint.preservation` cleans them up."""
 
 
 def sweep_beside(run: Run) -> None:
-    """Sweep this machine and the store on a thread; whatever fails is left to the next attempt."""
+    """Clean up this machine and the store on a thread; a failure is left to the next attempt."""
 
     def sweep() -> None:
         for work in (sweep_machine, partial(sweep_store, run.store, run.name)):
@@ -50,17 +50,19 @@ def sweep_machine(
     clock: Callable[[], float] = time.time,
     alive: Callable[[int], bool] = psutil.pid_exists,
 ) -> None:
-    """Remove temporary folders of dead processes and old bookkeeping of Ray Train's.
+    """Remove temporary folders of dead processes, and old files of Ray Train.
 
     Args:
-        temporary: where temporary folders are; by default where `ardm.store.home` puts them.
-        clock: seconds since 1970.
-        alive: whether there is a process of that number.
+        temporary: the directories that hold temporary folders; by default those of
+            `ardm.store.home`.
+        clock: returns seconds since 1970.
+        alive: returns whether a process with this id exists.
     """
-    places = temporary_places() if temporary is None else temporary
-    for folder in (folder for place in places for folder in place.glob("ardm-*")):
+    parents = temporary_places() if temporary is None else temporary
+    for folder in (folder for parent in parents for folder in parent.glob("ardm-*")):
         match = _OF_PROCESS.fullmatch(folder.name)
-        # A number may be that of a process in another container, so that silence counts as well.
+        # The process may live in another container, invisible from here; so the folder must also
+        # have been untouched for an hour.
         if match and not alive(int(match[1])) and clock() - _touched(folder) > HOUR:
             shutil.rmtree(folder, ignore_errors=True)
     for folder in (home() / "ray-results").glob("*"):
@@ -69,31 +71,31 @@ def sweep_machine(
 
 
 def sweep_store(store: Store, run: str, clock: Callable[[], float] = time.time) -> None:
-    """Remove probes of the store, and files of a run and of shared caches that got no name.
+    """Remove old probes of the store, and half-written files of a run and of shared caches.
 
     Args:
-        store: of the run.
-        run: its name.
-        clock: seconds since 1970.
+        store: the store of the run.
+        run: the name of the run.
+        clock: returns seconds since 1970.
     """
     for name in store.names():
         if name.startswith(".probe-") and clock() - _modified(store, name) > DAY:
             store.remove_tree(name)
     if store.is_local:
-        for path in _asides(Path(store.root), run):
+        for path in _unrenamed(Path(store.root), run):
             if clock() - path.stat().st_mtime > DAY:
                 path.unlink(missing_ok=True)
 
 
-def _asides(root: Path, run: str) -> Iterator[Path]:
+def _unrenamed(root: Path, run: str) -> Iterator[Path]:
     for top in (root / run, root / "_shared"):
         for folder, below, names in os.walk(top):
             below[:] = [name for name in below if name not in _NOT_OURS]
-            yield from (Path(folder) / name for name in names if _ASIDE.fullmatch(name))
+            yield from (Path(folder) / name for name in names if _UNRENAMED.fullmatch(name))
 
 
 def _touched(folder: Path) -> float:
-    """When anything in a folder was last written; a file that vanishes meanwhile does not count."""
+    """When any file of a folder was last written; files that vanish meanwhile do not count."""
     newest = 0.0
     for path in (folder, *folder.rglob("*")):
         try:

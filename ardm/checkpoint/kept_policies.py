@@ -1,4 +1,4 @@
-"""Policies kept with the checkpoint that they were found for.
+"""Sampling policies, stored with the checkpoint for which they were computed.
 
 <run>/policies/<attempt>-<step>.json     for a checkpoint of a run
 <directory>/policies.json                for a pulled one
@@ -18,11 +18,11 @@ PULLED = "policies.json"
 
 
 class KeptPolicies:
-    """A file of policies, which counts only for the state that it names.
+    """A file of policies, which is valid only for the state whose digest it holds.
 
     Args:
-        store: that the file is in.
-        name: of the file.
+        store: the store that holds the file.
+        name: the name of the file in the store.
         state: `run`, `step` and `digest` of the state.
     """
 
@@ -34,23 +34,23 @@ class KeptPolicies:
         policies: Sequence[dict[str, Any]],
         losses: Float[np.ndarray, " steps"] | None = None,
     ) -> str:
-        """Write policies; of those kept before, the ones of other kinds and budgets stay.
+        """Add policies to the file; they replace those of the same kind and budget.
 
         Args:
-            policies: each with at least `kind`, `budget` and `starts`.
-            losses: L in nats, if it was measured; one that was kept before stays if it was not.
+            policies: the policies, each with at least `kind`, `budget` and `starts`.
+            losses: L in nats, if it was measured; if it was not, the L in the file stays.
 
         Returns:
-            Where they are.
+            The URI of the file.
 
         Raises:
-            StoreUnusable: they cannot be written there.
+            StoreUnusable: the file cannot be written.
         """
-        fresh = {_key(policy): policy for policy in policies}
-        old = [policy for policy in self.read() if _key(policy) not in fresh]
-        merged = sorted([*old, *policies], key=_key)
-        kept = self._content().get("L") if losses is None else losses.tolist()
-        content = self._state | {"L": kept, "policies": merged}
+        replaced = {_key(policy) for policy in policies}
+        others = [policy for policy in self.read() if _key(policy) not in replaced]
+        merged = sorted([*others, *policies], key=_key)
+        nats = self._content().get("L") if losses is None else losses.tolist()
+        content = self._state | {"L": nats, "policies": merged}
         try:
             self._store.write(self._name, strict_json.dumps(content).encode() + b"\n")
         except Exception as error:  # every file system has errors of its own
@@ -62,26 +62,28 @@ class KeptPolicies:
         return self._store.url(self._name)
 
     def read(self) -> list[dict[str, Any]]:
-        """The policies; empty where there are none, or those of another state."""
-        kept = self._content().get("policies")
-        return [policy for policy in kept if _is_policy(policy)] if isinstance(kept, list) else []
+        """The policies; empty if there are none, or only those of another state."""
+        stored = self._content().get("policies")
+        if not isinstance(stored, list):
+            return []
+        return [policy for policy in stored if _is_policy(policy)]
 
     def losses(self) -> Float[np.ndarray, " steps"] | None:
-        """L in nats, as it was measured; None where nobody has measured it."""
-        kept = self._content().get("L")
-        if isinstance(kept, list) and kept and all(isinstance(nats, float) for nats in kept):
-            return np.array(kept, np.float64)
+        """L in nats, as it was measured; None if it was not measured for this state."""
+        stored = self._content().get("L")
+        if isinstance(stored, list) and stored and all(isinstance(x, float) for x in stored):
+            return np.array(stored, np.float64)
         return None
 
     def _content(self) -> dict[str, Any]:
-        """What was kept of this state; empty where there is nothing, or nothing readable."""
+        """The content of the file; empty if it is missing, unreadable or of another state."""
         content = self._store.read_record(self._name)
         return content if content and content.get("digest") == self._state["digest"] else {}
 
 
 def _is_policy(value: Any) -> bool:
-    kinds = {"budget": int, "kind": str, "starts": list}
-    return isinstance(value, dict) and all(isinstance(value.get(k), t) for k, t in kinds.items())
+    types = {"budget": int, "kind": str, "starts": list}
+    return isinstance(value, dict) and all(isinstance(value.get(k), t) for k, t in types.items())
 
 
 def _key(policy: dict[str, Any]) -> tuple[int, str]:

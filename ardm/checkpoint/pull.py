@@ -1,4 +1,4 @@
-"""Taking a checkpoint away: a directory that holds all that is needed to use it alone.
+"""`ardm pull`: copies a checkpoint to a directory that holds all that is needed to use it.
 
 <to>/job.yaml            the frozen spec
 <to>/pulled.json         run, step, attempt, digest, shape and classes of the data
@@ -25,18 +25,18 @@ NOTE = "pulled.json"
 
 
 def pull(run: Run, to: Path) -> dict[str, Any]:
-    """Copy the newest checkpoint that verifies; what is at `to` is replaced only when all is there.
+    """Copy the newest checkpoint that verifies; an earlier pull is replaced only by a complete one.
 
     Args:
-        run: an existing run.
-        to: a new directory, or one that an earlier pull made.
+        run: the run, which must exist.
+        to: the directory to create; it may exist if it is empty or an earlier pull made it.
 
     Returns:
         The object that `ardm pull --json` prints.
 
     Raises:
         InputError: `to` holds something else.
-        NotFound: no such run, or no checkpoint of it verifies.
+        NotFound: there is no such run, or none of its checkpoints verifies.
     """
     spec = registry.read_spec(run)
     to = to.resolve()
@@ -54,17 +54,17 @@ def pull(run: Run, to: Path) -> dict[str, Any]:
             target = Path(aside) / uuid.uuid4().hex / "checkpoint"
             with checkpoints.fetched(checkpoint) as folder:
                 shutil.copytree(folder, target)
-            # What counts is the copy: it is the one that is verified.
+            # The copy is verified rather than the source, since the copy is what will be used.
             return target.parent, serialization.verify(target)
 
-        found = restore.newest_usable(run, lambda item: checkpoints.guarded(item, copy), skip)
-        if found is None:
+        usable = restore.newest_usable(run, lambda item: checkpoints.guarded(item, copy), skip)
+        if usable is None:
             reasons = "; ".join(f"step {item['step']}: {item['reason']}" for item in skipped)
             raise NotFound(
                 f"run {run.name} has no checkpoint that can be used yet "
-                f"({reasons or 'none saved'}); `ardm status {run.name}` tells what it is doing"
+                f"({reasons or 'none saved'}); `ardm status {run.name}` shows what it is doing"
             )
-        checkpoint, folder, metadata = found
+        checkpoint, folder, metadata = usable
         shape, classes = describe(spec.data)
         note = {
             "run": run.name,
@@ -82,7 +82,7 @@ def pull(run: Run, to: Path) -> dict[str, Any]:
 
 
 def _put_in_place(folder: Path, to: Path, aside: Path) -> None:
-    """Replace an earlier pull; of several pulls at once the last one stays."""
+    """Replace an earlier pull; of several concurrent pulls the last one stays."""
     while True:
         if to.exists():
             with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""The newest state of a run that can be trusted."""
+"""Finds the newest checkpoint of a run that can be restored."""
 
 import logging
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from ardm.store.run_directory import Run
 log = logging.getLogger(__name__)
 
 LISTINGS = 20
-"""Times that a reader looks for another checkpoint when the one it reads is pruned."""
+"""How often the checkpoints are listed, if each time the one being read is pruned."""
 
 
 def newest_verified(
@@ -24,18 +24,18 @@ def newest_verified(
     *,
     fall_back: bool = True,
 ) -> tuple[Checkpoint, Any, dict[str, Any]] | None:
-    """The newest state that can be trusted.
+    """Load the newest checkpoint whose digest verifies.
 
     Args:
-        run: the run, all of whose attempts are looked at.
-        template: see `checkpoints.load`.
-        skipped: called with each newer checkpoint that was passed over, and why: `Damaged` if its
-            bytes are wrong, any other error if they could not be read.
-        fall_back: whether to pass over a checkpoint that cannot be read; a store that fails for a
-            while would cost the steps up to the next older one.
+        run: the run; the checkpoints of all its attempts are considered.
+        template: a pytree of `jax.ShapeDtypeStruct`; see `checkpoints.load`.
+        skipped: called with each newer checkpoint that is skipped, and the reason: `Damaged` if
+            its bytes are wrong, any other error if they could not be read.
+        fall_back: whether to skip a checkpoint that cannot be read. With a store that only fails
+            for a while, this loses the steps since the next older checkpoint.
 
     Returns:
-        The checkpoint, its state and its metadata; None where no checkpoint is sound.
+        The checkpoint, its state and its metadata; None if no checkpoint is intact.
 
     Raises:
         Unreadable: there are checkpoints, and none can be read.
@@ -53,13 +53,13 @@ def newest_usable(
     *,
     fall_back: bool = True,
 ) -> tuple[Checkpoint, Any, dict[str, Any]] | None:
-    """The newest checkpoint that something can be read from; see `newest_verified`."""
-    passed: dict[Checkpoint, Exception] = {}
+    """The newest checkpoint that `read` succeeds on; see `newest_verified`."""
+    reasons: dict[Checkpoint, Exception] = {}
     unfinished: set[Checkpoint] = set()
     for _ in range(LISTINGS):
         try:
             for entry in checkpoints.entries(run):
-                if entry.checkpoint in passed:
+                if entry.checkpoint in reasons:
                     continue
                 if not entry.committed:
                     # It may be finished by the next listing, when the others are gone.
@@ -68,33 +68,33 @@ def newest_usable(
                         skipped(entry.checkpoint, Unfinished("unfinished"))
                     continue
                 try:
-                    found, about = read(entry.checkpoint)
+                    content, metadata = read(entry.checkpoint)
                 except Damaged as error:
-                    passed[entry.checkpoint] = error
+                    reasons[entry.checkpoint] = error
                     skipped(entry.checkpoint, error)
                     continue
                 except Exception as error:
                     if not fall_back or not of_the_store(error):
                         raise
-                    passed[entry.checkpoint] = error
+                    reasons[entry.checkpoint] = error
                     skipped(entry.checkpoint, error)
                     continue
-                return entry.checkpoint, found, about
+                return entry.checkpoint, content, metadata
         except Gone:
             continue
         break
-    unread = [error for error in passed.values() if not isinstance(error, Damaged)]
-    if unread:
-        reason = f"{type(unread[0]).__name__}: {unread[0]}"
+    unreadable = [error for error in reasons.values() if not isinstance(error, Damaged)]
+    if unreadable:
+        reason = f"{type(unreadable[0]).__name__}: {unreadable[0]}"
         raise Unreadable(
-            f"none of {len(unread)} checkpoints of {run.uri} can be read ({reason}). They were "
+            f"none of {len(unreadable)} checkpoints of {run.uri} can be read ({reason}). They were "
             "left as they are; restore the access to them and run the same command again."
-        ) from unread[0]
+        ) from unreadable[0]
     return None
 
 
 def _load_twice(checkpoint: Checkpoint, template: Any) -> tuple[Any, dict[str, Any]]:
-    """Read again what looks damaged: bytes may be lost on their way from the store."""
+    """Load a checkpoint; if it looks damaged, once more: bytes may be lost on the way here."""
     try:
         return checkpoints.load(checkpoint, template)
     except Damaged as error:

@@ -1,12 +1,12 @@
-"""`checkpoint.interval: auto`: the seconds between two saves that lose least to saves and failures.
+"""`checkpoint.interval: auto`: the seconds between saves at which saves and failures cost least.
 
 Two sources of loss trade off: each save costs C seconds of training, and each failure, one per M
 seconds on average, costs the work since the last save. Young (1974) found the optimum to first
 order, Daly (2006) to higher order.
 
-What a save *costs* where saves are asynchronous: a save here writes the state of its step beside
-the training. It has a duration (its latency: 2 s, say) and, much smaller, a stall: the seconds by
-which the steps beside it took longer than others, since both share processors, memory and network.
+What an asynchronous save *costs*: a save here writes the state of its step while training
+continues. It has a duration (its latency: 2 s, say) and, much smaller, a stall: the seconds by
+which the steps during it took longer than others, since both share processors, memory and network.
 Only the stall is taken from the training by saving more often, so C is the stall. The duration
 makes a failure lose that many seconds more, whatever the interval, so it does not move the optimum
 (Vaidya 1997); it bounds the interval from below, since one save must be committed before the next
@@ -37,14 +37,14 @@ nothing ever fails no more than ten minutes are at stake. A save that takes long
 interval raises that bound."""
 
 PRIOR_FAILURES, PRIOR_SECONDS = 1.0, 7200.0
-"""What is believed before anything is seen: one interruption in two hours, with the weight of one
-interruption; so neither the first failure nor a quiet hour sways the choice by much."""
+"""The prior: one interruption in two hours, with the weight of one interruption. So neither the
+first failure nor an hour without one changes the choice by much."""
 
 RECENT = 9
-"""Saves whose median counts."""
+"""The number of latest saves whose median is used."""
 
 FIRST_SAVES = 3
-"""Saves that come early, at the shortest interval, if none before has told its stall."""
+"""How many saves are made at the shortest interval as long as no stall has been measured."""
 
 
 def young(cost_s: float, mtbf_s: float) -> float:
@@ -89,49 +89,50 @@ def choose(stall_s: float, duration_s: float, mtbf_s: float) -> float:
 
 @dataclass(frozen=True)
 class Interruptions:
-    """How often a run was interrupted, brought to its present number of workers.
+    """How often a run was interrupted, scaled to its present number of workers.
 
-    An attempt counts if it ended as `preempted` or `worker_lost`. One that got a notice saved and
-    lost nothing, and still counts: the next one may come without.
+    An attempt counts if it ended as `preempted` or `worker_lost`. One that got a notice could save
+    and lost nothing, but counts too: the next interruption may come without a notice.
     """
 
     count: int
     exposure_s: float
-    """Seconds under way, an attempt on twice the workers counting twice."""
+    """Seconds of running; those of an attempt with twice the present workers count twice."""
 
     def mtbf(self, more_s: float = 0.0) -> float:
         """Mean seconds between interruptions: the inverse of a Gamma posterior's mean rate.
 
         Args:
-            more_s: seconds that the living attempt has added.
+            more_s: seconds that the living attempt has run without an interruption.
         """
         return (PRIOR_SECONDS + self.exposure_s + more_s) / (PRIOR_FAILURES + self.count)
 
 
-def interruptions(found: Sequence[AttemptRecord], workers: int) -> Interruptions:
+def interruptions(records: Sequence[AttemptRecord], workers: int) -> Interruptions:
     """Count the interruptions of finished attempts.
 
     Args:
-        found: attempts; one that lives is passed over.
-        workers: of the present attempt, among which each is taken to vanish equally often.
+        records: the attempts; those that still live do not count.
+        workers: the number of workers of the present attempt; every worker is assumed to fail
+            equally often.
     """
-    over = [r for r in found if r.outcome is not None]
-    lives = [max((r.ended or r.last_seen) - r.began, 0.0) for r in over]
-    exposure = sum(life * r.workers / workers for life, r in zip(lives, over, strict=True))
-    return Interruptions(sum(r.outcome.was_interrupted for r in over if r.outcome), exposure)
+    ended = [r for r in records if r.outcome is not None]
+    lives = [max((r.ended or r.last_seen) - r.began, 0.0) for r in ended]
+    exposure = sum(life * r.workers / workers for life, r in zip(lives, ended, strict=True))
+    return Interruptions(sum(r.outcome.was_interrupted for r in ended if r.outcome), exposure)
 
 
 class Interval(Protocol):
-    """Says how long to wait between two saves, and is told what they took."""
+    """Save decision policy: how long to wait between two saves, given what saves have cost."""
 
     def seconds(self) -> float:
-        """From the start of a save to the start of the next."""
+        """Seconds from the start of a save to the start of the next."""
 
     def saved(self, duration_s: float) -> None:
-        """A save was committed so many seconds after its beginning."""
+        """Report that a save was committed so many seconds after its start."""
 
     def stalled(self, stall_s: float) -> None:
-        """A save took so many seconds from the training."""
+        """Report that a save slowed the training down by so many seconds."""
 
 
 @dataclass(frozen=True)
@@ -144,22 +145,22 @@ class Fixed:
         return self.interval_s
 
     def saved(self, duration_s: float) -> None:
-        """Nothing depends on it."""
+        """Does nothing: the interval is fixed."""
 
     def stalled(self, stall_s: float) -> None:
-        """Nothing depends on it."""
+        """Does nothing: the interval is fixed."""
 
 
 class Auto:
-    """The optimum for what has been measured so far; it may change after every save.
+    """The optimal interval by what has been measured so far; it may change after every save.
 
-    Before any save there is no cost to go by; the first ones come early and measure it.
+    The cost of a save is not known before the first; so the first ones come early, to measure it.
 
     Args:
-        past: interruptions of the run's earlier attempts.
-        clock: monotonic seconds; the attempt is taken to begin now.
-        durations: of earlier saves in seconds, the oldest first.
-        stalls: likewise.
+        past: the interruptions of the run's earlier attempts.
+        clock: returns monotonic seconds; the attempt is assumed to begin now.
+        durations: the durations of earlier saves in seconds, the oldest first.
+        stalls: the stalls of earlier saves in seconds, the oldest first.
     """
 
     def __init__(
@@ -191,19 +192,19 @@ class Auto:
 def interval_of(
     run: Run, number: int, config: CheckpointConfig, clock: Callable[[], float]
 ) -> Interval:
-    """The interval of an attempt: as the job file says, or chosen from the run's ledger.
+    """The interval of an attempt: that of the job file, or one chosen from the run's event log.
 
     Args:
         run: the run.
-        number: of the attempt that is to save.
-        config: the `checkpoint` section.
-        clock: monotonic seconds.
+        number: the number of the attempt that saves.
+        config: the `checkpoint` section of the job file.
+        clock: returns monotonic seconds.
     """
     if config.interval != "auto":
         return Fixed(config.interval)
-    found = history.records(run)
-    workers = next((r.workers for r in found if r.attempt == number), 1)
-    earlier = [r for r in found if r.attempt < number]
+    records = history.records(run)
+    workers = next((r.workers for r in records if r.attempt == number), 1)
+    earlier = [r for r in records if r.attempt < number]
     return Auto(
         interruptions(earlier, workers),
         clock,

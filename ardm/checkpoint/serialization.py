@@ -1,11 +1,11 @@
-"""A training state as files of this machine: written, read, verified. The only importer of Orbax.
+"""Writes, reads and verifies a training state as local files. No other module imports Orbax.
 
-Every checkpoint is written to a directory of this machine and read from one. Between that directory
-and a bucket it travels through the store like everything else, so a library with a route or with
-credentials of its own can neither fail alone nor take its own failure for damage.
+Every checkpoint is written to a local directory and read from one. `ardm.store` copies it to a
+bucket and back, as it does every other file. So no library with its own connection or credentials
+reads the bucket: it could fail where the store works, and its failure would look like damage.
 
-One process writes the complete state, which every worker holds alike; so no barrier among workers
-stands between a notice and a committed checkpoint, and a dead worker cannot hang a save.
+One process writes the complete state, which is the same on every worker. So no barrier among
+workers delays the save after a preemption notice, and a dead worker cannot make a save hang.
 """
 
 import json
@@ -26,46 +26,47 @@ from ardm.store import arrays
 from ardm.store.run_directory import METADATA
 from ardm.training.state import not_finite_part
 
-# Orbax reports what it does in many lines per save; our ledger records saves.
+# Orbax logs many lines per save; the event log records each save already.
 logging.getLogger("absl").setLevel(logging.ERROR)
 
 COMPLETE = "commit_success.txt"
-"""The file that Orbax writes last; in a bucket, a checkpoint without it is unfinished."""
+"""The commit file: written last, so that in a bucket a checkpoint without it is unfinished."""
 
 _DESCRIPTIONS = (METADATA, "_METADATA", COMPLETE)
 _MANIFEST, _ARRAYS = "manifest.ocdbt", "d/"
-"""Of OCDBT, TensorStore's format: the list of what there is, and the directory that holds it."""
+"""Names in OCDBT, the format of TensorStore: the manifest, and the directory of the arrays."""
 
 
 class Damaged(ArdmError):
-    """A checkpoint whose bytes were read and are not what was written."""
+    """A checkpoint whose bytes could be read, and are not those that were written."""
 
 
 class NotFinite(Damaged):
-    """A checkpoint that is what was written, but holds a NaN or an infinity: of no use."""
+    """A checkpoint whose bytes are intact, but which holds a NaN or an infinity."""
 
 
 def is_finished(files: Collection[str]) -> bool:
-    """Whether a save was finished, by the names of the files that are there.
+    """Whether a save was finished, judged by the names of its files.
 
-    It takes more than the last of them: somebody who took the save for a dead one may have removed
-    some of the others meanwhile.
+    The commit file alone does not prove it: another process that took the save for an abandoned one
+    may have removed some of the other files.
     """
-    there = {_ARRAYS if name.startswith(_ARRAYS) else name for name in files}
-    return there.issuperset((*_DESCRIPTIONS, _MANIFEST, _ARRAYS))
+    present = {_ARRAYS if name.startswith(_ARRAYS) else name for name in files}
+    return present.issuperset((*_DESCRIPTIONS, _MANIFEST, _ARRAYS))
 
 
 def write(folder: Path, state: Any, metadata: dict[str, Any], *, few_files: bool) -> int:
     """Write a checkpoint.
 
     Args:
-        folder: does not exist yet.
+        folder: the directory to create.
         state: a pytree of host arrays.
         metadata: JSON values committed together with the arrays; `digest` is among them.
-        few_files: for a store in which each file costs a request: five files, for some more work.
+        few_files: whether to repack it into five files, which costs some time here but saves
+            requests to a store in which each file costs one.
 
     Returns:
-        The bytes of all files.
+        The size of all files in bytes.
     """
     orbax = folder.with_name(f"{folder.name}.orbax") if few_files else folder
     try:
@@ -87,33 +88,33 @@ def load(folder: Path, template: Any) -> tuple[Any, dict[str, Any]]:
     """Read a checkpoint and verify its digest.
 
     Args:
-        folder: of the checkpoint.
+        folder: the directory of the checkpoint.
         template: a pytree of `jax.ShapeDtypeStruct` like the state.
 
     Returns:
         The state as host arrays, and the metadata.
 
     Raises:
-        Damaged: its bytes are wrong; with the reason.
-        OSError: its bytes cannot be read, which says nothing about them.
-        InputError: it is whole, but of another model or another version of ardm.
+        Damaged: its bytes are not those that were written; the message says how it was noticed.
+        OSError: its bytes cannot be read, so it is not known whether they are right.
+        InputError: it is intact, but of another model or another version of ardm.
     """
-    found, shapes = _describe(folder)
+    metadata, shapes = _describe(folder)
     if difference := _difference(shapes, template):
-        _restore(folder, shapes, found["digest"])
+        _restore(folder, shapes, metadata["digest"])
         raise InputError(
             f"checkpoint {folder} is whole, but not of this model or not of this version of ardm "
             f"({difference}); go on with what wrote it. It was left as it is."
         )
-    return _restore(folder, template, found["digest"]), found
+    return _restore(folder, template, metadata["digest"]), metadata
 
 
 def verify(folder: Path) -> dict[str, Any]:
     """Check the digest of a checkpoint whose shapes are not known; returns its metadata.
 
     Raises:
-        Damaged: its bytes are wrong; with the reason.
-        OSError: its bytes cannot be read, which says nothing about them.
+        Damaged: its bytes are not those that were written; the message says how it was noticed.
+        OSError: its bytes cannot be read, so it is not known whether they are right.
     """
     return load_any(folder)[1]
 
@@ -125,62 +126,62 @@ def load_any(folder: Path) -> tuple[Any, dict[str, Any]]:
         The arrays in plain containers, and the metadata.
 
     Raises:
-        Exception: as `load` does, except that no shape can be wrong.
+        Damaged, OSError: as `load` does.
     """
-    found, shapes = _describe(folder)
-    return _restore(folder, shapes, found["digest"]), found
+    metadata, shapes = _describe(folder)
+    return _restore(folder, shapes, metadata["digest"]), metadata
 
 
 def parse_metadata(data: bytes) -> dict[str, Any]:
-    """What was committed together with the arrays, from the content of the file `METADATA`.
+    """The metadata committed together with the arrays, from the content of the file `METADATA`.
 
     Raises:
-        Damaged: it is no such file, or holds no digest.
+        Damaged: the content cannot be parsed, or holds no digest.
     """
     try:
-        found = dict(json.loads(data)["custom_metadata"])
+        metadata = dict(json.loads(data)["custom_metadata"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"its metadata cannot be read: {_first_line(error)}") from error
-    if not isinstance(found.get("digest"), str):
+    if not isinstance(metadata.get("digest"), str):
         raise Damaged("carries no digest")
-    return found
+    return metadata
 
 
 def _describe(folder: Path) -> tuple[dict[str, Any], Any]:
     """The metadata, and a pytree of the shapes of the arrays."""
     try:
-        found = parse_metadata((folder / METADATA).read_bytes())
+        metadata = parse_metadata((folder / METADATA).read_bytes())
         with _checkpointer() as checkpointer:
             items = checkpointer.metadata(folder).item_metadata
-        return found, jax.tree.map(_shape, items.tree)
+        return metadata, jax.tree.map(_shape, items.tree)
     except Exception as error:  # damage surfaces as errors of every library below Orbax
         raise _explained(folder, error) from error
 
 
-def _restore(folder: Path, like: Any, expected: str) -> Any:
-    """A state whose digest is the expected one."""
+def _restore(folder: Path, template: Any, expected: str) -> Any:
+    """Read the state, and require the expected digest."""
     try:
         with _checkpointer() as checkpointer:
-            state = checkpointer.restore(folder, args=_as_numpy(like))
+            state = checkpointer.restore(folder, args=_as_numpy(template))
     except Exception as error:  # damage surfaces as errors of every library below Orbax
         raise _explained(folder, error) from error
-    if (found := digest(state)) != expected:
-        raise Damaged(f"digest differs: expected {expected[:12]}, found {found[:12]}")
+    if (actual := digest(state)) != expected:
+        raise Damaged(f"digest differs: expected {expected[:12]}, found {actual[:12]}")
     if part := not_finite_part(state):
-        # Earlier versions saved what had diverged.
+        # Earlier versions of ardm saved diverged states.
         raise NotFinite(f"holds values that are not finite ({part})")
     return state
 
 
 def _explained(folder: Path, error: Exception) -> Exception:
-    """What an error while reading means: damage, if every byte is there to be read.
+    """Interpret an error during reading: it means damage if every file can be read.
 
     Returns:
         The error to raise.
 
     Raises:
         OSError: a file cannot be read.
-        MemoryError: there was too little memory to read it.
+        MemoryError: there was too little memory to read the checkpoint.
     """
     if isinstance(error, Damaged):
         return error
@@ -195,17 +196,19 @@ def _explained(folder: Path, error: Exception) -> Exception:
 
 
 def _checkpointer() -> ocp.Checkpointer:
-    me = jax.process_index()
+    this_process = jax.process_index()
     alone = ocp.options.MultiprocessingOptions(
-        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"ardm-{me}"
+        primary_host=this_process,
+        active_processes={this_process},
+        barrier_sync_key_prefix=f"ardm-{this_process}",
     )
     handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
     return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def _as_numpy(template: Any) -> ocp.args.PyTreeRestore:
-    each = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), template)
-    return ocp.args.PyTreeRestore(item=template, restore_args=each)
+    restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), template)
+    return ocp.args.PyTreeRestore(item=template, restore_args=restore_args)
 
 
 def _shape(array: Any) -> jax.ShapeDtypeStruct:
@@ -213,17 +216,17 @@ def _shape(array: Any) -> jax.ShapeDtypeStruct:
 
 
 def _difference(shapes: Any, template: Any) -> str | None:
-    """Where two trees of shapes differ first; Orbax pads or truncates quietly where shapes do."""
-    found, expected = _named(shapes), _named(template)
-    for name in sorted(found.keys() | expected.keys()):
-        one, other = expected.get(name, "nothing"), found.get(name, "nothing")
-        if one != other:
-            return f"{name}: expected {one}, found {other}"
+    """The first difference of two trees of shapes; Orbax would pad or truncate without an error."""
+    actual, expected = _named(shapes), _named(template)
+    for name in sorted(actual.keys() | expected.keys()):
+        ours, stored = expected.get(name, "nothing"), actual.get(name, "nothing")
+        if ours != stored:
+            return f"{name}: expected {ours}, found {stored}"
     return None
 
 
 def _named(shapes: Any) -> dict[str, str]:
-    """Type and shape of every array, by its name in the tree whatever makes up the tree."""
+    """Type and shape of every array by its path, whatever the types of the containers."""
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}"
         for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)

@@ -1,4 +1,4 @@
-"""The loss curve of a run over all its attempts, without what a later attempt did again."""
+"""The loss curve of a run over all its attempts; of a step done twice, the later one counts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ Point = tuple[float, float]
 """Bits/dim and their standard error."""
 
 POINTS = 1000
-"""Points that are left after thinning, which begins at twice as many."""
+"""Number of points that thinning keeps. A curve is thinned once it has twice as many."""
 
 
 @dataclass
@@ -22,23 +22,23 @@ class Curve:
     """Points of the loss curve by step."""
 
     train: dict[int, float] = field(default_factory=dict)
-    """Bits/dim, means over a few seconds of steps or, in a long run, over more."""
+    """Training loss in bits/dim, each the mean over some seconds of steps (more in a long run)."""
     test: dict[int, Point] = field(default_factory=dict)
-    """Of the EMA on test images: at the end of a job, and all along in runs of earlier versions."""
+    """EMA on test images, at the end of a job; runs of earlier versions have it throughout."""
     valid: dict[int, Point] = field(default_factory=dict)
-    """Of the EMA on validation images."""
+    """EMA on validation images."""
 
     def copy(self) -> "Curve":
         return Curve(dict(self.train), dict(self.test), dict(self.valid))
 
     def rewind(self, step: int) -> None:
-        """Forget what came after a step that training goes on from."""
+        """Drop the points after a step from which training continues."""
         self.train = {s: v for s, v in self.train.items() if s <= step}
         self.valid = {s: v for s, v in self.valid.items() if s <= step}
         self.test = {s: v for s, v in self.test.items() if s <= step}
 
     def add(self, event: Event) -> None:
-        """Take in the next event; one without its figures changes nothing."""
+        """Add the next event; an evaluation without a finite result changes nothing."""
         match event:
             case kinds.Started() | kinds.Restored():
                 self.rewind(event.step)
@@ -50,11 +50,11 @@ class Curve:
         self._thin()
 
     def follow(self, later: "Curve", first_step: int | None) -> None:
-        """Go on with the curve of the next attempt.
+        """Append the curve of the next attempt.
 
         Args:
-            later: its curve.
-            first_step: that it began with; None if it never came so far.
+            later: the curve of the next attempt.
+            first_step: the step that it began with; None if it ended before it restored a state.
         """
         if first_step is not None:
             self.rewind(first_step)
@@ -72,10 +72,10 @@ class Curve:
             self.test = _thinned(self.test, lambda values: values[-1])
 
 
-def _thinned(points: dict[int, T], one: Callable[[list[T]], T]) -> dict[int, T]:
-    """One point for each of `POINTS` equal spans of steps, at the last step in the span."""
+def _thinned(points: dict[int, T], combine: Callable[[list[T]], T]) -> dict[int, T]:
+    """One point for each of `POINTS` spans of steps of equal length, at the span's last step."""
     width = max(points) / POINTS
     spans: dict[int, list[int]] = {}
     for step in sorted(points):
         spans.setdefault(int(step / width), []).append(step)
-    return {steps[-1]: one([points[s] for s in steps]) for steps in spans.values()}
+    return {steps[-1]: combine([points[s] for s in steps]) for steps in spans.values()}

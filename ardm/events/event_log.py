@@ -1,8 +1,8 @@
 """The event log: what happened in each attempt.
 
-An object store cannot append, and each write costs. So the newest events travel in the progress
-object, which is written at every heartbeat anyway; when there are many, and at the end, they become
-a segment, a file of their own; and many segments are merged into one.
+An object store cannot append, and each write costs. So the newest events are part of the progress
+object, which is written at every heartbeat anyway. When there are many of them, and at the end of
+the attempt, they are written to a file of their own, a segment. Many segments are merged into one.
 """
 
 import logging
@@ -22,10 +22,10 @@ from ardm.store.run_directory import Run
 log = logging.getLogger(__name__)
 
 FULL = 64
-"""Events in the tail that make a segment."""
+"""Number of events in the tail at which they are written as a segment."""
 
 MERGED = 64
-"""Segments that are merged into one."""
+"""Number of segments at which they are merged into one."""
 
 URGENT = (
     kinds.Restored,
@@ -37,22 +37,22 @@ URGENT = (
     kinds.Evaluated,
     kinds.Ended,
 )
-"""Events that the store should have soon: a killed attempt leaves word of its last save."""
+"""Events that are sent to the store soon: the log of a killed attempt must hold its last save."""
 
 LANDMARKS = (kinds.FirstStep, kinds.Ended)
-"""Events that the progress object keeps, so that a single read answers whether they happened."""
+"""Events that the progress object keeps, so that one read shows whether they happened."""
 
 _TRIES = 5
-"""Times that segments are listed anew when one is gone that was listed: it was merged meanwhile."""
+"""Number of times that segments are listed. A listed segment that is gone was merged meanwhile."""
 
 FEW = 12
-"""Directories that are listed one by one; of more, one long listing costs less."""
+"""Up to this many directories are listed one by one; for more, one long listing costs less."""
 
 
 def steady_clock(
     wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
 ) -> Callable[[], float]:
-    """Seconds since 1970 as of now, going on evenly: a clock that is set disorders no events."""
+    """A clock in seconds since 1970 that never jumps, so that events keep their order."""
     wall_begin, begin = wall(), monotonic()
     return lambda: wall_begin + (monotonic() - begin)
 
@@ -62,9 +62,9 @@ class EventLog:
 
     Args:
         run: the run.
-        attempt: number of the attempt; nobody else writes its events.
-        rank: of the writing worker; others than rank 0 write only how they failed.
-        clock: seconds since 1970; default: a steady one.
+        attempt: the number of the attempt, whose events only this attempt writes.
+        rank: the rank of this worker; a rank other than 0 writes only how it failed.
+        clock: returns seconds since 1970; by default it is a `steady_clock`.
         listener: called with each event, in order.
     """
 
@@ -82,21 +82,21 @@ class EventLog:
         self._tail: list[Event] = []
         self._count = 0
         self._small: list[tuple[int, str, bytes]] = []
-        """First event, name and content of the segments that are yet to be merged."""
+        """For each segment not yet merged: the number of its first event, its name, its content."""
         self._merged_names: list[str] = []
-        """Of small segments that are in a larger one, and are yet to be removed."""
+        """Names of the segments that have been merged and are still to be removed."""
         self.news = threading.Event()
-        """Set by urgent events, so that whoever sends them need not look again and again."""
+        """Set by urgent events, so that the heartbeat can wait for them instead of polling."""
         self._landmarks: dict[str, Event] = {}
         """The newest event of each of the kinds in `LANDMARKS`."""
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
 
     def add(self, event: E) -> E:
-        """Note an event; it reaches the store with the next heartbeat or flush.
+        """Add an event; it reaches the store with the next heartbeat or flush.
 
         Returns:
-            The event with its number and, where it had none, its time.
+            The event with its number, and with the current time if it had none.
         """
         with self._lock:
             update: dict[str, Any] = {"n": self._count}
@@ -113,31 +113,31 @@ class EventLog:
         return event
 
     def tail(self) -> list[Event]:
-        """The numbered events that are in no segment yet."""
+        """The events that are in no segment yet."""
         with self._lock:
             return list(self._tail)
 
     def for_progress(self) -> dict[str, Any]:
-        """What the progress object holds: the landmarks, and as `tail` what is in no segment."""
+        """The part of the progress object that is the log's: landmarks by name, and the `tail`."""
         with self._lock:
             landmarks, tail = dict(self._landmarks), list(self._tail)
-        plain = {
+        by_name = {
             name: {key: value for key, value in event.as_json().items() if key != "n"}
             for name, event in landmarks.items()
         }
-        return plain | {"tail": [event.as_json() for event in tail]}
+        return by_name | {"tail": [event.as_json() for event in tail]}
 
     def flush(self, *, at_least: int = 1) -> bool:
         """Write the tail as a segment; merge the segments if there are many.
 
         Args:
-            at_least: events in the tail, else it is left for later.
+            at_least: a tail of fewer events than this is left for later.
 
         Returns:
             Whether a segment was written.
 
         Raises:
-            OSError: the store failed; what was to be written stays in the tail.
+            OSError: the store failed; the events stay in the tail.
         """
         with self._flushing:
             self._remove_merged()
@@ -147,7 +147,7 @@ class EventLog:
             lines = [strict_json.dumps(event.as_json()) + "\n" for event in events]
             data, first = "".join(lines).encode(), events[0].n or 0
             name = segments.name(first, rank=self._rank)
-            # Overwriting a segment that a failed flush may have left is safe: its events are here.
+            # A failed flush may have left a segment of this name; all its events are among these.
             self._write(name, data)
             with self._lock:
                 del self._tail[: len(events)]
@@ -157,7 +157,7 @@ class EventLog:
             return True
 
     def finish(self) -> None:
-        """Write the tail, and merge what small segments there are.
+        """Write the tail, and merge the segments that are not merged yet.
 
         Raises:
             OSError: the store failed.
@@ -168,7 +168,7 @@ class EventLog:
                 self._merge()
 
     def _merge(self) -> None:
-        """Put small segments into a larger one; they go only once it is there."""
+        """Merge the small segments; they are removed only once the merged one is written."""
         with self._lock:
             end = self._count - len(self._tail) - 1
         name = segments.name(self._small[0][0], end, self._rank)
@@ -190,10 +190,10 @@ class EventLog:
 
 
 class Reading(NamedTuple):
-    """What an attempt has left in the store."""
+    """The progress object and the events of an attempt."""
 
     progress: dict[str, Any]
-    """Empty if there is none."""
+    """The progress object; empty if there is none."""
     events: list[Event]
 
 
@@ -203,53 +203,54 @@ def read(run: Run, attempt: int) -> list[Event]:
 
 
 def read_all(run: Run, covered: Mapping[int, int]) -> dict[int, Reading]:
-    """The progress objects and events of several attempts, all read at the same time.
+    """The progress objects and events of several attempts, read concurrently.
 
     Args:
         run: the run.
-        covered: for each attempt, the number of its first events that need not be read.
+        covered: for each attempt, how many of its first events need not be read.
 
     Returns:
-        By attempt.
+        What was read, by attempt.
 
     Raises:
         OSError: or another error of the file system: something could not be read.
     """
-    found: dict[int, Reading] = {}
-    left = dict(covered)
+    readings: dict[int, Reading] = {}
+    unread = dict(covered)
     for _ in range(_TRIES):
         gone: dict[int, list[str]] = {}
-        found |= _read_listed(run, left, gone)
-        left = {number: covered[number] for number in gone}
-        if not left:
+        readings |= _read_listed(run, unread, gone)
+        unread = {number: covered[number] for number in gone}
+        if not unread:
             break
     for path in (path for paths in gone.values() for path in paths):
         run.store.report_unreadable(path)
-    return {number: found[number] for number in covered}
+    return {number: readings[number] for number in covered}
 
 
 def _read_listed(
     run: Run, covered: Mapping[int, int], gone: dict[int, list[str]]
 ) -> dict[int, Reading]:
-    """What can be read; segments that were listed and are not there are added to `gone`."""
-    # The progress first: a tail that becomes a segment after that is met twice, never missed.
+    """Read what is there; the paths of segments that were listed but are gone go into `gone`."""
+    # The progress is read first: a tail that becomes a segment after that is read twice (events
+    # are told apart by their numbers), but never missed.
     progress = run.store.read_records([run.progress(n) for n in covered])
     needed: dict[int, dict[Segment, str]] = {}
     for number, names in _listings(run, list(covered)).items():
         listed = segments.of_names(names, partial(_report, run, number))
-        some = segments.beyond(listed, covered[number])
-        needed[number] = {segment: f"{run.events(number)}/{segment.name}" for segment in some}
-    contents = run.store.read_many(path for some in needed.values() for path in some.values())
-    found = {}
+        uncovered = segments.beyond(listed, covered[number])
+        needed[number] = {segment: f"{run.events(number)}/{segment.name}" for segment in uncovered}
+    contents = run.store.read_many(path for paths in needed.values() for path in paths.values())
+    readings = {}
     for number, paths in needed.items():
-        there = [(segment, contents[path]) for segment, path in paths.items() if path in contents]
+        present = [(segment, contents[path]) for segment, path in paths.items() if path in contents]
         if absent := [path for path in paths.values() if path not in contents]:
             gone[number] = absent
-        mine = progress.get(run.progress(number), {})
+        own_progress = progress.get(run.progress(number), {})
         report = partial(_report, run, number)
-        events = segments.events_of(there, mine.get("tail"), covered[number], report)
-        found[number] = Reading(mine, events)
-    return found
+        events = segments.events_of(present, own_progress.get("tail"), covered[number], report)
+        readings[number] = Reading(own_progress, events)
+    return readings
 
 
 def _report(run: Run, number: int, name: str) -> None:
@@ -257,7 +258,7 @@ def _report(run: Run, number: int, name: str) -> None:
 
 
 def _listings(run: Run, numbers: Sequence[int]) -> dict[int, list[str]]:
-    """Names in the directories of events."""
+    """The file names in the event directory of each attempt."""
     if len(numbers) <= FEW:
         listed = run.store.names_of([run.events(number) for number in numbers])
         return {number: listed[run.events(number)] for number in numbers}

@@ -1,4 +1,4 @@
-"""What all events have in common, how values that may be anything are read, how attempts end."""
+"""The base class of events, tolerant readers of JSON values, and the outcomes of attempts."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def finite(value: object) -> float | None:
-    """A value as a finite number; None where it is something else, such as a boolean."""
+    """A value as a finite number; None if it is anything else, such as a boolean."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -21,18 +21,18 @@ def finite(value: object) -> float | None:
 
 
 def integer(value: object) -> int | None:
-    """A value as a whole number, such as a step, which JSON may hold as 3.0."""
-    found = finite(value)
-    return int(found) if found is not None and found == int(found) else None
+    """A value as an integer, such as a step, which JSON may hold as 3.0; None if it is none."""
+    real = finite(value)
+    return int(real) if real is not None and real == int(real) else None
 
 
 def number(record: Mapping[str, Any], key: str) -> float | None:
-    """A finite number of a record; None where there is none, or something else."""
+    """The finite number under a key; None if the key is missing or holds anything else."""
     return finite(record.get(key))
 
 
 def whole(record: Mapping[str, Any], key: str) -> int | None:
-    """A whole number of a record, such as a step."""
+    """The integer under a key, such as a step; None if the key holds no integer or is missing."""
     return integer(record.get(key))
 
 
@@ -44,15 +44,15 @@ def _required(value: T | None) -> T:
 
 Whole = Annotated[int, PlainValidator(lambda value: _required(integer(value)))]
 Real = Annotated[float, PlainValidator(lambda value: _required(finite(value)))]
-"""Without them there is no event of that kind."""
+"""Required: an event whose value is no such number is not of that kind."""
 
 WholeOrNone = Annotated[int | None, PlainValidator(integer)]
 RealOrNone = Annotated[float | None, PlainValidator(finite)]
-"""None where the value is not finite, or no number."""
+"""None if the value is not finite or no number."""
 
 Count = Annotated[int, PlainValidator(lambda value: integer(value) or 0)]
 Seconds = Annotated[float, PlainValidator(lambda value: finite(value) or 0.0)]
-"""0 where the value is no number."""
+"""0 if the value is no number."""
 
 Text = Annotated[str, PlainValidator(lambda value: value if isinstance(value, str) else "")]
 TextOrNone = Annotated[
@@ -67,19 +67,19 @@ Lines = Annotated[
 Object = Annotated[
     dict[str, Any], PlainValidator(lambda value: value if isinstance(value, dict) else {})
 ]
-"""Empty where the value is something else."""
+"""Empty if the value has another type."""
 
 
 class Event(BaseModel):
     """Something that happened in an attempt; `ardm.events.kinds` has a class for each kind.
 
-    A Pydantic model, which reads a JSON object of a kind and keeps the keys of a later version.
+    A Pydantic model, which also keeps the keys that only a later version of ardm knows.
 
     Attributes:
-        n: number of the event among those of its worker; the event log counts.
+        n: number of the event among those of its worker, from 0; the event log sets it.
         event: the name of the kind.
-        time: seconds since 1970; the event log sets it where it is not given.
-        attempt: the attempt that it belongs to, where events of several are put together.
+        time: seconds since 1970; the event log sets it if it is not given.
+        attempt: number of its attempt, set where the events of several attempts are in one list.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -91,13 +91,13 @@ class Event(BaseModel):
 
     @model_serializer
     def as_json(self) -> dict[str, Any]:
-        """The kind, the time, and the fields that were given: what is written."""
+        """The JSON that is written: the kind, the time, and the fields that were given."""
         given = self.model_fields_set | {"event", "time"}
         return {key: value for key, value in self if key in given}
 
 
 class Outcome(StrEnum):
-    """How an attempt ended; the values are the words of the event log.
+    """How an attempt ended; the values are what the event log holds.
 
     >>> Outcome("preempted").ends_the_job
     False
@@ -108,21 +108,21 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
     """The last step is done and saved."""
     STOPPED = "stopped"
-    """By `ardm stop`; saved."""
+    """Stopped by `ardm stop`, with its state saved."""
     PREEMPTED = "preempted"
-    """By a notice or a signal; saved."""
+    """Ended by a preemption notice or a signal, with its state saved."""
     RESIZED = "resized"
-    """The group goes on with another number of workers; saved."""
+    """Ended, with its state saved, so that the group continues with another number of workers."""
     SUPERSEDED = "superseded"
     """A newer attempt holds the run."""
     WORKER_LOST = "worker_lost"
     """A worker vanished, or all of them did."""
     STORAGE_FAULT = "storage_fault"
-    """The store, or the place of the data, does not answer; elsewhere it may."""
+    """The store or the source of the data does not answer; from another machine it may."""
     SAVE_FAILED = "save_failed"
-    """There are no more steps to do, or none are wanted, and the state could not be saved."""
+    """The last save of the attempt failed: after the last step, or after a request to stop."""
     DIVERGED = "diverged"
-    """A loss, gradient or new state was not finite; nothing of it is saved."""
+    """A loss, gradient or new state was not finite; that state is not saved."""
     OUT_OF_MEMORY = "out_of_memory"
     """The device or the machine has too little memory."""
     BAD_INPUT = "bad_input"
@@ -132,12 +132,12 @@ class Outcome(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> "Outcome":
-        """An outcome of another version, or a torn one."""
+        """What a value means that another version wrote, or that is damaged."""
         return cls.FAILED
 
     @property
     def ends_the_job(self) -> bool:
-        """Whether to start again would change nothing, or is not wanted."""
+        """Whether another attempt is pointless: it is not wanted, or would end the same way."""
         return self in {
             Outcome.COMPLETED,
             Outcome.STOPPED,
@@ -150,7 +150,7 @@ class Outcome(StrEnum):
 
     @property
     def is_orderly(self) -> bool:
-        """Whether the attempt ended as it was meant to, which is no sign of a crash loop."""
+        """Whether the attempt ended as intended; such an attempt is no part of a crash loop."""
         return self in {
             Outcome.COMPLETED,
             Outcome.STOPPED,
@@ -166,7 +166,7 @@ class Outcome(StrEnum):
 
     @property
     def state(self) -> str:
-        """The state of a run that nobody trains after such an end, as `ardm status` names it."""
+        """What `ardm status` gives as the state of a run whose newest attempt ended like this."""
         if self in {Outcome.COMPLETED, Outcome.STOPPED, Outcome.SUPERSEDED}:
             return self.value
         resumable = {Outcome.PREEMPTED, Outcome.RESIZED, Outcome.WORKER_LOST}

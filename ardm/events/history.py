@@ -1,4 +1,4 @@
-"""The history of a run, read at once or followed look by look, at the cost of few requests."""
+"""The history of a run: read as a whole or polled, with few requests to the store."""
 
 import logging
 import math
@@ -16,24 +16,23 @@ from ardm.store.claims import stale_s
 from ardm.store.run_directory import Run
 
 LOOK_LOCAL, LOOK_REMOTE = 1.0, 2.0
-"""Seconds between two looks."""
+"""Seconds between two polls of a local store, and of a remote one."""
 
 LISTING = 600.0
-"""Seconds between two listings of all claims; in between only the next one is looked for."""
-
+"""Seconds between two listings of all claims; in between only the next claim is looked for."""
 
 log = logging.getLogger(__name__)
 
 UNSETTLED = 8
-"""Newest attempts that may still have something to say though newer ones have begun."""
+"""The newest attempts, as many as this, may still write events though newer ones have begun."""
 
 
 class Newest:
-    """The newest attempt of a run, looked up at each call; 0 as long as there is none.
+    """Number of the newest attempt of a run, looked up at each call; 0 as long as there is none.
 
     Args:
         run: the run.
-        clock: monotonic seconds.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, run: Run, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,7 +41,7 @@ class Newest:
         self._number = 0
 
     def __call__(self) -> int:
-        """Claims follow each other without a gap, so the next one is all that need be read."""
+        """Claims are numbered without gaps, so only the next one has to be looked for."""
         if self._clock() >= self._listed + LISTING:
             self._number = self._run.newest_attempt()
             self._listed = self._clock()
@@ -52,10 +51,12 @@ class Newest:
 
 
 class Pulse:
-    """Whether an attempt lives, from the change between two looks: clocks may differ.
+    """Tells whether an attempt lives: its heartbeat must change between two polls.
+
+    Times are not compared, since the clocks of two machines may differ.
 
     Args:
-        clock: monotonic seconds of whoever looks.
+        clock: returns monotonic seconds on this machine.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -64,7 +65,7 @@ class Pulse:
         self._since = clock()
 
     def beats(self, progress: dict[str, Any]) -> bool:
-        """Take in what was read now; False once it has not changed for too long."""
+        """Whether the attempt lives, given its progress object as read now."""
         beat = (progress.get("attempt"), progress.get("beat", progress.get("time")))
         if beat != self._beat:
             self._beat, self._since = beat, self._clock()
@@ -72,24 +73,24 @@ class Pulse:
 
 
 def look_s(run: Run) -> float:
-    """Seconds between two looks at a run."""
+    """Seconds between two polls of a run."""
     return LOOK_LOCAL if run.store.is_local else LOOK_REMOTE
 
 
 @dataclass
 class History:
-    """What the store says of a run."""
+    """All attempts of a run, and its loss curve."""
 
     records: list[AttemptRecord]
-    """Every attempt, oldest first."""
+    """Every attempt, the oldest first."""
     curve: Curve
     roll_up: RollUp
-    """Of all attempts that are settled by now."""
+    """The roll-up of all attempts whose records will not change any more."""
     rolled_up: int
-    """The newest attempt in the roll-up of the store; 0 if there is none."""
+    """The newest attempt in the roll-up that the store holds; 0 if it holds none."""
 
     def write_roll_up(self, run: Run) -> None:
-        """Leave the roll-up for those who read the history next, if it is longer than before.
+        """Write the roll-up for later readers, if it covers more attempts than the stored one.
 
         Raises:
             OSError: the store failed.
@@ -118,30 +119,30 @@ def read(run: Run) -> History:
 
 
 def records(run: Run) -> list[AttemptRecord]:
-    """Every attempt of a run, oldest first."""
+    """Every attempt of a run, the oldest first."""
     return read(run).records
 
 
 def claims(run: Run, numbers: list[int]) -> dict[int, dict[str, Any]]:
-    """Who made the claims, read at the same time; those that cannot be read are empty."""
-    found = run.store.read_records(run.claim(attempt) for attempt in numbers)
-    return {attempt: found.get(run.claim(attempt), {}) for attempt in numbers}
+    """The content of several claims, read concurrently; empty for a claim that cannot be read."""
+    records = run.store.read_records(run.claim(attempt) for attempt in numbers)
+    return {attempt: records.get(run.claim(attempt), {}) for attempt in numbers}
 
 
 def _read(run: Run, numbers: list[int]) -> dict[int, "_Part"]:
-    """What the attempts come to that are in no roll-up."""
+    """The records and curves of attempts that the roll-up does not cover."""
     if not numbers:
         return {}
-    by = claims(run, numbers)
-    cached = {n: s for n, s in summaries.read(run, numbers).items() if s.fits(by[n])}
+    claimed = claims(run, numbers)
+    cached = {n: s for n, s in summaries.read(run, numbers).items() if s.fits(claimed[n])}
     covered = {n: cached[n].events if n in cached else 0 for n in numbers}
     parts = {}
     for attempt, reading in event_log.read_all(run, covered).items():
-        found = cached.get(attempt) or summaries.begin(attempt, by[attempt])
+        summary = cached.get(attempt) or summaries.begin(attempt, claimed[attempt])
         for event in reading.events:
-            found.add(event)
-        found.record.take_progress(reading.progress)
-        parts[attempt] = _Part(found, bool(reading.progress) and "beat" not in reading.progress)
+            summary.add(event)
+        summary.record.take_progress(reading.progress)
+        parts[attempt] = _Part(summary, bool(reading.progress) and "beat" not in reading.progress)
     return parts
 
 
@@ -149,7 +150,7 @@ def _read(run: Run, numbers: list[int]) -> dict[int, "_Part"]:
 class _Part:
     summary: Summary
     before_beats: bool
-    """It was written by a version without a beat, so its process is of the past."""
+    """Whether a version wrote it that had no heartbeat number; its process ended long ago."""
 
     @property
     def record(self) -> AttemptRecord:
@@ -167,31 +168,31 @@ class _Part:
 def _extended(
     rolled: RollUp, known: dict[int, AttemptRecord], parts: dict[int, _Part], numbers: list[int]
 ) -> RollUp:
-    """The roll-up with the attempts that are settled by now."""
-    again = [part.record for attempt, part in parts.items() if attempt <= rolled.upto]
-    everyone = sorted([*known.values(), *again], key=lambda record: record.attempt)
-    found = RollUp(upto=rolled.upto, records=everyone, curve=rolled.curve.copy())
+    """The roll-up, extended by the attempts whose records will not change any more."""
+    reread = [part.record for attempt, part in parts.items() if attempt <= rolled.upto]
+    covered = sorted([*known.values(), *reread], key=lambda record: record.attempt)
+    roll_up = RollUp(upto=rolled.upto, records=covered, curve=rolled.curve.copy())
     for attempt in [n for n in numbers if n > rolled.upto][:-1]:
         part = parts[attempt]
         if not part.over and attempt > numbers[-1] - UNSETTLED:
             break
-        found.records.append(part.record)
-        found.curve.follow(part.curve, part.record.first_step)
-        found.upto = attempt
-    return found
+        roll_up.records.append(part.record)
+        roll_up.curve.follow(part.curve, part.record.first_step)
+        roll_up.upto = attempt
+    return roll_up
 
 
-def _finished(found: list[AttemptRecord]) -> list[AttemptRecord]:
-    """Add what only the attempts after one say of it."""
+def _finished(records: list[AttemptRecord]) -> list[AttemptRecord]:
+    """Fill in what follows from later attempts: lost steps, and the end of a killed attempt."""
     resumed: int | None = None
-    for i in range(len(found) - 2, -1, -1):
-        record, after = found[i], found[i + 1]
+    for i in range(len(records) - 2, -1, -1):
+        record, after = records[i], records[i + 1]
         if record.outcome is None:
             record.outcome = Outcome.WORKER_LOST
             record.reason = "ended without a word, as when killed"
             record.ended, record.silent = record.last_seen, True
-        # An attempt may die before it has restored anything; then the next one tells.
+        # An attempt may die before it restores a state; then the one after it is what counts.
         resumed = after.first_step if after.first_step is not None else resumed
         if record.last_step is not None and resumed is not None:
             record.steps_lost = max(record.last_step - resumed, 0)
-    return found
+    return records

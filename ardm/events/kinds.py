@@ -1,7 +1,7 @@
-"""The kinds of events, one class each, and the reader of what their writer left in the store.
+"""The kinds of events, one class each, and how events are read from the store.
 
-The names of the kinds and of their fields are those in the store. A field that is odd gets its
-default; an event that lacks what its kind needs is an `Other`.
+The names of the kinds and of their fields are those in the store. A field with an invalid value
+gets its default; an event whose required field is missing or invalid is read as an `Other`.
 """
 
 import json
@@ -31,7 +31,7 @@ E = TypeVar("E", bound=Event)
 
 def _outcome(value: object) -> Outcome:
     if not isinstance(value, str):
-        raise ValueError("expected a word")
+        raise ValueError("expected a string")
     return Outcome(value)
 
 
@@ -48,7 +48,7 @@ def _split(value: object) -> str:
 
 
 class Claimed(Event):
-    """Process 0 has claimed the run; the event holds all that the claim holds."""
+    """Process 0 has claimed the run; the event holds everything that the claim holds."""
 
     event: Literal["claimed"] = "claimed"
 
@@ -59,33 +59,33 @@ class Claimed(Event):
 
 
 class Started(Event):
-    """The attempt begins with a new state."""
+    """The attempt begins with a new state, from scratch."""
 
     event: Literal["started"] = "started"
     step: Whole
     seconds: Seconds = 0.0
-    """That the search for a checkpoint has taken."""
+    """Duration of the search for a checkpoint."""
     data_sha256: TextOrNone = None
     data: Object = Field(default_factory=dict)
-    """Name of the data set, sizes and origins of its splits, and what is left out of it."""
+    """Name of the data set, sizes and origins of its splits, and which files were left out."""
 
 
 class Restored(Event):
-    """The attempt begins with a checkpoint."""
+    """The attempt begins with the state of a checkpoint."""
 
     event: Literal["restored"] = "restored"
     step: Whole
     digest: Text = ""
     from_attempt: WholeOrNone = None
     seconds: Seconds = 0.0
-    """That it took to find, read and verify it."""
+    """Time to find, read and verify the checkpoint."""
     data_sha256: TextOrNone = None
     data: Object = Field(default_factory=dict)
-    """As of `Started`."""
+    """As in `Started`."""
 
 
 class Skipped(Event):
-    """A checkpoint is passed over, which is damaged, unfinished or cannot be read."""
+    """A checkpoint is skipped because it is damaged, unfinished or unreadable."""
 
     event: Literal["skipped"] = "skipped"
     step: WholeOrNone = None
@@ -94,7 +94,7 @@ class Skipped(Event):
 
 
 class DataChanged(Event):
-    """The run goes on with other data than before, as `--override` allows."""
+    """The run continues with other data than before, as `--override` allows."""
 
     event: Literal["data_changed"] = "data_changed"
     step: WholeOrNone = None
@@ -112,7 +112,7 @@ class LearningRate(Event):
 
 
 class WorkersDiffer(Event):
-    """Workers differ in what bits depend on."""
+    """Workers differ in something that the bits of the result depend on."""
 
     event: Literal["workers_differ"] = "workers_differ"
     differences: Lines = Field(default_factory=list)
@@ -125,7 +125,7 @@ class FirstStep(Event):
     step: WholeOrNone = None
     seconds: Real
     compile_s: Seconds = 0.0
-    """Spent on compiling, some of it while the state was restored."""
+    """Seconds spent on compiling, part of them while the state was restored."""
 
 
 class Trained(Event):
@@ -134,12 +134,12 @@ class Trained(Event):
     event: Literal["trained"] = "trained"
     step: Whole
     nelbo_bpd: RealOrNone = None
-    """None where no step had a finite one."""
+    """Mean training loss; None if no step had a finite one."""
     steps_per_s: RealOrNone = None
 
 
 class SkippedStep(Event):
-    """A step is left out, because it was not finite."""
+    """A step was skipped, because its loss, gradient or new state was not finite."""
 
     event: Literal["skipped_step"] = "skipped_step"
     step: Whole
@@ -147,12 +147,12 @@ class SkippedStep(Event):
 
 
 class Evaluated(Event):
-    """The average of the parameters is evaluated on images of a split."""
+    """The EMA of the parameters was evaluated on images of a split."""
 
     event: Literal["evaluated"] = "evaluated"
     step: Whole
     split: Annotated[str, PlainValidator(_split)] = "test"
-    """Earlier versions had no other one, and did not name it."""
+    """Earlier versions evaluated on test images only, and wrote no split."""
     nelbo_bpd: RealOrNone = None
     nelbo_nats: RealOrNone = None
     se_bpd: RealOrNone = None
@@ -169,14 +169,14 @@ class Saved(Event):
     step: Whole
     digest: Text = ""
     seconds: Seconds = 0.0
-    """From its beginning to its commit."""
+    """Seconds from the beginning of the save to its commit."""
     bytes: Count = 0
     interval: RealOrNone = None
-    """Seconds that are to pass until the next one."""
+    """Planned seconds from the beginning of this save to that of the next."""
 
 
 class SaveFailed(Event):
-    """A save has failed, and is tried again."""
+    """A save has failed; it is tried again."""
 
     event: Literal["save_failed"] = "save_failed"
     step: WholeOrNone = None
@@ -184,7 +184,7 @@ class SaveFailed(Event):
 
 
 class Stalled(Event):
-    """A save beside the training has held it up."""
+    """A save in the background has slowed the training down, by so many seconds."""
 
     event: Literal["stalled"] = "stalled"
     step: WholeOrNone = None
@@ -192,7 +192,7 @@ class Stalled(Event):
 
 
 class FinalSave(Event):
-    """The end of the attempt has waited for its last save."""
+    """The attempt has waited at its end for the last save, for so many seconds."""
 
     event: Literal["final_save"] = "final_save"
     step: WholeOrNone = None
@@ -200,7 +200,7 @@ class FinalSave(Event):
 
 
 class Notice(Event):
-    """There is a notice that the machine goes away."""
+    """There is a preemption notice, or a signal that means the same."""
 
     event: Literal["notice"] = "notice"
     step: WholeOrNone = None
@@ -208,7 +208,7 @@ class Notice(Event):
 
 
 class WorkerFailed(Event):
-    """A worker other than rank 0 has failed by an error of its own."""
+    """A worker other than rank 0 has failed with an error that rank 0 does not have."""
 
     event: Literal["worker_failed"] = "worker_failed"
     rank: WholeOrNone = None
@@ -220,19 +220,19 @@ class WorkerFailed(Event):
 
 
 class Ended(Event):
-    """The attempt has ended in order."""
+    """The attempt has ended, and its process could record how."""
 
     event: Literal["ended"] = "ended"
     outcome: Annotated[Outcome, PlainValidator(_outcome)]
     step: WholeOrNone = None
-    """The last step finished."""
+    """The last finished step."""
     reason: Text = ""
     detail: Text = ""
     """The traceback of a programming error."""
 
 
 class Other(Event):
-    """An event of a later version, or one that lacks what its kind needs: a sign of life."""
+    """An event of an unknown kind, or with an invalid required field; it still shows life."""
 
 
 _KINDS: tuple[type[Event], ...] = (
@@ -251,13 +251,13 @@ KINDS = {name(kind): kind for kind in _KINDS}
 
 
 def of_json(value: object) -> Event | None:
-    """The event that a JSON value holds; None if it is none."""
+    """The event that a JSON value holds; None if the value is no event."""
     if not isinstance(value, dict) or number(value, "time") is None:
         return None
     kind = value.get("event")
-    for one in (KINDS.get(kind, Other), Other) if isinstance(kind, str) else ():
+    for model in (KINDS.get(kind, Other), Other) if isinstance(kind, str) else ():
         try:
-            return one.model_validate(value)
+            return model.model_validate(value)
         except ValidationError:
             continue
     return None
@@ -267,8 +267,8 @@ def parse(data: bytes, report: Callable[[], None]) -> list[Event]:
     """The events of a segment, one JSON object a line.
 
     Args:
-        data: content of the segment.
-        report: called if lines were skipped because they hold no event.
+        data: the content of the segment.
+        report: called once if any line was skipped because it holds no event.
     """
     events, skipped = [], False
     for line in data.splitlines():

@@ -1,4 +1,4 @@
-"""What one attempt comes to: the sum of its events, which never grows beyond some kilobytes."""
+"""The record of one attempt: the sum of its events, which stays within some kilobytes."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -7,10 +7,12 @@ from ardm.events import kinds
 from ardm.events.events import Event, Outcome, number, whole
 
 KEPT = 100
-"""Newest saves, stalls and evaluations that are kept one by one; earlier ones are added up."""
+"""The newest saves, stalls and evaluations, as many as this, are kept one by one; earlier ones are
+added up."""
 
 KEPT_SKIPPED = 1000
-"""Newest steps left out that are kept one by one: a later attempt may do some of them again."""
+"""The newest skipped steps, as many as this, are kept one by one: a later attempt may skip some of
+them again, and each step is counted once."""
 
 
 class Save(NamedTuple):
@@ -18,14 +20,14 @@ class Save(NamedTuple):
 
     step: int
     seconds: float
-    """From its beginning to its commit."""
+    """Seconds from the beginning of the save to its commit."""
     bytes: int
     interval_s: float | None
-    """That was to pass until the next one."""
+    """Planned seconds from the beginning of this save to that of the next."""
 
 
 class Evaluation(NamedTuple):
-    """An evaluation, with the pictures drawn along with it."""
+    """An evaluation, including the drawing of its pictures."""
 
     step: int
     seconds: float
@@ -36,7 +38,7 @@ class RateChange:
     """A jump of the learning rate."""
 
     step: int
-    """After which the new rate holds."""
+    """The step after which the new rate holds."""
     old: float | None
     new: float | None
 
@@ -56,15 +58,15 @@ class Older:
 
 @dataclass
 class AttemptRecord:
-    """What the store says of one attempt; times in seconds since 1970, steps as finished steps."""
+    """What the store holds on one attempt. Times are seconds since 1970; steps are finished."""
 
     attempt: int
     outcome: Outcome | None
-    """None while it lives, or if it ended without a word and none follows."""
+    """None while it lives, or if it recorded no end and no attempt has followed."""
     reason: str
     workers: int
     first_step: int | None
-    """Step of the checkpoint it began with."""
+    """Step of the state that it began with."""
     last_step: int | None
     steps_lost: int
     """Steps that a later attempt had to do again."""
@@ -72,43 +74,43 @@ class AttemptRecord:
     """When it claimed the run."""
     ended: float | None
     began: float = 0.0
-    """When its process turned to the run: before the data were loaded and the run claimed."""
+    """When its process began to work on the run, before it loaded the data and claimed the run."""
     submission: str | None = None
     submitted: float | None = None
-    """When its submission was made, if that is known."""
+    """When its job was submitted, if that is known."""
     trains_from: float | None = None
-    """When its first step began; None if it never came so far."""
+    """When its first step began; None if it finished no step."""
     first_step_s: float = 0.0
     compile_s: float = 0.0
     restore_s: float = 0.0
     evaluations: list[Evaluation] = field(default_factory=list)
-    """The newest ones, as for saves and stalls; see `older`."""
+    """The newest evaluations; sums of earlier ones, of saves and of stalls are in `older`."""
     saves: list[Save] = field(default_factory=list)
     saves_failed: int = 0
     stalls: list[float] = field(default_factory=list)
-    """Seconds that each save beside the training held it up."""
+    """Seconds by which each save slowed the training down."""
     final_save_s: float = 0.0
-    """Seconds that the end of the attempt waited for its last save."""
+    """Seconds for which the attempt waited at its end for the last save."""
     last_seen: float = 0.0
     """Time of its last sign of life."""
     beat_s: float = 0.0
-    """Seconds between its signs of life, as it says itself."""
+    """Seconds between its heartbeats, as its progress object says."""
     silent: bool = False
-    """It ended without a word, perhaps some steps after the last one that it reported."""
+    """Whether it recorded no end, as when killed; it may have done more steps than it reported."""
     undated: bool = False
-    """Nothing says when it lived: its claim cannot be read, and there is nothing else."""
+    """Whether its times are unknown: its claim cannot be read, and it has no events."""
     claim: dict[str, Any] = field(default_factory=dict)
-    """Who claimed the run; empty if the claim cannot be read."""
+    """The content of its claim, without the spec; empty if the claim cannot be read."""
     skipped: list[int] = field(default_factory=list)
-    """Steps that it left out because they were not finite."""
+    """Steps that it skipped because they were not finite."""
     data: str | None = None
-    """`Dataset.sha256` of what it trained on."""
+    """`Dataset.sha256` of the data that it trained on."""
     workers_differ: list[str] = field(default_factory=list)
-    """What bits depend on and differed among its workers, one line each."""
+    """Differences among its workers in what the bits depend on, one line each."""
     rate_change: RateChange | None = None
     """The jump of the learning rate where this attempt began, if it jumped."""
     noticed: bool = False
-    """Whether it got a notice that its machine goes away."""
+    """Whether it got a preemption notice."""
     worker_failed: kinds.WorkerFailed | None = None
     """How a worker other than rank 0 failed, if one did."""
     evaluated: kinds.Evaluated | None = None
@@ -144,7 +146,7 @@ class AttemptRecord:
         return self.older.evaluations_s + sum(e.seconds for e in self.evaluations)
 
     def take_claim(self, claim: dict[str, Any]) -> None:
-        """Take in who claimed the run; a field that is absent or odd has its default."""
+        """Add the content of the claim; a field that is missing or invalid gets its default."""
         self.claim = {key: value for key, value in claim.items() if key != "spec"}
         self.workers = max(whole(claim, "workers") or 1, 1)
         time, began = number(claim, "time"), number(claim, "began")
@@ -157,7 +159,7 @@ class AttemptRecord:
         self.submitted = number(claim, "submitted")
 
     def take_progress(self, progress: dict[str, Any]) -> None:
-        """Take in where the attempt says that it is."""
+        """Add the progress object of the attempt."""
         time = number(progress, "time")
         if time is not None:
             self._seen(time)
@@ -167,7 +169,7 @@ class AttemptRecord:
             self._reached(step)
 
     def take(self, event: Event) -> None:
-        """Take in the next event."""
+        """Add the next event."""
         self._seen(event.time)
         match event:
             case kinds.Claimed() if not self.claim:
@@ -209,7 +211,7 @@ class AttemptRecord:
     def _seen(self, time: float) -> None:
         self.last_seen = max(self.last_seen, time)
         if self.undated:
-            # It began no later than its first sign of life.
+            # Its first sign of life is the best guess of when it began.
             self.started, self.began, self.undated = time, time, False
 
     def _reached(self, step: int) -> None:
@@ -219,11 +221,11 @@ class AttemptRecord:
         self._reached(save.step)
         self.saves.append(save)
         if len(self.saves) > KEPT:
-            gone, older = self.saves.pop(0), self.older
+            oldest, older = self.saves.pop(0), self.older
             older.saves += 1
-            older.save_bytes += gone.bytes
-            older.longest_save_s = max(older.longest_save_s, gone.seconds)
-            older.longest_interval_s = max(older.longest_interval_s, gone.interval_s or 0.0)
+            older.save_bytes += oldest.bytes
+            older.longest_save_s = max(older.longest_save_s, oldest.seconds)
+            older.longest_interval_s = max(older.longest_interval_s, oldest.interval_s or 0.0)
 
     def _stalled(self, seconds: float) -> None:
         self.stalls.append(seconds)
@@ -242,5 +244,5 @@ class AttemptRecord:
 
 
 def unknown(attempt: int) -> AttemptRecord:
-    """The record of an attempt of which nothing is known yet."""
+    """The record of an attempt about which nothing is known yet."""
     return AttemptRecord(attempt, None, "", 1, None, None, 0, 0.0, None, undated=True)

@@ -1,9 +1,10 @@
-"""Names of an attempt's segments, and the events that they hold, each of them once.
+"""Names of an attempt's segments, and the events that they hold, without duplicates.
 
-The events of rank 0 are numbered from 0 in the order of their happening (`n`). A segment bears the
-number of its first event; one that replaces several smaller ones bears that of its last, too. While
-the smaller ones are being removed a reader meets both, and a crash may leave both, so events are
-told apart by their numbers. Older attempts have numbered segments, and no numbers of events.
+The events of each worker are numbered from 0 in the order in which they happen (`n`). The name of a
+segment is the number of its first event; a merged segment is named after its first and last event.
+A reader may see both the merged segment and the smaller ones, since a crash can come before these
+are removed; so duplicates are recognized by their numbers. In attempts of earlier versions the
+segments are numbered and the events are not.
 """
 
 import re
@@ -16,17 +17,18 @@ from ardm.events.kinds import of_json, parse
 
 _NAME = re.compile(r"(?:rank(\d+)-)?(\d{6,})(?:-(\d{6,}))?\.jsonl")
 _BEING_WRITTEN = re.compile(r".+\.[0-9a-f]{32}")
-"""A local file that is renamed once it is complete."""
+"""The name of a local file until it is complete, when it is renamed."""
 
 
 class Segment(NamedTuple):
     """A file of events."""
 
     rank: int
-    """Of the worker that wrote it."""
+    """Rank of the worker that wrote it."""
     first: int
+    """Number of its first event."""
     last: int | None
-    """Number of its last event, if its name says so."""
+    """Number of its last event, if it is a merged segment."""
     name: str
 
 
@@ -37,40 +39,40 @@ def name(first: int, last: int | None = None, rank: int = 0) -> str:
 
 
 def of_names(names: Iterable[str], report: Callable[[str], None]) -> list[Segment]:
-    """The segments among the names of a directory, in order.
+    """The segments in a directory, in order.
 
     Args:
-        names: directly in the directory.
-        report: called with every other name.
+        names: the names of the files in the directory.
+        report: called with every name that is not one of a segment.
     """
-    found = []
+    segments = []
     for entry in names:
         if match := _NAME.fullmatch(entry):
             rank, first, last = match.groups()
-            found.append(Segment(int(rank or 0), int(first), int(last) if last else None, entry))
+            segments.append(Segment(int(rank or 0), int(first), int(last) if last else None, entry))
         elif not _BEING_WRITTEN.fullmatch(entry):
             report(entry)
-    return sorted(found, key=lambda s: (s.rank, s.first, s.last or s.first))
+    return sorted(segments, key=lambda s: (s.rank, s.first, s.last or s.first))
 
 
 def beyond(segments: Sequence[Segment], covered: int) -> list[Segment]:
-    """The segments that may hold events which a summary of the first ones does not cover.
+    """The segments that may hold events beyond the first ones, which a summary covers.
 
     Args:
-        segments: as `of_names` gives them.
-        covered: number of events of rank 0 that are known.
+        segments: all segments, as `of_names` returns them.
+        covered: how many of the first events of rank 0 the summary covers.
     """
     if not covered:
         return list(segments)
-    mine = [segment for segment in segments if segment.rank == 0]
-    begins = [segment.first for segment in mine[1:]]
+    of_rank_0 = [segment for segment in segments if segment.rank == 0]
+    next_firsts = [segment.first for segment in of_rank_0[1:]]
     needed = [segment for segment in segments if segment.rank]
-    for segment, after in zip_longest(mine, begins):
+    for segment, next_first in zip_longest(of_rank_0, next_firsts):
         if segment.last is not None:
-            over = segment.last < covered
+            known = segment.last < covered
         else:
-            over = after is not None and segment.first < after <= covered
-        if not over:
+            known = next_first is not None and segment.first < next_first <= covered
+        if not known:
             needed.append(segment)
     return needed
 
@@ -81,22 +83,22 @@ def events_of(
     covered: int,
     report: Callable[[str], None],
 ) -> list[Event]:
-    """All events beyond those that are covered, in order, each of them once.
+    """All events beyond those that are covered, in order and without duplicates.
 
     Args:
-        contents: segments and their bytes, in order.
-        tail: what the progress object holds; perhaps not events at all.
-        covered: number of events of rank 0 that are known.
-        report: called with the name of a segment whose lines are not all events.
+        contents: the segments and their bytes, in order.
+        tail: the `tail` of the progress object; any JSON value, as it comes from the store.
+        covered: how many of the first events of rank 0 are left out.
+        report: called with the name of a segment that has a line which is no event.
     """
     numbered: dict[tuple[int, int], Event] = {}
-    others: list[Event] = []
+    unnumbered: list[Event] = []
     for rank, event in _all(contents, tail, report):
         if event.n is None:
-            others.append(event)
+            unnumbered.append(event)
         elif rank or event.n >= covered:
             numbered.setdefault((rank, event.n), event)
-    return others + [event for _, event in sorted(numbered.items(), key=lambda item: item[0])]
+    return unnumbered + [event for _, event in sorted(numbered.items(), key=lambda item: item[0])]
 
 
 def _all(
@@ -106,6 +108,6 @@ def _all(
         for event in parse(data, lambda segment=segment: report(segment.name)):  # type: ignore[misc]
             yield segment.rank, event
     for value in tail if isinstance(tail, list) else ():
-        held = of_json(value)
-        if held is not None:
-            yield 0, held
+        in_tail = of_json(value)
+        if in_tail is not None:
+            yield 0, in_tail

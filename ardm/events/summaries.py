@@ -1,7 +1,7 @@
-"""Summaries of attempts: caches, from which the history of a run is read in a few requests.
+"""Summaries of attempts: caches, with which reading the history of a run takes few requests.
 
-Whatever a summary says is in the events, too. One that is absent, torn or of another format is
-worked out again.
+Everything in a summary is also in the events. A summary that is missing, damaged or of another
+format is computed from them again.
 """
 
 import threading
@@ -18,26 +18,26 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Summary(BaseModel):
-    """What the first events of an attempt come to."""
+    """The record and the curve that follow from the first events of an attempt."""
 
     format: Literal[1] = 1
     events: int = 0
-    """Of rank 0 that are in it."""
+    """How many events of rank 0 it covers."""
     record: AttemptRecord
     curve: Curve
 
     def add(self, event: Event) -> None:
-        """Take in the next event."""
+        """Add the next event."""
         self.record.take(event)
         self.curve.add(event)
 
     def fits(self, claim: dict[str, Any]) -> bool:
-        """Whether it is of the attempt that made a claim, not of an earlier one of that number."""
+        """Whether it belongs to this claim, and not to an earlier attempt of the same number."""
         return not claim or self.record.claim.get("token") == claim.get("token")
 
 
 class RollUp(BaseModel):
-    """What the attempts up to one come to, of which none will change any more."""
+    """The records and the curve of all attempts up to `upto`; none of them will change any more."""
 
     format: Literal[1] = 1
     upto: int = 0
@@ -59,7 +59,7 @@ class Summarizer:
     Args:
         run: the run.
         attempt: number of the attempt.
-        claim: who claimed it.
+        claim: the content of its claim.
     """
 
     def __init__(self, run: Run, attempt: int, claim: dict[str, Any]) -> None:
@@ -68,13 +68,13 @@ class Summarizer:
         self._lock = threading.Lock()
 
     def add(self, event: Event) -> None:
-        """Take in the next event of rank 0."""
+        """Add the next event of rank 0."""
         with self._lock:
             self._summary.add(event)
             self._summary.events += 1
 
     def write(self) -> None:
-        """Put the summary into the store.
+        """Write the summary to the store.
 
         Raises:
             OSError: the store failed.
@@ -85,19 +85,19 @@ class Summarizer:
 
 
 def read(run: Run, attempts: list[int]) -> dict[int, Summary]:
-    """The summaries of attempts, as far as there are any."""
+    """The summaries of attempts, without those that are missing or invalid."""
     contents = run.store.read_many(run.summary(number) for number in attempts)
-    found = {}
+    valid = {}
     for number in attempts:
         data = contents.get(run.summary(number))
         summary = _parse(Summary, data) if data is not None else None
         if summary and summary.record.attempt == number:
-            found[number] = summary
-    return found
+            valid[number] = summary
+    return valid
 
 
 def read_roll_up(run: Run) -> RollUp:
-    """The roll-up of a run; an empty one where there is none."""
+    """The roll-up of a run; an empty one if there is none."""
     data = run.store.read(run.roll_up)
     return (_parse(RollUp, data) if data is not None else None) or RollUp()
 

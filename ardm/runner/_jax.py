@@ -1,4 +1,4 @@
-"""Every private name of JAX that ardm uses, read in JAX 0.10 to 0.12; no other file imports one."""
+"""Every private name of JAX that ardm uses, checked in JAX 0.10 to 0.12. No other file does so."""
 
 from functools import partial
 from typing import Any
@@ -12,12 +12,12 @@ __all__ = ["CacheInterface", "cache_in_use", "keep_gloo_at", "use_cache", "write
 
 
 def cache_in_use() -> Any:
-    """The persistent compilation cache of this process; None before one is used."""
+    """The persistent compilation cache of this process; None before its first use."""
     return compilation_cache._cache
 
 
 def use_cache(cache: CacheInterface) -> None:
-    """Use a cache of another kind than the two that JAX has: there is no public way."""
+    """Use a cache of our own class; JAX has no public way to replace its two classes."""
     compilation_cache.reset_cache()
     compilation_cache.get_file_cache = lambda path: (cache, path)
 
@@ -25,14 +25,14 @@ def use_cache(cache: CacheInterface) -> None:
 def write_every_process() -> None:
     """Let every process of a group write to the cache, not only the first.
 
-    JAX lets process 0 alone write, counting on equal keys; but on CPUs the key holds the number of
-    the device, so the others would compile at every start. Call it once `jax.distributed` is up:
-    only the cache looks at this field then.
+    JAX lets only process 0 write, since it assumes that all processes have the same keys. But on
+    CPUs the key contains the number of the device, so the other processes would compile at every
+    start. Call this after `jax.distributed` is initialized: then only the cache reads this field.
     """
     distributed.global_state.process_id = 0
 
 
 def keep_gloo_at(host: str) -> None:
-    """Have gloo listen at an address; JAX has it listen where the name of the machine points to."""
+    """Make gloo listen at an address; JAX makes it listen where the host name resolves to."""
     make = partial(xla_bridge._jax.make_gloo_tcp_collectives, hostname=host)
     xla_bridge._jax.make_gloo_tcp_collectives = make

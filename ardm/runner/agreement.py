@@ -1,4 +1,4 @@
-"""What must agree before the first step: the workers, the run's data, and a changed job."""
+"""Checks before the first step: the workers agree, the data are the run's, the job fits the run."""
 
 import hashlib
 import json
@@ -20,12 +20,12 @@ if TYPE_CHECKING:  # with it come JAX and Orbax, which `ardm submit` can do with
     from ardm.runner.environment import Environment
 
 _LONGEST = 1000
-"""Characters of a part of an environment in a message between workers; of a longer one the digest
-is sent."""
+"""Longest part of an environment, in characters of JSON, that is sent to the other workers; of a
+longer part only a digest is sent."""
 
 
 class RateChange(NamedTuple):
-    """The learning rate after a number of steps, before and after the section was changed."""
+    """The learning rate at a step, by the old and by the new `training` section."""
 
     step: int
     old: float
@@ -42,14 +42,15 @@ def rate_change(spec_before: Any, config: TrainingConfig, step: int) -> RateChan
     """The jump of the learning rate at the step from which a run continues.
 
     Args:
-        spec_before: the spec in the checkpoint, as JSON; anything else counts as no change.
+        spec_before: the spec in the checkpoint, as JSON; if it is no valid spec, no change is
+            reported.
         config: the new `training` section.
-        step: number of steps done.
+        step: the number of finished steps.
 
     Returns:
-        The rates before and after; None if they are equal.
+        The old and the new rate; None if they are equal.
     """
-    # Imported on use: JAX, which `ardm submit` can do without.
+    # Imported here since it imports JAX, which `ardm submit` does not need.
     from ardm.training.optimizer import schedule
 
     section = spec_before.get("training") if isinstance(spec_before, dict) else None
@@ -59,12 +60,12 @@ def rate_change(spec_before: Any, config: TrainingConfig, step: int) -> RateChan
         return None
     if before == config:
         return None
-    old, new = (float(schedule(one)(step)) for one in (before, config))
+    old, new = (float(schedule(section)(step)) for section in (before, config))
     return RateChange(step, old, new) if old != new else None
 
 
-def foreseen(run: Run, spec: JobSpec) -> RateChange | None:
-    """The jump that is to come where a spec replaces that of a run, before it does."""
+def upcoming_rate_change(run: Run, spec: JobSpec) -> RateChange | None:
+    """The jump of the learning rate that replacing the spec of a run by this one would cause."""
     try:
         before = registry.read_spec(run)
     except (InputError, NotFound):
@@ -80,14 +81,14 @@ def foreseen(run: Run, spec: JobSpec) -> RateChange | None:
 
 
 def require_steps_left(run: Run, spec: JobSpec) -> None:
-    """Refuse fewer steps than a run has done, before its spec is replaced.
+    """Before the spec of a run is replaced, refuse one with fewer steps than the run has done.
 
     Raises:
-        SpecConflict: its newest checkpoint is of a later step than the last one of the spec.
+        SpecConflict: the newest checkpoint is of a later step than the last step of the spec.
     """
     if not run.store.exists(run.job_file):
         return
-    # Where the frozen spec is unreadable, the checkpoints alone tell.
+    # If the frozen spec is unreadable, the checkpoints still show how many steps were done.
     with suppress(InputError):
         if spec.training.steps >= registry.read_spec(run).training.steps:
             return
@@ -99,10 +100,10 @@ def require_steps_left(run: Run, spec: JobSpec) -> None:
 
 
 def require_reachable(run: Run, step: int, spec: JobSpec) -> None:
-    """Refuse a last step that lies before the step that was done.
+    """Refuse a spec with fewer steps than the run has done.
 
     Raises:
-        SpecConflict: it does.
+        SpecConflict: the spec has fewer steps.
     """
     if step > spec.training.steps:
         raise SpecConflict(
@@ -113,7 +114,7 @@ def require_reachable(run: Run, step: int, spec: JobSpec) -> None:
 
 
 def brief(environment: "Environment") -> "Environment":
-    """An environment that fits into a message between workers, whatever it holds."""
+    """An environment shortened so that it fits into a message between workers."""
     return {key: _brief(value) for key, value in environment.items()}
 
 
@@ -121,16 +122,16 @@ def differences(environments: Sequence[Mapping[str, Any]]) -> list[str]:
     """How the workers' environments differ from that of rank 0, one line each.
 
     Args:
-        environments: in the order of the ranks.
+        environments: the environments of all workers, in the order of their ranks.
     """
-    # Imported on use: JAX, as above.
+    # Imported here since it imports JAX.
     from ardm.runner.environment import changes
 
     return [
         f"worker {rank} differs from worker 0 in {change.what}: {change.new}, not {change.old}"
         for rank, other in enumerate(environments)
-        for some in changes(environments[0], other).values()
-        for change in some
+        for of_key in changes(environments[0], other).values()
+        for change in of_key
     ]
 
 
@@ -138,12 +139,13 @@ def require_one_data_set(environments: Sequence[Mapping[str, Any]]) -> None:
     """Refuse workers that have read different data.
 
     Args:
-        environments: in the order of the ranks; one without `data` reports its failure itself.
+        environments: the environments of all workers, in the order of their ranks. One without
+            `data` is passed over: its worker could not read the data and reports that itself.
 
     Raises:
-        InputError: the same one on all workers.
+        InputError: the data differ; the error is the same on all workers.
     """
-    digests = {rank: one["data"] for rank, one in enumerate(environments) if "data" in one}
+    digests = {rank: env["data"] for rank, env in enumerate(environments) if "data" in env}
     if len(set(digests.values())) > 1:
         listed = ", ".join(f"worker {rank}: {data[:12]}" for rank, data in digests.items())
         raise InputError(
@@ -152,36 +154,38 @@ def require_one_data_set(environments: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def require_data_of_run(place: "Checkpoint", metadata: Mapping[str, Any], data: str) -> str | None:
-    """Refuse to go on with other data than a checkpoint was trained on.
+def require_data_of_run(
+    checkpoint: "Checkpoint", metadata: Mapping[str, Any], data: str
+) -> str | None:
+    """Refuse to continue with other data than a checkpoint was trained on.
 
     Args:
-        place: the checkpoint.
-        metadata: of the checkpoint.
-        data: `Dataset.sha256` of the data that have been read now.
+        checkpoint: the checkpoint.
+        metadata: the metadata of the checkpoint.
+        data: `Dataset.sha256` of the data that this attempt has read.
 
     Returns:
-        None if they are the same, or nothing is known; the old digest if they differ and a later
-        `--override` allows it.
+        None if the data are the same, or the old ones are not known; the old digest if they differ
+        and an `--override` after the checkpoint allows it.
 
     Raises:
-        InputError: they differ.
+        InputError: the data differ, and nothing allows it.
     """
-    old = (metadata.get("environment") or {}).get("data") or _data_at_the_start(place.run)
+    old = (metadata.get("environment") or {}).get("data") or _data_at_the_start(checkpoint.run)
     if old is None or old == data:
         return None
-    if any(newest >= place.attempt for newest in overrides.boundaries(place.run)):
+    if any(newest >= checkpoint.attempt for newest in overrides.boundaries(checkpoint.run)):
         return old
     raise InputError(
-        f"run {place.run.name} was trained on other data up to step {place.step}: expected data "
-        f"with SHA-256 {old[:12]}, but those of the job file have {data[:12]} now. Put the old "
-        "data back, start afresh under another name (--run), or go on with the new data "
-        "(--override)."
+        f"run {checkpoint.run.name} was trained on other data up to step {checkpoint.step}: "
+        f"expected data with SHA-256 {old[:12]}, but those of the job file have {data[:12]} now. "
+        "Put the old data back, start afresh under another name (--run), or go on with the new "
+        "data (--override)."
     )
 
 
 def _data_at_the_start(run: Run) -> str | None:
-    """The digest of the data that the run's first attempt to train began with.
+    """The digest of the data that the run was started with.
 
     Checkpoints of earlier versions do not name their data.
     """

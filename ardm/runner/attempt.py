@@ -1,4 +1,4 @@
-"""One attempt from claim to end: what `ardm train` and every Ray worker run alike."""
+"""One attempt from claim to end; `ardm train` and every Ray worker run this function."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -31,19 +31,19 @@ class Part(Protocol):
 
 
 def run_attempt(run: Run, spec: JobSpec, context: Context) -> Ended:
-    """Carry a run on as far as it goes.
+    """Train a run until it is done or something ends the attempt.
 
     Every process of the group calls this. Process 0 claims the attempt, chooses the checkpoint,
     saves, evaluates and records; the others restore the same checkpoint and train. The state is the
-    same on all of them, so nobody waits for a save.
+    same on all of them, so no other process waits for a save.
 
     Args:
-        run: opened, with `spec` frozen in it.
-        spec: what is trained.
-        context: the group, and what may end the attempt before its work is done.
+        run: the run, whose directory holds `spec`.
+        spec: the job to train.
+        context: the group of workers, and what may end the attempt early.
 
     Returns:
-        How the attempt ended, on every process; process 0 has recorded it.
+        How the attempt ended. Process 0 has recorded it in the store.
     """
     share_cache(run.store)
     part = _part(run, spec, context)
@@ -74,12 +74,12 @@ def attempt_here(
     notice: Notice,
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> Ended:
-    """Carry a run on in this process alone, with all cores that it may use.
+    """Train a run in this process alone, with all cores that it may use.
 
     Args:
-        run: opened, with `spec` frozen in it.
-        spec: what is trained.
-        notice: when to save and end.
+        run: the run, whose directory holds `spec`.
+        spec: the job to train.
+        notice: set from outside when the attempt is to save and end.
         on_step: called after every step.
     """
     use_cores(cores_here())
@@ -87,9 +87,9 @@ def attempt_here(
 
 
 def get_ready(run: Run, head_start: HeadStart) -> None:
-    """Begin to prepare for an attempt on a run before there is one; returns at once.
+    """Begin to load the data and compile before there is an attempt; returns at once.
 
-    For a process that may become the run's only worker, and has nothing to do until then.
+    This is for a spare process, which may become the run's only worker and is idle until then.
     """
     share_cache(run.store)
     spec = registry.read_spec(run)

@@ -1,4 +1,4 @@
-"""Process 0 claims the next attempt of a run, and writes who it is."""
+"""Process 0 claims the next attempt of a run; the claim says which process holds it."""
 
 import os
 import socket
@@ -17,38 +17,38 @@ from ardm.store.run_directory import Run
 
 
 def claim(run: Run, spec: JobSpec, context: Context, began: float) -> tuple[int, dict[str, Any]]:
-    """Claim the next attempt, from a store that may fail for a while.
+    """Claim the next attempt, with retries while the store fails.
 
     Args:
         run: the run.
-        spec: what is trained; a copy of it goes into the claim.
-        context: of the attempt.
-        began: when this process turned to the run, in seconds since 1970.
+        spec: the job to train; the claim holds a copy.
+        context: the context of the attempt.
+        began: when this process began to work on the run, in seconds since 1970.
 
     Returns:
         The number of the attempt, and the content of its claim.
 
     Raises:
-        Abandoned: the machine goes away.
+        Abandoned: there is a preemption notice.
         OSError: or another error of the file system: the store does not answer in time.
     """
-    mine = about_here(time.time(), context.group.size) | dict(context.metadata)
-    mine |= {"began": round(began, 3), "token": uuid.uuid4().hex}
-    mine |= {"spec": spec.model_dump(mode="json")}
+    metadata = process_metadata(time.time(), context.group.size) | dict(context.metadata)
+    metadata |= {"began": round(began, 3), "token": uuid.uuid4().hex}
+    metadata |= {"spec": spec.model_dump(mode="json")}
 
     def once() -> tuple[int, dict[str, Any]]:
-        content = mine | {"submitted": _submitted(run, mine)}
+        content = metadata | {"submitted": _submitted(run, metadata)}
         return claims.claim(run, content), content
 
     def in_time() -> tuple[int, dict[str, Any]]:
         return retry(once, Deadline(context.timings.claim), of_the_store)
 
-    # A machine that goes away has no time for it.
+    # After a preemption notice there is no time left to train.
     return attend(in_time, lambda: context.notice.reason is not None, "ardm-claim")
 
 
-def about_here(now: float, workers: int) -> dict[str, Any]:
-    """What a claim says of this process: where and when, and what its bits depend on."""
+def process_metadata(now: float, workers: int) -> dict[str, Any]:
+    """What a claim holds on this process: time, host, and what the bits of results depend on."""
     return {
         "time": round(now, 3),
         "host": socket.gethostname(),
@@ -58,8 +58,8 @@ def about_here(now: float, workers: int) -> dict[str, Any]:
     }
 
 
-def _submitted(run: Run, mine: Mapping[str, Any]) -> float | None:
-    """When the submission that this attempt belongs to was made."""
-    noted = run.store.read_record(run.submission) or {}
-    same = noted.get("submission_id") == mine.get("submission")
-    return noted.get("submitted") if same else None
+def _submitted(run: Run, metadata: Mapping[str, Any]) -> float | None:
+    """When the job of this attempt was submitted; None if that is not known."""
+    record = run.store.read_record(run.submission) or {}
+    same = record.get("submission_id") == metadata.get("submission")
+    return record.get("submitted") if same else None

@@ -1,4 +1,4 @@
-"""Compiled programs: where they are kept, whom they are shared with, and the time they take."""
+"""The cache of compiled programs, which attempts share, and the measured compile time."""
 
 import functools
 import hashlib
@@ -25,23 +25,22 @@ from ardm.store.run_directory import shared_cache
 from ardm.store.store import Store
 
 BACKEND_COMPILE = "/jax/core/compile/backend_compile_duration"
-"""JAX's name for a compilation by XLA, or for its reading from the compilation cache."""
-
+"""JAX's event for a compilation by XLA, or for reading the program from the compilation cache."""
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 LIMIT = 2 * 1024**3
-"""Bytes that the programs of a store may take, of all kinds of machines together."""
+"""Largest size in bytes of all programs in a store, for all kinds of machines together."""
 
 REST = 60.0
-"""Seconds for which a cache that fails is left alone: each question may take seconds to fail."""
+"""Seconds for which a cache that failed is not used: each request may take seconds to fail."""
 
 SUFFIX = ".program"
 
 _OLDER_SUFFIXES = ("-cache", "-atime")
-"""What JAX's own cache writes, which ardm used before."""
+"""Suffixes of the files of JAX's own cache, which earlier versions of ardm used."""
 
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 
@@ -49,23 +48,23 @@ KIND = "jax-cache"
 
 
 class CompileTime:
-    """Adds up the compilations of this process, whichever thread they are on."""
+    """The total compile time of this process, over all its threads."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def listen(self, event: str, duration_secs: float, **_: str | int) -> None:
-        """What JAX calls for every duration that it measures."""
+        """Called by JAX with every duration in seconds that it measures."""
         if event == BACKEND_COMPILE:
             self.seconds += duration_secs
 
 
 @functools.cache
 def compile_time() -> CompileTime:
-    """The clock of this process; it runs from the first call on.
+    """The compile time of this process, counted from the first call on.
 
-    JAX keeps its listeners for the life of the process, so there is one clock, and who wants a span
-    takes the difference of two readings.
+    JAX never drops a listener, so there is one counter for the process; the compile time of a span
+    is the difference of two readings.
     """
     clock = CompileTime()
     jax.monitoring.register_event_duration_secs_listener(clock.listen)
@@ -73,13 +72,13 @@ def compile_time() -> CompileTime:
 
 
 class ProgramCache(CacheInterface):
-    """What JAX asks for compiled programs.
+    """The compilation cache that JAX uses.
 
     Args:
-        folder: its address.
-        shared: the folder above it that all kinds of machines share, and that is bounded; None: the
-            folder itself, in which others may keep files of their own.
-        clock: monotonic seconds.
+        folder: the address of the folder that holds the programs.
+        shared: the address of the folder above it, which all kinds of machines share and whose size
+            is bounded. None bounds `folder` itself, which may hold files of other programs.
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -88,14 +87,14 @@ class ProgramCache(CacheInterface):
         shared: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._path = Path(folder)  # JAX names it in its log
+        self._path = Path(folder)  # JAX logs this attribute
         self.folder, self._shared = folder, shared
         self._store, self._clock = Store(folder), clock
-        self._rests_until: float | None = None
+        self._paused_until: float | None = None
         self._warned = self._swept = False
 
     def get(self, key: str) -> bytes | None:
-        """The program of a key; None where there is none that can be used."""
+        """The program of a key; None if there is no usable one."""
         entry = self._try(lambda: self._store.read(key + SUFFIX))
         if entry is None:
             return None
@@ -109,7 +108,7 @@ class ProgramCache(CacheInterface):
         return program
 
     def put(self, key: str, value: bytes) -> None:
-        """Keep a program. JAX has one only where `get` gave none that it could use: it replaces."""
+        """Write a program. JAX calls this only after `get` returned None: an old entry is bad."""
         entry = hashlib.sha256(value).digest() + value
         self._try(lambda: self._store.write(key + SUFFIX, entry))
         if not self._swept:
@@ -117,45 +116,45 @@ class ProgramCache(CacheInterface):
             in_background(lambda: self._try(self.sweep), "ardm-programs")
 
     def sweep(self, limit: int = LIMIT) -> None:
-        """Remove the programs that were not used for longest, as many as are too many."""
+        """Remove the least recently used programs, until the rest fit into `limit` bytes."""
         suffixes = (SUFFIX, *_OLDER_SUFFIXES) if self._shared else (SUFFIX,)
         store = Store(self._shared) if self._shared else self._store
-        found = sorted(
-            (_moment(info), int(info["size"]), path)
+        programs = sorted(
+            (_last_use(info), int(info["size"]), path)
             for path, info in store.fs.find(store.root, detail=True).items()
             if PurePosixPath(path).name.endswith(suffixes)
         )
-        excess = sum(size for _, size, _ in found) - limit
-        for _, size, path in found:
+        excess = sum(size for _, size, _ in programs) - limit
+        for _, size, path in programs:
             if excess <= 0:
                 break
-            with suppress(FileNotFoundError):  # another process sweeps, too
+            with suppress(FileNotFoundError):  # another process may sweep, too
                 store.fs.rm(path)
             excess -= size
 
     def _try(self, work: Callable[[], T]) -> T | None:
-        """Use the store; a fault costs the time to compile, and one warning."""
-        if self._rests_until is not None and self._clock() < self._rests_until:
+        """Use the store; a fault is logged once, and the program is compiled."""
+        if self._paused_until is not None and self._clock() < self._paused_until:
             return None
         try:
             result = work()
         except Exception as error:
             if not of_the_store(error):
                 raise
-            self._rests_until = self._clock() + REST
+            self._paused_until = self._clock() + REST
             if not self._warned:
                 self._warned = True
                 log.warning(
-                    "compiled programs cannot be kept in %s (%s: %s); they are compiled anew",
+                    "compiled programs cannot be kept in %s (%s: %s); they are compiled again",
                     self.folder, type(error).__name__, error,
                 )  # fmt: skip
             return None
-        self._rests_until = None
+        self._paused_until = None
         return result
 
 
-def _moment(info: dict[str, Any]) -> str:
-    """When a file was written or, locally, last read: in order, whatever its file system says."""
+def _last_use(info: dict[str, Any]) -> str:
+    """A sortable time: when a file was written or, in a local store, last used."""
     written = info.get("mtime") or info.get("updated") or ""
     return f"{written:020.6f}" if isinstance(written, float) else str(written)
 
@@ -163,15 +162,15 @@ def _moment(info: dict[str, Any]) -> str:
 def share_cache(store: Store) -> str:
     """Keep compiled programs in the store, so that the next attempt starts without compiling.
 
-    They are native code, which whoever can write to the store can replace. Training has to trust
-    its bucket: a fresh machine has no other place to start from. A directory of this machine that
-    another user owns, or anybody can write to, is not trusted.
+    The programs are native code, which anybody who can write to the store can replace. Training has
+    to trust its bucket, since a new machine has no other source. A local directory that another
+    user owns, or that anybody can write to, is not trusted; then `ARDM_HOME` is used.
 
     Args:
-        store: of the run that is trained.
+        store: the store of the run that is trained.
 
     Returns:
-        The folder's address.
+        The address of the folder.
     """
     if store.is_local and not _is_ours(Path(store.root)):
         return own_cache()
@@ -179,19 +178,19 @@ def share_cache(store: Store) -> str:
 
 
 def own_cache() -> str:
-    """Keep compiled programs in `ARDM_HOME`: for all that only reads a store.
+    """Keep compiled programs in `ARDM_HOME`, for commands that only read a store.
 
     Returns:
-        The folder's address.
+        The address of the folder.
     """
     return _use(str(home() / KIND))
 
 
 def _use(shared: str) -> str:
-    """Have JAX use a folder for this kind of machine, or what JAX_COMPILATION_CACHE_DIR names.
+    """Make JAX use a folder for this kind of machine, or the one in JAX_COMPILATION_CACHE_DIR.
 
-    JAX's keys hold its version and the program, but for CPUs not the instruction set that a program
-    was compiled for.
+    Each kind of machine needs a folder of its own: JAX's keys contain its version and the program,
+    but on CPUs not the instruction set for which the program was compiled.
     """
     named = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     folder = named or f"{shared}/{_machine()}"
@@ -205,7 +204,7 @@ def _use(shared: str) -> str:
 
 
 def _is_ours(root: Path) -> bool:
-    """Whether what lies in the cache of a local store can only come from this user or its group."""
+    """Whether only this user and its group can have written to the cache of a local store."""
     folders = [root, *(root / name for name in ("_shared", f"_shared/{KIND}"))]
     existing = [folder.stat() for folder in folders if folder.exists()]
     return all(f.st_uid == os.geteuid() and not f.st_mode & stat.S_IWOTH for f in existing)

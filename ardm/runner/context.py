@@ -1,4 +1,4 @@
-"""Where an attempt runs, and how it ends."""
+"""The context in which an attempt runs, its time limits, and how it ends."""
 
 import threading
 import traceback
@@ -19,33 +19,35 @@ from ardm.errors import (
 from ardm.events.events import Outcome
 from ardm.outages import of_the_store
 
-if TYPE_CHECKING:  # JAX takes seconds to import, and those who only give notice do not need it
+if (
+    TYPE_CHECKING
+):  # they import JAX, which takes seconds, and a process that only sets a notice needs none
     from ardm.runner.prepare import Preparation
     from ardm.training.group import Group
 
 
 NOTHING, RESIZE, STOP, PREEMPT, SUPERSEDED = range(5)
-"""Flags that a worker can raise; the largest one counts."""
+"""Flags with which a worker asks the group to end; the largest of all workers counts."""
 
 
-class Warned(Protocol):
-    """Says whether to save and end, because the machine goes away."""
+class NoticeSource(Protocol):
+    """Says whether there is a preemption notice, upon which the attempt saves and ends."""
 
     @property
     def reason(self) -> str | None:
-        """Why; None as long as there is no reason to."""
+        """What gave notice, such as a signal; None as long as there is no notice."""
         ...
 
 
 @dataclass
 class Notice:
-    """Set by whoever has a reason, such as a signal handler."""
+    """A notice that code in this process sets, such as a signal handler."""
 
     reason: str | None = None
 
 
 class NothingToDo(Exception):
-    """An attempt ends before its first step, because another one would come to the same end."""
+    """The attempt ends before its first step, with an end that is already known."""
 
     def __init__(self, ended: "Ended") -> None:
         super().__init__(ended.reason)
@@ -54,14 +56,16 @@ class NothingToDo(Exception):
 
 @dataclass(frozen=True)
 class Rhythm:
-    """Seconds between two times that an attempt does something, again and again.
+    """How often the heartbeat does its work. Every value is a number of seconds.
 
     Attributes:
-        beat: two writes of the progress without an urgent event.
-        breath: any two writes of it: a cloud store takes one write per second to an object.
-        listen: two looks for a stop request and for a newer claim.
-        retry: a write of the progress that failed, and the next try.
-        listing: two listings of all claims; in between only the next claim is looked for.
+        beat: time between two writes of the progress object, if no urgent event comes.
+        breath: shortest time between two writes of the progress object, even with urgent events; a
+            cloud store takes one write per second to an object.
+        listen: time between two checks for a stop request and for a newer claim.
+        retry: time from a failed write of the progress object to its retry.
+        listing: time between two listings of all claims; in between only the next claim is looked
+            for.
     """
 
     beat: float
@@ -73,21 +77,22 @@ class Rhythm:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds that an attempt gives to what may fail, hang or be cut short.
+    """Time limits of an attempt in seconds, and the rhythm of its heartbeat.
 
     Attributes:
-        claim: a store that fails at the claim is asked again.
-        start: the same before the first step.
-        data: data whose store or disk does not answer are waited for.
-        last_save: the save after the last step is tried; hours of work may wait for a store to come
-            back, or for space on a disk.
-        last_save_to_stop: the same after a request to stop.
-        notice: from a notice to the end of everything.
-        notice_save: of these, what the save may take.
-        last_words: how an attempt ended is sent to the store.
-        worker_failed: a worker other than rank 0 leaves word of its failure.
-        local: the rhythm of the heartbeat where the store is a directory.
-        remote: the same where it is a bucket, in which a write costs ten times as much as a read.
+        claim: how long the claim is retried while the store fails.
+        start: how long other requests before the first step are retried while the store fails.
+        data: how long to wait for data whose store or disk does not answer.
+        last_save: how long the save after the last step is retried; it may hold hours of work, so
+            it waits for a store to come back, or for space on a disk.
+        last_save_to_stop: how long the last save is retried after a request to stop.
+        notice: time from a preemption notice until the process must be gone.
+        notice_save: the part of `notice` that the save may take.
+        last_words: how long the end of the attempt is retried to be written to the store.
+        worker_failed: how long a worker other than rank 0 tries to record its failure.
+        local: the rhythm of the heartbeat if the store is a local directory.
+        remote: the rhythm if the store is a bucket, where a write costs ten times as much as a
+            read.
     """
 
     claim: float = 60.0
@@ -108,11 +113,11 @@ class StepRecord:
     """A finished training step.
 
     Attributes:
-        step: steps finished in all.
-        total_steps: of the job.
-        train_nelbo_bpd: the NELBO of its batch, in bits per dimension.
-        grad_norm: the global norm of its gradient.
-        steps_per_s: the rate of late; None after the first steps.
+        step: number of finished steps of the run.
+        total_steps: number of steps of the job.
+        train_nelbo_bpd: NELBO of the batch in bits per dimension.
+        grad_norm: global norm of the gradient.
+        steps_per_s: rate of the last steps; None as long as there are too few.
     """
 
     step: int
@@ -123,9 +128,9 @@ class StepRecord:
 
 
 class HeadStart:
-    """What a process prepares before it knows that it will train; an attempt takes it over once.
+    """A preparation begun before the process has an attempt; the first attempt takes it over.
 
-    A process that waits as a spare begins on one thread, and the attempt comes on another.
+    A spare process begins it on one thread, and the attempt takes it on another.
     """
 
     def __init__(self) -> None:
@@ -134,17 +139,17 @@ class HeadStart:
         self._over = False
 
     def begin(self, prepare: "Callable[[], Preparation]") -> None:
-        """Begin to prepare, unless this process trains already.
+        """Begin to prepare, unless an attempt has already begun in this process.
 
         Args:
-            prepare: begins a preparation, and returns at once.
+            prepare: begins a preparation and returns it at once.
         """
         with self._lock:
             if not self._over:
                 self._preparation = prepare()
 
     def take(self) -> "Preparation | None":
-        """The preparation, if one was begun; from now on none is begun any more."""
+        """Take the preparation, if one was begun; after this call `begin` does nothing."""
         with self._lock:
             self._over = True
             preparation, self._preparation = self._preparation, None
@@ -153,21 +158,21 @@ class HeadStart:
 
 @dataclass(frozen=True)
 class Context:
-    """Where an attempt runs.
+    """The context in which an attempt runs.
 
     Attributes:
-        group: the workers.
-        notice: that the machine goes away; looked at once per step.
-        metadata: put into the claim, beside what every claim holds.
-        resize: that the group is to go on with another number of workers.
-        gone: whether any of some machines, which a claim names as `nodes`, is no longer there.
-        on_step: called by rank 0 after every step.
-        timings: how long what may fail is waited for.
-        head_start: what this process has prepared before the attempt.
+        group: the group of workers.
+        notice: the source of preemption notices; read once per step.
+        metadata: added to the claim.
+        resize: set when the group is to continue with another number of workers.
+        gone: returns whether any of these nodes, which a claim lists as `nodes`, no longer exists.
+        on_step: called on rank 0 after every step.
+        timings: the time limits of the attempt.
+        head_start: what this process prepared before the attempt.
     """
 
     group: "Group"
-    notice: Warned
+    notice: NoticeSource
     metadata: Mapping[str, Any] = field(default_factory=dict)
     resize: Notice = field(default_factory=Notice)
     gone: Callable[[Collection[str]], bool] = lambda nodes: False
@@ -182,15 +187,15 @@ class Ended:
 
     outcome: Outcome
     step: int
-    """The last step finished."""
+    """The last finished step."""
     reason: str
-    """One line."""
+    """Why it ended, on one line."""
     detail: str = ""
     """The traceback of a programming error."""
 
 
 def of_error(error: BaseException, step: int, group_size: int) -> Ended:
-    """The end that an exception of the training loop means."""
+    """Classify an exception of an attempt: how the attempt ended."""
     import jax
 
     line = f"{type(error).__name__}: {error}".splitlines()[0][:300]
@@ -209,7 +214,7 @@ def of_error(error: BaseException, step: int, group_size: int) -> Ended:
         if "RESOURCE_EXHAUSTED" in str(error):
             return Ended(Outcome.OUT_OF_MEMORY, step, line, detail)
         if group_size > 1:
-            # Only the gather can fail at run time in a program that ran before.
+            # In a program that has run before, only the gather among workers can fail at run time.
             return Ended(Outcome.WORKER_LOST, step, line)
     if isinstance(error, MemoryError):
         return Ended(Outcome.OUT_OF_MEMORY, step, line, detail)
@@ -219,7 +224,7 @@ def of_error(error: BaseException, step: int, group_size: int) -> Ended:
 
 
 def to_error(ended: Ended) -> ArdmError | None:
-    """The error that a command line ends with, or None for a job that is done."""
+    """The error with which a command exits; None if the job is completed."""
     if ended.outcome == Outcome.COMPLETED:
         return None
     if ended.outcome == Outcome.SUPERSEDED:
@@ -231,6 +236,6 @@ def to_error(ended: Ended) -> ArdmError | None:
 
 
 def raise_if_failed(ended: Ended) -> None:
-    """Raise the error of an attempt that neither came to its end nor saved on request."""
+    """Raise an error unless the attempt completed the job, or saved and ended on request."""
     if ended.outcome not in (Outcome.PREEMPTED, Outcome.STOPPED) and (error := to_error(ended)):
         raise error

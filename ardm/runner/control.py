@@ -1,4 +1,7 @@
-"""Requests to a running attempt, and its end, through the store: works wherever it runs."""
+"""Stop requests, ends and crash loops of attempts, all through the store.
+
+So it does not matter on which machine an attempt runs.
+"""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -16,7 +19,7 @@ def request_stop(run: Run) -> int | None:
     """Ask the newest attempt to save and end.
 
     Returns:
-        Its number; None if the run has no attempt, or its newest one has ended.
+        The number of that attempt; None if the run has no attempt, or the newest has ended.
     """
     number = run.newest_attempt()
     if not number or ended(run, number):
@@ -26,9 +29,10 @@ def request_stop(run: Run) -> int | None:
 
 
 def ended(run: Run, number: int) -> Ended | None:
-    """How an attempt ended, if it has ended in order.
+    """How an attempt ended; None if it has recorded no end.
 
-    One object says so. Where there is none, as of an attempt of an older version, its events do.
+    The progress object holds the end. That of an earlier version of ardm does not; then all events
+    are read.
     """
     event = _landmark(run, number, kinds.Ended)
     if event is None:
@@ -37,12 +41,12 @@ def ended(run: Run, number: int) -> Ended | None:
 
 
 def trains(run: Run, number: int) -> bool:
-    """Whether an attempt has taken a step."""
+    """Whether an attempt has finished a step."""
     return _landmark(run, number, kinds.FirstStep) is not None
 
 
 def _landmark(run: Run, number: int, kind: type[E]) -> E | None:
-    """An event that the progress object keeps; see `event_log.LANDMARKS`."""
+    """The event of one of the kinds that the progress object keeps; see `event_log.LANDMARKS`."""
     progress = run.read_progress(number)
     if "beat" not in progress:
         return kinds.last(event_log.read(run, number), kind)
@@ -51,10 +55,10 @@ def _landmark(run: Run, number: int, kind: type[E]) -> E | None:
 
 
 def wait_for_end(
-    run: Run, number: int, patience: float, sleep: Callable[[float], None] = time.sleep
+    run: Run, number: int, timeout_s: float, sleep: Callable[[float], None] = time.sleep
 ) -> Ended | None:
-    """Wait until an attempt has ended; None if it does not within `patience` seconds."""
-    deadline = time.monotonic() + patience
+    """Wait until an attempt has ended; None if it has not within `timeout_s` seconds."""
+    deadline = time.monotonic() + timeout_s
     while (end := ended(run, number)) is None and time.monotonic() < deadline:
         sleep(0.3 if run.store.is_local else 1.0)
     return end
@@ -62,7 +66,7 @@ def wait_for_end(
 
 @dataclass(frozen=True)
 class CrashLoop:
-    """Several attempts of one submission in a row that saved nothing new."""
+    """Consecutive attempts of one submission that saved nothing new."""
 
     attempts: list[int]
     last_reason: str
@@ -75,17 +79,17 @@ def hopeless(
     limit: int,
     gone: Callable[[Collection[str]], bool],
 ) -> Ended | None:
-    """Why another attempt of this submission would end as the ones before it.
+    """Decide whether an attempt is pointless, since it would end as earlier ones of its submission.
 
     Args:
         run: the run.
-        records: of all its attempts.
+        records: the records of all attempts of the run.
         number: the attempt that is about to begin.
-        limit: attempts without progress that are one too many.
-        gone: whether any of some machines is no longer there.
+        limit: the number of attempts without progress that makes a crash loop.
+        gone: returns whether any of these nodes no longer exists.
 
     Returns:
-        How it ends at once; None if it may begin.
+        The end of the attempt; None if it may begin.
     """
     if event := failure(records, number):
         rank = "?" if event.rank is None else event.rank
@@ -110,32 +114,32 @@ def crash_loop(
 ) -> CrashLoop | None:
     """Tell a crash loop from preemptions.
 
-    Only attempts of the same submission as attempt `number` count, so that submitting again gives
-    a new budget; and only those that ended without notice on machines that are still there, and
-    left no checkpoint of a step beyond the one they began with. What the events say of saves is
-    not enough: a checkpoint that is gone, or was put aside as damaged, is no progress.
-    Without a submission each attempt was started by hand, which is guard enough.
+    An attempt counts if it is of the same submission as attempt `number`, ended without a notice on
+    nodes that still exist, and left no checkpoint beyond the step that it began with. Submitting
+    again thus gives a new budget. The `saved` events are not used, since a checkpoint that was
+    removed or quarantined is no progress. Without a submission there is no crash loop: a person
+    started every attempt.
 
     Args:
         run: the run.
-        records: of all its attempts.
+        records: the records of all attempts of the run.
         number: the attempt that is about to begin.
-        limit: attempts without progress that are one too many.
-        gone: whether any of some machines is no longer there.
+        limit: the number of attempts without progress that makes a crash loop.
+        gone: returns whether any of these nodes no longer exists.
 
     Returns:
         The loop, or None if there is none.
     """
-    mine = _submission(records, number)
-    if mine is None:
+    submission = _submission(records, number)
+    if submission is None:
         return None
     futile: list[int] = []
     reason = ""
     saved: dict[int, int] | None = None
     for record in reversed([r for r in records if r.attempt < number]):
-        # A machine that goes away while the store is down cannot save; that is nobody's failure.
+        # A preempted machine cannot save while the store is down; that is no crash.
         orderly = record.outcome is not None and record.outcome.is_orderly
-        if record.submission != mine or orderly or record.noticed:
+        if record.submission != submission or orderly or record.noticed:
             break
         saved = _newest_saved(run) if saved is None else saved
         began = -1 if record.first_step is None else record.first_step
@@ -148,12 +152,13 @@ def crash_loop(
 
 def _newest_saved(run: Run) -> dict[int, int]:
     """The step of the newest checkpoint of each attempt that has one."""
-    # Orbax and JAX take seconds to import, and neither a command line nor a driver needs them.
+    # Imported here since it imports Orbax and JAX, which takes seconds: commands and the driver
+    # need neither.
     from ardm.checkpoint import checkpoints
 
     steps: dict[int, int] = {}
-    for place in checkpoints.committed(run):
-        steps[place.attempt] = max(place.step, steps.get(place.attempt, 0))
+    for saved in checkpoints.committed(run):
+        steps[saved.attempt] = max(saved.step, steps.get(saved.attempt, 0))
     return steps
 
 
@@ -165,15 +170,16 @@ def _nodes(record: AttemptRecord) -> list[str]:
 def failure(records: Sequence[AttemptRecord], number: int) -> kinds.WorkerFailed | None:
     """The programming error that ended an earlier attempt of the same submission, if one did.
 
-    A worker other than rank 0 cannot end the job by itself; the next attempt does it for it.
+    A worker other than rank 0 cannot end the job; it records its failure, and the next attempt ends
+    the job.
 
     Args:
-        records: of all attempts.
+        records: the records of all attempts.
         number: the attempt that is about to begin.
     """
-    mine = _submission(records, number)
-    failed = [r for r in records if r.attempt < number and r.submission == mine]
-    return next((r.worker_failed for r in failed if r.worker_failed), None)
+    submission = _submission(records, number)
+    earlier = [r for r in records if r.attempt < number and r.submission == submission]
+    return next((r.worker_failed for r in earlier if r.worker_failed), None)
 
 
 def attempts_of(run: Run, submission: str) -> list[int]:
@@ -182,7 +188,7 @@ def attempts_of(run: Run, submission: str) -> list[int]:
 
 
 def taken_over(run: Run, submission: str) -> bool:
-    """Whether the newest attempt is somebody else's than that submission's."""
+    """Whether the newest attempt belongs to another submission, or to none."""
     newest = run.newest_attempt()
     return history.claims(run, [newest])[newest].get("submission") != submission
 

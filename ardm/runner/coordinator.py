@@ -1,4 +1,4 @@
-"""Process 0 of an attempt: it claims, finds the checkpoint, saves, evaluates and records."""
+"""Process 0 of an attempt: claims it, chooses the checkpoint, saves, evaluates and records."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ from ardm.runner.heartbeat import Heartbeat
 from ardm.runner.hooks import EvaluationHook, ReportHook
 from ardm.runner.interrupts import Interrupts
 from ardm.runner.prepare import Preparation
-from ardm.runner.restoring import Found, Restoring
+from ardm.runner.restoring import LoadedCheckpoint, Restorer
 from ardm.store import registry
 from ardm.store.retry import Abandoned, attend, in_background
 from ardm.store.run_directory import Run
@@ -46,10 +46,10 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 data_log = logging.getLogger("ardm.data")
-data_log.setLevel(logging.INFO)  # what a run trains on is shown where warnings are, too
+data_log.setLevel(logging.INFO)  # the data are shown even where only warnings are
 
 _LONGEST_REASON = 2000
-"""Characters of a reason in a message to the other workers."""
+"""Longest reason, in characters, in a message to the other workers."""
 
 
 class Coordinator:
@@ -64,11 +64,11 @@ class Coordinator:
         self._checkpointer: Checkpointer | None = None
 
     def begin(self) -> None:
-        """Claim the next attempt, and end it if it would end as the ones before it.
+        """Claim the next attempt, and end it at once if it is pointless.
 
         Raises:
-            NothingToDo: it would.
-            Superseded: the spec was replaced meanwhile.
+            NothingToDo: the attempt would end as earlier ones of its submission.
+            Superseded: the spec was replaced before the claim.
         """
         number, claim = claiming.claim(self._run, self._spec, self._context, self._began)
         self._token = claim["token"]
@@ -98,45 +98,40 @@ class Coordinator:
         in_background(lambda: past.write_roll_up(self._run), "ardm-roll-up")
 
     def restore(self, preparation: Preparation) -> TrainState:
-        """The state to begin with, which the other workers restore, too; not on the device."""
-        restoring = Restoring(self._run, self._spec, self._events, self._interrupts)
+        """The state to begin with, on the host; the other workers restore the same state."""
+        restorer = Restorer(self._run, self._spec, self._events, self._interrupts)
 
-        def look() -> tuple[float, Found | None]:
+        def load_newest() -> tuple[float, LoadedCheckpoint | None]:
             self._interrupts.unless_ending(preparation.loaded)
             self._log_data(preparation)
-            return time.monotonic(), restoring.newest(preparation)
+            return time.monotonic(), restorer.newest(preparation)
 
-        begin, found = self._unless_refused(look)
+        begin, newest = self._unless_refused(load_newest)
         self._data_sha256 = preparation.loaded()[0].sha256
-        environments = [one["environment"] for one in self._send(found)]
+        environments = [message["environment"] for message in self._send(newest)]
         if differ := agreement.differences(environments):
             log.warning("equal bits are not promised: %s", "; ".join(differ))
             self._events.add(kinds.WorkersDiffer(differences=differ))
         agreement.require_one_data_set(environments)
-        self._state = restoring.state(preparation, found, time.monotonic() - begin)
+        self._state = restorer.state(preparation, newest, time.monotonic() - begin)
         self._step = int(self._state.step)
         self._reporting.curve.rewind(self._step)
         self._checkpointer = self._interrupts.in_time(self._make_checkpointer)
         data, model = preparation.loaded()
         self._evaluation = EvaluationHook(
-            self._run,
-            self._spec,
-            data,
-            model,
-            self._heartbeat,
-            self._events,
-            self._reporting.curve,
-        )
+            self._run, self._spec, data, model,
+            self._heartbeat, self._events, self._reporting.curve,
+        )  # fmt: skip
         self._reporting.begin()
         self._interrupts.unless_ending(preparation.ready)
         return self._state
 
     def flag(self) -> int:
-        """What process 0 has to say to the others at the next step."""
+        """The flag that process 0 raises in the next step."""
         return self._interrupts.flag()
 
     def after_step(self, done: Done) -> None:
-        """Report a step, begin a save if it is time for one, and evaluate where it is due."""
+        """Report a step, begin a save if one is due, and evaluate if that is due."""
         self._step, self._flag, self._state = done.step, done.flag, done.state
         last = done.step == self._spec.training.steps
         evaluating = self._spec.evaluation.due(done.step) and not last and not done.flag
@@ -151,7 +146,7 @@ class Coordinator:
                 self._evaluate(final=False)
 
     def finish(self) -> Ended:
-        """Save the last state; after the last step evaluate it, too."""
+        """Save the last state; after the last step of the job evaluate it, too."""
         if self._flag == SUPERSEDED:
             self._saver.superseded_by = self._heartbeat.superseded_by or self._saver.superseded_by
             self._saver.raise_if_superseded()
@@ -164,7 +159,7 @@ class Coordinator:
         except SaveFailed as error:
             if not self._interrupts.noticed and self._flag != RESIZE:
                 raise
-            # Another group does these steps again, and may find the store in order.
+            # The next group of workers does these steps again; for it the store may work.
             why = self._context.notice.reason or self._context.resize.reason
             return Ended(Outcome.STORAGE_FAULT, self._step, f"{why}; {error}")
         if self._flag:
@@ -172,12 +167,12 @@ class Coordinator:
         try:
             self._evaluate(final=True)
         except (Disturbed, Abandoned):
-            # The work is done and saved; the next attempt has only this evaluation to do.
+            # All steps are done and saved; the next attempt only has to evaluate.
             return self._interrupted(self._interrupts.flag())
         return Ended(Outcome.COMPLETED, self._step, f"all {self._step} steps done and saved")
 
     def ended_by(self, error: Exception) -> Ended:
-        """The end that an error means."""
+        """How the attempt ends because of an error."""
         if isinstance(error, NothingToDo):
             return error.ended
         if isinstance(error, Abandoned):
@@ -186,7 +181,7 @@ class Coordinator:
                 return Ended(Outcome.PREEMPTED, 0, reason)
             return self._interrupted(self._interrupts.flag(), saved="nothing new to save")
         if isinstance(error, Diverged) and self._checkpointer:
-            # A save under way is of an earlier step, and the newest that anybody can go on from.
+            # A save under way is of an earlier, finite state, so it is worth waiting for.
             timings = self._context.timings
             seconds = timings.last_save_to_stop
             deadline = self._interrupts.deadline(seconds, timings.notice_save)
@@ -196,7 +191,7 @@ class Coordinator:
         return of_error(error, self._step, self._context.group.size)
 
     def close(self, ended: Ended) -> None:
-        """Record the end, and send everything that is left to the store."""
+        """Record the end, and write everything that is left to the store."""
         if self._number is None:
             return
         log.info(
@@ -213,12 +208,12 @@ class Coordinator:
 
     @property
     def _saver(self) -> Checkpointer:
-        """The checkpointer, which is there from the first step on."""
+        """The checkpointer, which exists from the first step on."""
         assert self._checkpointer
         return self._checkpointer
 
     def _superseded(self) -> bool:
-        """Whether a save has met a newer claim."""
+        """Whether a save has found a newer claim."""
         return self._checkpointer is not None and self._checkpointer.superseded_by is not None
 
     def _make_checkpointer(self) -> Checkpointer:
@@ -238,8 +233,8 @@ class Coordinator:
         )
 
     def _evaluate(self, *, final: bool) -> None:
-        """Evaluate on a thread of its own: the first time compiles, and a notice cannot wait."""
-        state, go_on = self._state, self._interrupts.none
+        """Evaluate on a thread, so that a preemption notice need not wait for it to compile."""
+        state, go_on = self._state, self._interrupts.none_pending
         attend(
             lambda: self._evaluation.evaluate(state, final=final, go_on=go_on),
             lambda: not go_on(),
@@ -247,7 +242,7 @@ class Coordinator:
         )
 
     def _interrupted(self, flag: int, saved: str = "saved") -> Ended:
-        """The end of an attempt whose state is saved."""
+        """How the attempt ends because of a flag, once its state is saved."""
         if flag == SUPERSEDED:
             return Ended(Outcome.SUPERSEDED, self._step, "a newer attempt holds the run")
         if flag == STOP:
@@ -259,7 +254,7 @@ class Coordinator:
         return Ended(Outcome.PREEMPTED, self._step, f"{reason}; {saved}")
 
     def _require_spec(self) -> None:
-        """Refuse to train a spec that was replaced between its reading and the claim."""
+        """Refuse to train a spec that was replaced after it was read and before the claim."""
         if registry.conflicts(registry.read_spec(self._run), self._spec):
             raise Superseded(
                 f"the spec of run {self._run.name} was replaced while attempt {self._number} "
@@ -267,9 +262,9 @@ class Coordinator:
             )
 
     def _unless_refused(self, work: Callable[[], T]) -> T:
-        """Do something at whose failure the other workers must not wait for word.
+        """Do some work; if it fails, send the end to the other workers, which wait for a message.
 
-        They may be far from listening where the attempt is abandoned, and Ray restarts the group.
+        If it is abandoned nothing is sent: they may not listen yet, and Ray restarts the group.
         """
         try:
             return work()
@@ -279,21 +274,23 @@ class Coordinator:
             self._send(None, of_error(error, 0, self._context.group.size))
             raise
 
-    def _send(self, found: Found | None, end: Ended | None = None) -> list[dict[str, Any]]:
-        """Tell the others how to begin, or that there is nothing to do; every worker's message."""
+    def _send(
+        self, newest: LoadedCheckpoint | None, end: Ended | None = None
+    ) -> list[dict[str, Any]]:
+        """Send the other workers the checkpoint or the end; returns the messages of all workers."""
         message = {
             "attempt": self._number,
-            "checkpoint": [found[0].attempt, found[0].step] if found else None,
+            "checkpoint": [newest[0].attempt, newest[0].step] if newest else None,
             "end": end and [end.outcome, end.reason[:_LONGEST_REASON]],
             "environment": {} if end else agreement.brief(environment(self._data_sha256)),
         }
         data, group = json.dumps(message).encode(), self._context.group
-        # The others come here once they have their data, and a notice leaves no time to wait.
+        # The other workers answer once they have the data; a notice leaves no time for that.
         messages = self._interrupts.unless_ending(lambda: group.exchange(data))
-        return [json.loads(one) for one in messages]
+        return [json.loads(answer) for answer in messages]
 
     def _log_data(self, preparation: Preparation) -> None:
-        """Log which images the run trains on, and what of its folder is left out."""
+        """Log which data the run trains on, and which files were left out."""
         data, _ = preparation.loaded()
         data_log.info("%s", data.describe())
         for warning in data.report.warnings():

@@ -1,4 +1,4 @@
-"""What equal bits depend on beside the job: device, instruction set, compiler, versions, data."""
+"""What the bits of a result depend on besides the job: device, compiler, versions, data."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ import jax
 import ardm
 
 Environment = dict[str, Any]
-"""A JSON value under each of `KEYS`; a key that is missing is unknown, and differs from nothing."""
+"""A JSON value for each of `KEYS`. A missing key is unknown, and equals every value."""
 
 KEYS = (
     "device",
@@ -36,14 +36,14 @@ _ARITHMETIC = re.compile(
     r"(sse|ssse|avx|fma|f16c|amx|bmi|abm|popcnt|movbe|gfni|vaes|vpclmul)\w*"
     r"|(asimd|sve|sme(?!p)|fphp|fcma|bf16|i8mm|atomics|dotprod)\w*"
 )
-"""Of the flags in /proc/cpuinfo, those of instructions that a compiler takes for numbers; the
-others change with every kernel and hypervisor."""
+"""The flags in /proc/cpuinfo of instructions that a compiler uses for arithmetic. The other flags
+differ with every kernel and hypervisor."""
 
 _NO_BITS = re.compile(
     r"--xla_(dump|hlo_(dump|graph|profile)|detailed_logging|log|vlog|slow_operation|force_host"
     r"_platform_device_count|gpu_cuda_data_dir|gpu_(per_fusion|kernel)\w*cache\w*|\w*_log_level)\w*"
 )
-"""Flags of XLA that say where to write, what to log, or how many devices a CPU is taken for."""
+"""Flags of XLA without effect on bits: where to write, what to log, how many devices a CPU has."""
 
 _SETTINGS = (
     "jax_enable_x64",
@@ -81,13 +81,13 @@ _VARIABLES = (
 
 
 def environment(data: str | None = None) -> Environment:
-    """What this process's results depend on, beside the job, as a JSON value.
+    """What the results of this process depend on besides the job, as a JSON value.
 
     Args:
-        data: `Dataset.sha256`; None where no data have been read.
+        data: `Dataset.sha256`; None if no data have been read.
     """
     device = jax.local_devices()[0]
-    found: Environment = {
+    here: Environment = {
         "device": f"{device.platform}:{device.device_kind}",
         "xla_flags": xla_flags(os.environ.get("XLA_FLAGS", "")),
         "jax_settings": _jax_settings(),
@@ -96,8 +96,8 @@ def environment(data: str | None = None) -> Environment:
         "libraries": _libraries(device.platform),
     }
     if device.platform == "cpu":
-        found["instruction_set"] = instruction_set()
-    return found if data is None else found | {"data": data}
+        here["instruction_set"] = instruction_set()
+    return here if data is None else here | {"data": data}
 
 
 def xla_flags(text: str) -> dict[str, str]:
@@ -115,13 +115,13 @@ def xla_flags(text: str) -> dict[str, str]:
     for flag in shlex.split(text):
         name, equals, value = flag.partition("=")
         if not _NO_BITS.fullmatch(name):
-            # Of a flag that stands twice XLA takes the last.
+            # If a flag is given twice, XLA uses the last one.
             flags[name] = value if equals else "true"
     return dict(sorted(flags.items()))
 
 
 def cpu_flags() -> str:
-    """The line of /proc/cpuinfo that names the features of a CPU; empty where there is none."""
+    """The line of /proc/cpuinfo that lists the features of the CPU; empty if there is none."""
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return ""
@@ -132,7 +132,7 @@ def cpu_flags() -> str:
 def instruction_set() -> str:
     """Architecture, first-level data cache and arithmetic instructions of this CPU.
 
-    The matrix products of XLA on a CPU are cut to fit that cache, and sum accordingly.
+    XLA splits matrix products on a CPU by the size of that cache, which fixes the order of sums.
     """
     names = sorted({flag for flag in cpu_flags().split() if _ARITHMETIC.fullmatch(flag)})
     size = Path("/sys/devices/system/cpu/cpu0/cache/index0/size")
@@ -144,10 +144,10 @@ def instruction_set() -> str:
 
 
 class Change(NamedTuple):
-    """A part of the environment that is not what it was."""
+    """A part of the environment that differs."""
 
     what: str
-    """One of `KEYS`, with the name within it where it has names: `libraries: jax`."""
+    """One of `KEYS`, with the name of the entry if it has entries: `libraries: jax`."""
     old: str
     new: str
 
@@ -156,24 +156,24 @@ class Change(NamedTuple):
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[Change]]:
-    """What differs between two environments, by key; what one of them does not know is left out."""
-    found = {
+    """The differences of two environments by key; a key that one of them lacks does not count."""
+    by_key = {
         key: _differences(key, old[key], new[key]) for key in KEYS if key in old and key in new
     }
-    return {key: some for key, some in found.items() if some}
+    return {key: differences for key, differences in by_key.items() if differences}
 
 
 def latest_changes(environments: Sequence[Mapping[str, Any]]) -> dict[str, list[Change]]:
-    """For each key that ever changed from one environment to a later one, its latest change.
+    """The latest change of each key that changed from one environment to a later one.
 
     Args:
-        environments: in the order of time.
+        environments: the environments, the oldest first.
     """
     latest: dict[str, list[Change]] = {}
     known: Environment = {}
-    for one in environments:
-        latest |= changes(known, one)
-        known |= {key: one[key] for key in KEYS if key in one}
+    for later in environments:
+        latest |= changes(known, later)
+        known |= {key: later[key] for key in KEYS if key in later}
     return latest
 
 
@@ -186,7 +186,7 @@ def _differences(key: str, old: Any, new: Any) -> list[Change]:
         return [Change(key, old[:12], new[:12])] if old != new else []
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return [Change(key, str(old), str(new))] if old != new else []
-    # Which libraries and settings are recorded may change with a version of ardm.
+    # Another version of ardm may record other libraries and settings.
     names = sorted(old.keys() | new.keys() if key == "xla_flags" else old.keys() & new.keys())
     return [
         Change(f"{key}: {name}", str(old.get(name)), str(new.get(name)))
@@ -196,18 +196,18 @@ def _differences(key: str, old: Any, new: Any) -> list[Change]:
 
 
 def _jax_settings() -> dict[str, Any]:
-    found = {name: getattr(jax.config, name, None) for name in _SETTINGS}
-    found |= {name: os.environ.get(name) for name in _VARIABLES}
+    settings = {name: getattr(jax.config, name, None) for name in _SETTINGS}
+    settings |= {name: os.environ.get(name) for name in _VARIABLES}
     plain = (bool, int, float, str, type(None))
     return {
         name: value if type(value) in plain else str(getattr(value, "value", value))
-        for name, value in found.items()
+        for name, value in settings.items()
     }
 
 
 @cache
 def _code() -> str:
-    """A short digest of the code of ardm that trains: its version moves only with a release."""
+    """A short digest of the code that trains, since the version changes only with a release."""
     root = Path(ardm.__file__).parent
     total = hashlib.sha256()
     for package in ("data", "model", "training"):
@@ -222,9 +222,9 @@ def _libraries(platform_name: str) -> dict[str, str]:
     if platform_name != "cpu":
         from importlib.metadata import distributions
 
-        installed = {d.name.lower() for d in distributions() if d.name}
-        names += sorted(name for name in installed if _GPU_LIBRARIES.fullmatch(name))
-    return {name: found for name in names if (found := _version(name))}
+        all_names = {d.name.lower() for d in distributions() if d.name}
+        names += sorted(name for name in all_names if _GPU_LIBRARIES.fullmatch(name))
+    return {name: installed for name in names if (installed := _version(name))}
 
 
 def _version(name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""A process of an attempt other than process 0: it restores the same checkpoint and trains."""
+"""Any process of an attempt except process 0: it restores the same checkpoint and trains."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ from ardm.training.state import TrainState, init, template
 
 log = logging.getLogger(__name__)
 
-_OF_FLAG = {
+_OUTCOME_OF_FLAG = {
     NOTHING: Outcome.COMPLETED,
     RESIZE: Outcome.RESIZED,
     STOP: Outcome.STOPPED,
@@ -41,12 +41,12 @@ _OF_FLAG = {
     SUPERSEDED: Outcome.SUPERSEDED,
 }
 
-ENDS_WITH_PROCESS_0 = frozenset(_OF_FLAG.values())
-"""How another process ends when it ends because process 0 does."""
+ENDS_WITH_PROCESS_0 = frozenset(_OUTCOME_OF_FLAG.values())
+"""The outcomes of a process that ends because process 0 does."""
 
 
 class Follower:
-    """The part of another process in `ardm.runner.attempt.run_attempt`."""
+    """The part of every other process in `ardm.runner.attempt.run_attempt`."""
 
     def __init__(self, run: Run, spec: JobSpec, context: Context) -> None:
         self._run, self._spec, self._context = run, spec, context
@@ -57,10 +57,10 @@ class Follower:
         """Nothing: process 0 claims the attempt."""
 
     def restore(self, preparation: Preparation) -> TrainState:
-        """The state that process 0 has chosen.
+        """The state that process 0 has chosen, on the host.
 
         Raises:
-            NothingToDo: process 0 ends, or refuses what the workers have read.
+            NothingToDo: process 0 ends the attempt, or the workers have read different data.
         """
         messages = self._exchange(preparation)
         chosen = messages[0]
@@ -69,7 +69,7 @@ class Follower:
             outcome, reason = chosen["end"]
             raise NothingToDo(Ended(Outcome(outcome), 0, reason))
         try:
-            agreement.require_one_data_set([one["environment"] for one in messages])
+            agreement.require_one_data_set([message["environment"] for message in messages])
         except InputError as error:
             # Process 0 comes to the same end, and records it.
             raise NothingToDo(Ended(Outcome.BAD_INPUT, 0, str(error))) from error
@@ -83,46 +83,47 @@ class Follower:
         return state
 
     def flag(self) -> int:
-        """What this process has to say to the others at the next step."""
+        """The flag that this process raises in the next step."""
         return PREEMPT if self._context.notice.reason else NOTHING
 
     def after_step(self, done: Done) -> None:
-        """Nothing but to remember how far it came: process 0 saves, evaluates and reports."""
+        """Remember the step; process 0 saves, evaluates and reports."""
         self._step, self._flag = done.step, done.flag
 
     def finish(self) -> Ended:
-        """The end of a process whose steps are done."""
-        return Ended(_OF_FLAG[self._flag], self._step, "as rank 0")
+        """How this process ends after its last step."""
+        return Ended(_OUTCOME_OF_FLAG[self._flag], self._step, "as rank 0")
 
     def ended_by(self, error: Exception) -> Ended:
-        """The end that an error means."""
+        """How this process ends because of an error."""
         if isinstance(error, NothingToDo):
             return error.ended
         ended = of_error(error, self._step, self._context.group.size)
-        # What is not finite is so on every worker: process 0 ends, too, and says why.
+        # A state that is not finite is so on every worker; process 0 ends too, and records it.
         alone = ended.outcome.ends_the_job and ended.outcome != Outcome.DIVERGED
-        return self._leave_word(ended, self._number) if alone and self._number else ended
+        return self._record_failure(ended, self._number) if alone and self._number else ended
 
     def close(self, ended: Ended) -> None:
         """Nothing: process 0 records the end."""
 
-    def _leave_word(self, ended: Ended, number: int) -> Ended:
-        """Record a failure of this process's own; Ray restarts the group to free process 0."""
+    def _record_failure(self, ended: Ended, number: int) -> Ended:
+        """Record a failure that only this process has; Ray then restarts the whole group."""
         rank = self._context.group.rank
         events = EventLog(self._run, number, rank)
         events.add(kinds.WorkerFailed(rank=rank, **asdict(ended)))
         try:
             retry(events.flush, Deadline(self._context.timings.worker_failed), of_the_store)
         except Exception as error:  # the group restarts all the same
-            log.warning("rank %d cannot leave word of its failure (%s)", rank, error)
+            log.warning("rank %d cannot record its failure (%s)", rank, error)
         return Ended(Outcome.WORKER_LOST, ended.step, f"rank {rank}: {ended.reason}")
 
     def _exchange(self, preparation: Preparation) -> list[dict[str, Any]]:
-        """Tell the others what this worker's bits depend on; every worker's message, by rank."""
+        """Send this worker's environment; returns the messages of all workers by rank."""
         try:
             data = preparation.loaded()[0].sha256
-        except Exception:  # raised again, and recorded, where the data are used
+        except Exception:  # it is raised again, and recorded, when the data are used
             data = None
-        mine = {"environment": agreement.brief(environment(data))}
+        message = {"environment": agreement.brief(environment(data))}
         group = self._context.group
-        return [json.loads(one) for one in group.exchange(json.dumps(mine).encode())]
+        answers = group.exchange(json.dumps(message).encode())
+        return [json.loads(answer) for answer in answers]

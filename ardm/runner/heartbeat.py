@@ -1,9 +1,9 @@
 """The heartbeat of an attempt, on a thread of its own.
 
-It writes one object, the progress, in which the newest events travel; and it listens for a stop
-request and for a newer claim. A write costs ten times as much as a read and more, so reads come
-often, writes seldom, and soon only after an event that matters. No fault of the store reaches the
-training thread, and a failure in one task does not stop the others.
+It writes the progress object, which holds the newest events, and it looks for a stop request and
+for a newer claim. A write costs at least ten times as much as a read. So reads are frequent and
+writes rare, except soon after an urgent event. No fault of the store reaches the training thread,
+and a failure in one task does not stop the others.
 """
 
 import logging
@@ -27,16 +27,16 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Heartbeat of one attempt.
+    """The heartbeat of one attempt.
 
     Args:
         run: the run.
-        number: of the attempt.
-        events: the newest ones are sent with every beat.
+        number: the number of the attempt.
+        events: the event log, whose newest events are written with every beat.
         progress: called at every beat for what `ardm status` and `ardm watch` show.
-        summary: of the attempt; written whenever events become a segment.
-        clock: monotonic seconds.
-        timings: how often it beats, and how long it may take at the end.
+        summary: the summary of the attempt, which is written after every segment.
+        clock: returns monotonic seconds.
+        timings: how often it beats, and how long the last writes are retried.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Heartbeat:
         self._rhythm = self._timings.local if run.store.is_local else self._timings.remote
         self.uploads = Uploads(run, number, clock)
         self._ended = threading.Event()
-        self._last = Deadline(0.0)
+        self._deadline = Deadline(0.0)
         self._thread = threading.Thread(target=self._beats, name="ardm-recorder", daemon=True)
         self._beat_number = 0
         self._listened = self._listed = self._written = -math.inf
@@ -68,29 +68,29 @@ class Heartbeat:
         self.uploads.start()
 
     def close(self, deadline: Deadline | None = None) -> None:
-        """Send everything that is left, again and again until the deadline.
+        """Write everything that is left, with retries until the deadline.
 
         Args:
-            deadline: by default `Timings.last_words` from now.
+            deadline: when the retries end; by default `Timings.last_words` seconds from now.
         """
-        self._last = deadline or Deadline(self._timings.last_words)
+        self._deadline = deadline or Deadline(self._timings.last_words)
         self._ended.set()
         self._events.news.set()
-        self.uploads.end(self._last)
+        self.uploads.end(self._deadline)
         if self._thread.ident is None:
             self._thread.start()
         # Not for ever: the thread may hang in a call to the store.
-        while self._thread.is_alive() and (left := self._last.left()) > 0:
+        while self._thread.is_alive() and (left := self._deadline.left()) > 0:
             self._thread.join(min(left, 0.25))
         self.uploads.close()
 
     def scalar(self, tag: str, value: float, step: int) -> None:
-        """Note a value of a step for TensorBoard; one that is not finite leaves a gap."""
+        """Add a value of a step to TensorBoard; a value that is not finite is left out."""
         if math.isfinite(value):
             self.uploads.scalar(tag, value, step)
 
     def put(self, kind: str, name: str, data: bytes) -> None:
-        """Write a picture; a fault of the store costs the picture and a warning."""
+        """Write a file, such as a picture; if the store fails, it is lost and a warning logged."""
         try:
             self._run.store.write(self._run.file(kind, name), data)
         except Exception as error:  # every file system has errors of its own
@@ -100,19 +100,19 @@ class Heartbeat:
         while not self._ended.is_set():
             self.do_what_is_due()
             pause = max(self._pause(), 0.01)
-            # Where an urgent event waits for its turn already, another one changes nothing.
+            # If an urgent event is already waiting to be written, only the end may cut the pause.
             (self._ended if self._events.news.is_set() else self._events.news).wait(pause)
         pause = BACK_OFF
-        while not self._last_words() and (left := self._last.left()) > 0:
+        while not self._last_words() and (left := self._deadline.left()) > 0:
             time.sleep(min(pause, left))
             pause = min(pause * 2, LONGEST_BACK_OFF)
 
     def do_what_is_due(self) -> None:
-        """Listen and write, each if it is time for it."""
+        """Look for requests if that is due, and write if that is due."""
         now = self._clock()
         if now >= self._listened + self._rhythm.listen:
             self._listened = now
-            self._try(self._hear_stop, self._hear_newer)
+            self._try(self._check_stop_request, self._check_newer_claim)
         if now >= self._next_write():
             self._events.news.clear()
             self._failed = not self._try(self._write_progress, self._write_segment)
@@ -130,16 +130,16 @@ class Heartbeat:
         return self._written + (min(beat, self._rhythm.retry) if self._failed else beat)
 
     def _last_words(self) -> bool:
-        """Leave word of the end, then bring the events to where they stay."""
+        """Write the end to the progress object, then the events and the summary."""
         return self._try(self._write_progress, self._events.finish, self._write_summary)
 
     def _try(self, *parts: Callable[[], object]) -> bool:
-        """Do each part, whatever becomes of the others; whether all of them succeeded."""
+        """Do all parts, even if some of them fail; whether all succeeded."""
         failed = 0
         for part in parts:
             try:
                 part()
-            except Exception as error:  # tried again; training must not end for it
+            except Exception as error:  # it is retried; training must not end because of it
                 failed += 1
                 log.debug("the store does not answer (%s)", error)
         return not failed
@@ -164,12 +164,12 @@ class Heartbeat:
         if self._summary is not None:
             self._summary.write()
 
-    def _hear_stop(self) -> None:
+    def _check_stop_request(self) -> None:
         if not self.stop_requested:
             self.stop_requested = self._run.store.exists(self._run.stop_request(self._number))
 
-    def _hear_newer(self) -> None:
-        """Look for the next claim; now and then for all: one in between may have been removed."""
+    def _check_newer_claim(self) -> None:
+        """Look for the next claim; at times list all, since that one may have been removed."""
         if self._clock() >= self._listed + self._rhythm.listing:
             self.superseded_by = claims.newer(self._run, self._number) or self.superseded_by
             self._listed = self._clock()

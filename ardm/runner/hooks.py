@@ -1,4 +1,4 @@
-"""What process 0 does beside training: it evaluates, draws and reports."""
+"""Hooks of process 0: evaluation, pictures, and reports of steps."""
 
 import logging
 import time
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class EvaluationHook:
-    """Evaluates the EMA of a run and hangs up its pictures."""
+    """Evaluates the EMA of a run, and draws samples and curves."""
 
     def __init__(
         self,
@@ -48,27 +48,28 @@ class EvaluationHook:
     def evaluate(
         self, state: TrainState, *, final: bool, go_on: Callable[[], bool] = lambda: True
     ) -> None:
-        """Evaluate on validation images, at the end on test images, sample, and redraw the curves.
+        """Evaluate on validation images, at the end also on test images, sample, and draw curves.
 
         Args:
-            state: after a step; its EMA is what is evaluated.
-            final: after the last step, which the test images are kept for.
-            go_on: asked all the time; a notice leaves no time for pictures.
+            state: the state after a step; its EMA is evaluated.
+            final: whether this is after the last step; only then are test images used.
+            go_on: called often; once it returns False, as after a preemption notice, the
+                evaluation is abandoned.
 
         Raises:
-            Disturbed: it was not to go on.
+            Disturbed: `go_on` returned False.
         """
         begin, step, config = time.monotonic(), int(state.step), self._spec.evaluation
         ema = self._model.unravel(np.asarray(state.ema))
-        wanted = {"valid": config.images} | ({"test": config.final_images} if final else {})
-        found = {split: self._measure(ema, step, split, n, go_on) for split, n in wanted.items()}
+        counts = {"valid": config.images} | ({"test": config.final_images} if final else {})
+        estimates = {s: self._measure(ema, step, s, count, go_on) for s, count in counts.items()}
         if not go_on():
             raise Disturbed
         if config.samples:
             self._sample(ema, step)
-            if not go_on():  # whoever waited for this has left meanwhile
+            if not go_on():  # the caller may have abandoned this thread meanwhile
                 raise Disturbed
-        for split, result in found.items():
+        for split, result in estimates.items():
             figures: dict[str, Any] = {k: _rounded(v) for k, v in result._asdict().items()}
             seconds = round(time.monotonic() - begin, 3)
             event = kinds.Evaluated(step=step, split=split, **figures, seconds=seconds)
@@ -79,24 +80,26 @@ class EvaluationHook:
     def _measure(
         self, ema: Params, step: int, split: str, count: int | None, go_on: Callable[[], bool]
     ) -> Estimate:
-        """Estimate the NELBO on images of a split, and keep the estimates of every image."""
+        """Estimate the NELBO on images of a split, and write the estimate of every image."""
         images = self._data.images(split)
         chosen = spread_indices(len(images), count)
-        each = self._evaluator.per_image(ema, images[chosen], self._spec.evaluation.passes, go_on)
-        found = estimate(each, self._model.objective)
+        per_image = self._evaluator.per_image(
+            ema, images[chosen], self._spec.evaluation.passes, go_on
+        )
+        mean = estimate(per_image, self._model.objective)
         log.info(
             "step %d: %s NELBO %.4f ± %.4f bits/dim on %d images of %s",
-            step, split, found.nelbo_bpd, found.se_bpd, found.images, self._data.title,
+            step, split, mean.nelbo_bpd, mean.se_bpd, mean.images, self._data.title,
         )  # fmt: skip
-        self._heartbeat.scalar(f"{split}/nelbo_bpd", found.nelbo_bpd, step)
-        self._heartbeat.put("evaluations", f"{step:08d}-{split}.npz", as_npz(each, chosen))
-        return found
+        self._heartbeat.scalar(f"{split}/nelbo_bpd", mean.nelbo_bpd, step)
+        self._heartbeat.put("evaluations", f"{step:08d}-{split}.npz", as_npz(per_image, chosen))
+        return mean
 
     def _sample(self, ema: Params, step: int) -> None:
         config, model = self._spec.evaluation, self._model
         objective = model.objective
         calls = int(np.clip(config.sample_steps, objective.stages, objective.steps))
-        made = sample(
+        samples = sample(
             model.bind(ema),
             seed_key(self._spec.seed),
             config.samples,
@@ -104,11 +107,11 @@ class EvaluationHook:
             objective=objective,
             batch=min(config.samples, 16),
         )
-        png = pictures.grid(made.images, model.classes)
+        png = pictures.grid(samples.images, model.classes)
         self._heartbeat.put("samples", f"{step:08d}.png", png)
 
     def _draw_curves(self, state: TrainState, step: int) -> None:
-        # With it comes Matplotlib, which a worker that has to get on with its steps can wait for.
+        # Imported here since it imports Matplotlib, which would delay the first step.
         from ardm.plots import curves
 
         name = self._run.name
@@ -129,10 +132,10 @@ class ReportHook:
     """Reports the steps of an attempt.
 
     Args:
-        total_steps: of the job.
-        events: of the attempt.
-        heartbeat: takes the scalars for TensorBoard.
-        clock: monotonic seconds.
+        total_steps: the number of steps of the job.
+        events: the event log of the attempt.
+        heartbeat: receives the scalars for TensorBoard.
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -144,7 +147,7 @@ class ReportHook:
     ) -> None:
         self._events, self._heartbeat, self._clock = events, heartbeat, clock
         self.curve = Curve()
-        """Of the run so far."""
+        """The loss curve of the run so far."""
         self.pace = Pace(total_steps, clock)
         self._skipped = 0
         self._compiled = compile_time().seconds
@@ -152,16 +155,16 @@ class ReportHook:
         self._has_trained = False
 
     def begin(self) -> None:
-        """Nothing but compiling is left to be done before the first step."""
+        """Start the clock of the first step, before which only compiling is left to do."""
         self._began = self._clock()
 
     def after_step(self, done: Done) -> None:
-        """Take in a finished step."""
+        """Report a finished step."""
         if not self._has_trained:
-            self._first(done)
+            self._record_first(done)
         nelbo = self.pace.step(done.step, float(done.metrics.nelbo_bpd))
         if not done.finite:
-            self._left_out(done)
+            self._record_skipped(done)
         self._heartbeat.scalar("train/nelbo_bpd", nelbo, done.step)
         self._heartbeat.scalar("train/grad_norm", float(done.metrics.grad_norm), done.step)
         if window := self.pace.window():
@@ -169,10 +172,10 @@ class ReportHook:
             self._heartbeat.scalar("train/steps_per_s", window["steps_per_s"], done.step)
 
     def now(self) -> dict[str, Any]:
-        """Rate, remaining seconds and mean NELBO, for the progress."""
+        """Rate, remaining seconds and mean NELBO, for the progress object."""
         return self.pace.now()
 
-    def _first(self, done: Done) -> None:
+    def _record_first(self, done: Done) -> None:
         """Record the first step, and how much of its time went into compiling."""
         self._has_trained = True
         seconds = self._clock() - self._began
@@ -181,8 +184,8 @@ class ReportHook:
             kinds.FirstStep(step=done.step, seconds=round(seconds, 3), compile_s=compiled)
         )
 
-    def _left_out(self, done: Done) -> None:
-        """Record a step that was not finite; only the first one is worth a line of the log."""
+    def _record_skipped(self, done: Done) -> None:
+        """Record a step that was not finite; only the first such step is logged."""
         reason = not_finite(done.metrics)
         if not self._skipped:
             log.warning(

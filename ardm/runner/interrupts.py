@@ -1,4 +1,4 @@
-"""What can end an attempt before its work is done: signals, drains, requests, newer claims."""
+"""What can end an attempt early: signals, preemption notices, stop requests, newer claims."""
 
 import os
 import signal
@@ -20,25 +20,24 @@ SECOND_LOOK = 1.0
 
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
-
 T = TypeVar("T")
 
 
 @contextmanager
 def saving_first(notice: Notice, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
-    """Let SIGTERM, SIGHUP and SIGINT set a notice, and nothing more, however often they come.
+    """While the block runs, SIGTERM, SIGHUP and SIGINT set a notice instead of ending the process.
 
-    A process manager and a shell may both pass on the same signal, and a terminal that closes
-    sends several. Only a person at a terminal can insist: with a second Ctrl-C.
-    SIGHUP and SIGINT stay ignored where they were, as by `nohup` or in a script's background.
+    Repeated signals change nothing: a process manager and a shell may both send the same one, and a
+    terminal that closes sends several. Only a second Ctrl-C, from a person, ends the process.
+    SIGHUP and SIGINT stay ignored if they were, as under `nohup` or in a script's background.
 
     Args:
-        notice: whose reason becomes the name of the first signal.
-        clock: monotonic seconds.
+        notice: the notice to set; its reason becomes the name of the first signal.
+        clock: returns monotonic seconds.
     """
     interrupted: float | None = None
 
-    def take(signum: int, frame: FrameType | None) -> None:
+    def handle(signum: int, frame: FrameType | None) -> None:
         nonlocal interrupted
         if signum == signal.SIGINT:
             if interrupted is not None and clock() - interrupted >= SECOND_LOOK:
@@ -49,12 +48,12 @@ def saving_first(notice: Notice, clock: Callable[[], float] = time.monotonic) ->
             notice.reason = signal.Signals(signum).name
             _write(f"{notice.reason}: saving, then ending (Ctrl-C twice ends at once)\n")
 
-    taken = [number for number in ENDING if number == signal.SIGTERM or not _is_ignored(number)]
-    before = {number: signal.signal(number, take) for number in taken}
+    handled = [number for number in ENDING if number == signal.SIGTERM or not _is_ignored(number)]
+    previous = {number: signal.signal(number, handle) for number in handled}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
@@ -69,14 +68,14 @@ def _write(text: str) -> None:
 
 
 class Interrupts:
-    """Looks out for a notice, a request to stop, a newer claim and another size of the group.
+    """Watches for a preemption notice, a stop request, a newer claim and a resize of the group.
 
     Args:
-        context: of the attempt.
-        events: where a notice is recorded.
-        heartbeat: which listens for requests and claims.
-        superseded: whether somebody else has met a newer claim.
-        step: the number of steps done.
+        context: the context of the attempt.
+        events: the event log, in which a notice is recorded.
+        heartbeat: the heartbeat, which looks for stop requests and newer claims.
+        superseded: returns whether a save has found a newer claim.
+        step: returns the number of finished steps.
     """
 
     def __init__(
@@ -93,11 +92,11 @@ class Interrupts:
 
     @property
     def noticed(self) -> bool:
-        """Whether there was a notice."""
+        """Whether there was a preemption notice."""
         return self._noticed is not None
 
     def flag(self) -> int:
-        """The reason to end, as a flag that the workers make known to each other."""
+        """The reason to end, as a flag; the training loop shares it among the workers."""
         if self._heartbeat.superseded_by or self._superseded():
             return SUPERSEDED
         if reason := self._context.notice.reason:
@@ -109,12 +108,12 @@ class Interrupts:
             return STOP
         return RESIZE if self._context.resize.reason else NOTHING
 
-    def none(self) -> bool:
-        """Whether nothing is in the way of an evaluation."""
+    def none_pending(self) -> bool:
+        """Whether there is no reason to end."""
         return self.flag() == NOTHING
 
     def deadline(self, seconds: float, on_notice: float) -> Deadline:
-        """So many seconds from now; or so many from a notice, if there is or comes one."""
+        """A deadline `seconds` from now, or `on_notice` seconds after a notice if sooner."""
 
         def urgent() -> float | None:
             self.flag()
@@ -123,22 +122,22 @@ class Interrupts:
         return Deadline(seconds, urgent=urgent)
 
     def in_time(self, work: Callable[[], T]) -> T:
-        """Do what needs the store before the first step; a fault of the store is waited out.
+        """Do work before the first step that needs the store, with retries while the store fails.
 
         Raises:
-            Abandoned: the attempt is to end.
+            Abandoned: there is a reason to end the attempt.
         """
         deadline = self.deadline(self._context.timings.start, 0.0)
         return self.unless_ending(lambda: retry(work, deadline, of_the_store))
 
     def unless_ending(self, work: Callable[[], T]) -> T:
-        """Do what comes before the first step, until which there is nothing to save.
+        """Do work before the first step; abandon it when the attempt is to end, as nothing is lost.
 
-        In a group, only a notice ends process 0 alone: the error that it ends with restarts the
-        group.
+        In a group of several workers only a preemption notice ends process 0 here, since the other
+        workers do not end with it: its error makes Ray restart the group.
 
         Raises:
-            Abandoned: the attempt is to end.
+            Abandoned: there is a reason to end the attempt.
         """
         ends = (STOP, PREEMPT, SUPERSEDED) if self._context.group.size == 1 else (PREEMPT,)
         return attend(work, lambda: self.flag() in ends, "ardm-start")

@@ -1,4 +1,4 @@
-"""How fast an attempt goes and what its recent steps cost: the figures of the progress bar."""
+"""The pace of an attempt: steps per second, remaining time and mean loss of recent steps."""
 
 import math
 import time
@@ -8,32 +8,32 @@ from contextlib import contextmanager
 from typing import Any
 
 WINDOW, WINDOW_SHARE = 10.0, 1 / 500
-"""Seconds of training between two points of the loss curve, or a share of the attempt's age if that
-is more: 30 days make some thousand points, not a quarter of a million."""
+"""Time between two points of the loss curve: so many seconds, or this share of the attempt's age if
+that is more. So 30 days make some thousand points, not a quarter of a million."""
 
 
 class Pace:
-    """Counts steps and seconds, evaluations left out.
+    """Counts steps and the seconds spent on them, without those of evaluations.
 
     Args:
-        total_steps: of the run.
-        clock: monotonic seconds.
+        total_steps: the number of steps of the run.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, total_steps: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._total, self._clock = total_steps, clock
         self._step = 0
         self._recent: deque[tuple[float, float]] = deque(maxlen=50)
-        """(seconds, bits/dim) of the last steps."""
+        """Seconds and bits/dim of each of the last steps."""
         self._points: list[float] = []
         self._begin = self._mark = clock()
         self._window_start: float | None = None
         self._window_step = 0
         self.step_s: float | None = None
-        """Seconds of the last step; None of the first, which compiles."""
+        """Seconds of the last step; None after the first, which compiles."""
 
     def step(self, number: int, nelbo_bpd: float) -> float:
-        """Note a finished step; gives back its NELBO, which counts for no mean if not finite."""
+        """Add a finished step; returns its NELBO, which is left out of means if not finite."""
         now = self._clock()
         if self._window_start is None:
             # The first step compiles: its seconds would spoil the rate.
@@ -46,31 +46,31 @@ class Pace:
         return nelbo_bpd
 
     def window(self) -> dict[str, Any] | None:
-        """Mean NELBO and rate since the last window, once a window has passed.
+        """Mean NELBO and rate since the last window; None until the window is over.
 
-        The mean is None where no step of the window had a finite one.
+        The mean is None if no step of the window had a finite NELBO.
         """
         start = self._window_start
-        wanted = max(WINDOW, (self._mark - self._begin) * WINDOW_SHARE)
-        if start is None or self._mark - start < wanted:
+        length = max(WINDOW, (self._mark - self._begin) * WINDOW_SHARE)
+        if start is None or self._mark - start < length:
             return None
         rate = (self._step - self._window_step) / (self._mark - start)
-        point = _mean(self._points)
+        mean = _mean(self._points)
         self._points, self._window_start, self._window_step = [], self._mark, self._step
-        return {"nelbo_bpd": _rounded(point, 6), "steps_per_s": round(rate, 4)}
+        return {"nelbo_bpd": _rounded(mean, 6), "steps_per_s": round(rate, 4)}
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave the seconds inside out of every rate."""
+        """Leave the time of the block out of every rate."""
         begin = self._clock()
         yield
-        away = self._clock() - begin
-        self._mark += away
+        pause = self._clock() - begin
+        self._mark += pause
         if self._window_start is not None:
-            self._window_start += away
+            self._window_start += pause
 
     def now(self) -> dict[str, Any]:
-        """Rate, remaining seconds and mean NELBO of the recent steps; null before there are any."""
+        """Rate, remaining seconds and mean NELBO of the recent steps; None before any."""
         recent = list(self._recent)
         seconds = sum(item[0] for item in recent)
         if not recent or seconds <= 0:

@@ -1,4 +1,4 @@
-"""What a run's spec asks for, made ready on a thread: the data, the model and the work to do."""
+"""Preparation on a thread: loads the data, builds the model and compiles the step."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -20,28 +20,28 @@ from ardm.training.loop import Work
 log = logging.getLogger("ardm.data")
 
 
-def load(run: Run, spec: JobSpec, patience: float) -> tuple[Dataset, Model]:
+def load(run: Run, spec: JobSpec, timeout_s: float) -> tuple[Dataset, Model]:
     """Read the data of a run, and build its model.
 
     Args:
         run: the run.
-        spec: what is trained.
-        patience: seconds that data are waited for whose store or disk does not answer.
+        spec: the job to train.
+        timeout_s: how long to retry if the store or disk of the data does not answer, in seconds.
     """
     cache = shared_cache(run.store, "data")
-    data = retry(lambda: load_data(spec.data, cache), Deadline(patience), _may_pass)
+    data = retry(lambda: load_data(spec.data, cache), Deadline(timeout_s), _retryable)
     return data, build(spec.model, data.shape, data.classes)
 
 
-def _may_pass(error: BaseException) -> bool:
-    passes = isinstance(error, DataUnreachable)
-    if passes:
+def _retryable(error: BaseException) -> bool:
+    unreachable = isinstance(error, DataUnreachable)
+    if unreachable:
         log.warning("the data cannot be read now, and are tried again (%s)", error)
-    return passes
+    return unreachable
 
 
 def work(spec: JobSpec, data: Dataset, model: Model, group: Group) -> Work:
-    """Put together what the training loop needs."""
+    """Assemble what the training loop needs."""
     batches = Batches(
         data.train,
         spec.training.batch_size,
@@ -53,20 +53,20 @@ def work(spec: JobSpec, data: Dataset, model: Model, group: Group) -> Work:
 
 
 class Preparation:
-    """Begins at once to load the data and then to compile a step.
+    """Loads the data and then compiles the step, on a thread that starts at once.
 
-    Meanwhile a checkpoint is found, read and verified, which leaves time on most cores.
+    Meanwhile a checkpoint is found, read and verified, which leaves most cores idle.
     """
 
-    def __init__(self, run: Run, spec: JobSpec, group: Group, patience: float) -> None:
+    def __init__(self, run: Run, spec: JobSpec, group: Group, timeout_s: float) -> None:
         self._run, self._spec, self._group = run, spec, group
         threads = ThreadPoolExecutor(1, thread_name_prefix="ardm-preparation")
-        self._loaded = threads.submit(load, run, spec, patience)
+        self._loaded = threads.submit(load, run, spec, timeout_s)
         self._ready = threads.submit(self._make_ready)
         threads.shutdown(wait=False)
 
     def serves(self, run: Run, spec: JobSpec) -> bool:
-        """Whether this is what a run asks for, and nothing has gone wrong so far."""
+        """Whether this preparation is for the given run and spec, and has not failed so far."""
         failed = self._ready.done() and self._ready.exception()
         return run.uri == self._run.uri and spec == self._spec and not failed
 
@@ -74,14 +74,15 @@ class Preparation:
         """Wait for the data and the model.
 
         Raises:
-            InputError: the data cannot be used; DataUnreachable if they were waited for in vain.
+            InputError: the data cannot be used.
+            DataUnreachable: they could not be read within `timeout_s`.
         """
         return self._loaded.result()
 
     def ready(self) -> Work:
-        """Wait until a step can be taken.
+        """Wait until the step is compiled.
 
-        What getting ready took on the device is free again then: the time to put a state there.
+        Device memory used for compiling is free again then, so put the state there only afterwards.
         """
         return self._ready.result()
 
@@ -93,8 +94,8 @@ class Preparation:
 
 
 def begin(run: Run, spec: JobSpec, context: Context) -> Preparation:
-    """Begin to prepare, or go on with what this process has prepared before the attempt."""
-    group, begun = context.group, context.head_start.take()
-    if begun is not None and group.size == 1 and begun.serves(run, spec):
-        return begun
+    """Begin a preparation, or take over the one that this process began before the attempt."""
+    group, early = context.group, context.head_start.take()
+    if early is not None and group.size == 1 and early.serves(run, spec):
+        return early
     return Preparation(run, spec, group, context.timings.data)

@@ -1,6 +1,6 @@
 """Copies the log and the TensorBoard files of an attempt to the store, on a thread of its own.
 
-However long an upload takes, the heartbeat does not wait for it.
+So the heartbeat never waits for an upload.
 """
 
 import logging
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST = 5.0
-"""Seconds until the first upload: an attempt that is killed early leaves a log, too."""
+"""Seconds until the first upload, so that an attempt that is killed early leaves a log, too."""
 
 PAUSE_LOCAL, PAUSE_REMOTE = 10.0, 60.0
-"""Seconds between two uploads."""
+"""Seconds between two uploads to a local store, and to a remote one."""
 
 PART = 1_000_000
-"""Bytes from which a TensorBoard file is complete and another one begins: a file is uploaded whole
-whenever it has grown."""
+"""Size in bytes at which a new TensorBoard file begins. A file that has grown is uploaded whole, so
+files must not grow for ever."""
 
 
 class Uploads:
-    """The log and the scalars of one attempt.
+    """Uploads the log and the scalars of one attempt.
 
     Args:
         run: the run.
-        number: of the attempt.
-        clock: monotonic seconds.
+        number: the number of the attempt.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, run: Run, number: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -55,7 +55,7 @@ class Uploads:
         self._tensorboard: SummaryWriter | None = None
         self._parts = 0
         self._sizes: dict[Path, int] = {}
-        self._last = Deadline(0.0)
+        self._deadline = Deadline(0.0)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="ardm-uploads", daemon=True)
 
@@ -63,20 +63,20 @@ class Uploads:
         self._thread.start()
 
     def scalar(self, tag: str, value: float, step: int) -> None:
-        """Note a value of a step for TensorBoard."""
+        """Add a value of a step to TensorBoard."""
         self._scalars.put((tag, value, step, time.time()))
 
     def end(self, deadline: Deadline) -> None:
-        """From now on, bring what is left into the store until the deadline; returns at once."""
-        self._last = deadline
+        """Begin the last uploads, which are retried until the deadline; returns at once."""
+        self._deadline = deadline
         self._ending.set()
         if self._thread.ident is None:
             self._thread.start()
 
     def close(self) -> None:
-        """Wait for that, and clean up."""
+        """Wait for the last uploads, and clean up."""
         # Not for ever: the thread may hang in a call to the store.
-        while self._thread.is_alive() and (left := self._last.left()) > 0:
+        while self._thread.is_alive() and (left := self._deadline.left()) > 0:
             self._thread.join(min(left, 0.25))
         logging.getLogger("ardm").removeHandler(self._handler)
         self._handler.close()
@@ -86,26 +86,26 @@ class Uploads:
         while not self._ending.wait(max(self._due - self._clock(), 0.01)):
             self.do_what_is_due()
         pause = BACK_OFF
-        while not self._all() and (left := self._last.left()) > 0:
+        while not self._upload_all() and (left := self._deadline.left()) > 0:
             time.sleep(min(pause, left))
             pause = min(pause * 2, LONGEST_BACK_OFF)
 
     def do_what_is_due(self) -> None:
-        """Upload what has grown, if it is time for it."""
+        """Upload the files that have grown, if an upload is due."""
         if self._clock() >= self._due:
-            self._all()
+            self._upload_all()
             pause = PAUSE_LOCAL if self._run.store.is_local else PAUSE_REMOTE
             self._due = self._clock() + pause
 
-    def _all(self) -> bool:
-        """Upload what has grown; whether nothing failed."""
+    def _upload_all(self) -> bool:
+        """Upload the files that have grown; whether all uploads succeeded."""
         done = [_succeeds(partial(self._upload, self._log_file)), _succeeds(self._write_scalars)]
         parts = sorted(self._parts_folder.glob("*"))
         done += [_succeeds(partial(self._upload_part, path)) for path in parts]
         return all(done)
 
     def _write_scalars(self) -> None:
-        """Bring what was noted into the current TensorBoard file."""
+        """Write the queued values to the current TensorBoard file."""
         if not self._scalars.empty():
             if self._tensorboard is None:
                 self._tensorboard = self._next_part()
@@ -117,14 +117,14 @@ class Uploads:
             self._tensorboard = None
 
     def _next_part(self) -> "SummaryWriter":
-        # It takes a second to import, for which no step should wait.
+        # Imported here, on this thread: it takes a second, for which no step should wait.
         from tensorboardX import SummaryWriter
 
         self._parts += 1
         return SummaryWriter(str(self._parts_folder), filename_suffix=f".{self._parts:06d}")
 
     def _current(self) -> Path | None:
-        """The file that is being written."""
+        """The TensorBoard file that is being written."""
         if self._tensorboard is None:
             return None
         return next(self._parts_folder.glob(f"*.{self._parts:06d}"), None)
@@ -140,7 +140,7 @@ class Uploads:
             path.unlink()
 
     def _upload(self, path: Path) -> None:
-        """Copy a file, whole, if it has grown."""
+        """Upload a whole file if it has grown."""
         size = path.stat().st_size
         if size and size != self._sizes.get(path):
             name = path.relative_to(self._root)
@@ -151,7 +151,7 @@ class Uploads:
 def _succeeds(part: Callable[[], None]) -> bool:
     try:
         part()
-    except Exception as error:  # tried again at the next upload; training must not end for it
+    except Exception as error:  # retried at the next upload; training must not end because of it
         log.debug("the store does not answer (%s)", error)
         return False
     return True

@@ -38,15 +38,15 @@ def test_more_steps_say_how_the_rate_jumps(tmp_path, caplog):
     run = opened(str(tmp_path / "runs"))
     go(run, at(5, lambda: control.request_stop(run), slow=0.3))
     longer = tiny_spec("training.steps=48")
-    foreseen = agreement.foreseen(run, longer)
-    assert agreement.foreseen(run, tiny_spec()) is None
+    upcoming = agreement.upcoming_rate_change(run, longer)
+    assert agreement.upcoming_rate_change(run, tiny_spec()) is None
     registry.open_run(run, longer, NOW, override=True)
     with caplog.at_level(logging.WARNING):
         go(run, at(2, lambda: control.request_stop(run), slow=0.3), spec=longer)
     (event,) = events(run, 2, kinds.LearningRate)
     step = events(run, 2, kinds.Restored)[0].step
     change = agreement.rate_change(as_json(tiny_spec().training), longer.training, step)
-    assert change == foreseen
+    assert change == upcoming
     _, old, new = change
     assert (event.step, event.old, event.new) == change
     assert old < new
@@ -61,8 +61,8 @@ def test_more_steps_say_how_the_rate_jumps(tmp_path, caplog):
 
 def test_of_a_run_without_a_checkpoint_no_jump_is_foreseen(local_run, tmp_path):
     longer = tiny_spec("training.steps=48")
-    assert agreement.foreseen(local_run, longer) is None
-    assert agreement.foreseen(Run(local_run.store, "none"), longer) is None
+    assert agreement.upcoming_rate_change(local_run, longer) is None
+    assert agreement.upcoming_rate_change(Run(local_run.store, "none"), longer) is None
 
 
 def test_fewer_steps_than_done_are_refused_before_anything_is_replaced(local_run):

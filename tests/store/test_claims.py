@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ardm.runner.claiming import about_here
+from ardm.runner.claiming import process_metadata
 from ardm.store import claims
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -33,10 +33,10 @@ def test_claims_made_at_the_same_instant_get_numbers_of_their_own(run):
 
 
 def test_a_claim_tells_where_and_with_which_versions():
-    about = about_here(1.23456, 2)
-    assert (about["time"], about["workers"]) == (1.235, 2)
-    assert about["device"].startswith("cpu:")
-    assert set(about["libraries"]) >= {"jax", "jaxlib", "flax", "optax", "numpy"}
+    metadata = process_metadata(1.23456, 2)
+    assert (metadata["time"], metadata["workers"]) == (1.235, 2)
+    assert metadata["device"].startswith("cpu:")
+    assert set(metadata["libraries"]) >= {"jax", "jaxlib", "flax", "optax", "numpy"}
 
 
 def test_a_claim_whose_answer_was_lost_is_found_to_be_ones_own(run, monkeypatch):
