@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ardm.events import kinds
 from ardm.events.event_log import EventLog
+from ardm.events.events import Outcome
 from ardm.runner.heartbeat import Heartbeat
 from ardm.store import claims, registry
 from ardm.store.run_directory import Run
@@ -45,8 +47,8 @@ def test_validate_takes_several_files_and_starts_nothing(ardm: Here, job: str, r
     assert f"{job}: job tiny is valid" in said
     assert f"{TINY}: job tiny is valid" in said
     assert said.count("train 50,000") == 2
-    told = ardm.json("validate", job, str(TINY), "--set", "training.steps=48")
-    assert [spec["training"]["steps"] for spec in told] == [48, 48]
+    specs = ardm.json("validate", job, str(TINY), "--set", "training.steps=48")
+    assert [spec["training"]["steps"] for spec in specs] == [48, 48]
     assert run.attempts() == []
 
 
@@ -66,7 +68,7 @@ def test_a_run_that_is_complete_is_neither_submitted_nor_trained_again(
     add_attempt(run, started(0.0, 0.0), ended(41.0, 24, "completed"), began=0.0)
     done = ardm("submit", job, "--run", "mine", "--json", "--follow")
     assert json.loads(done.stdout) == {"run": "mine", "submission_id": None, "address": None}
-    assert "run mine is complete already; `ardm sample mine` draws from it" in done.stderr
+    assert "run mine is already complete; `ardm sample mine` draws images from it" in done.stderr
     assert "next:" not in done.stderr
     assert run.attempts() == [1]
     assert not (tmp_path / "home" / "ray.json").exists()
@@ -89,19 +91,19 @@ def test_stop_of_a_run_that_is_not_trained_is_no_failure(ardm: Here, run: Run) -
 
 def test_stop_says_with_which_step_the_run_has_ended(ardm: Here, run: Run) -> None:
     number = claims.claim(run, {"workers": 1})
-    ledger = EventLog(run, number)
-    voice = Heartbeat(run, number, ledger, lambda: {"step": 20})
+    events = EventLog(run, number)
+    heartbeat = Heartbeat(run, number, events, lambda: {"step": 20})
     over = threading.Event()
 
     def train() -> None:
-        """Until the attempt hears that it is to stop."""
-        while not voice.stop_requested and not over.wait(0.05):
+        """Until the attempt is asked to stop."""
+        while not heartbeat.stop_requested and not over.wait(0.05):
             pass
-        if voice.stop_requested:
-            ledger.add("ended", outcome="stopped", step=20, reason="asked", detail="")
-        voice.close()
+        if heartbeat.stop_requested:
+            events.add(kinds.Ended(outcome=Outcome.STOPPED, step=20, reason="asked"))
+        heartbeat.close()
 
-    voice.start()
+    heartbeat.start()
     attempt = threading.Thread(target=train)
     attempt.start()
     try:
@@ -114,4 +116,4 @@ def test_stop_says_with_which_step_the_run_has_ended(ardm: Here, run: Run) -> No
 
 
 def test_down_where_no_ray_of_ours_runs_is_no_failure(ardm: Here) -> None:
-    assert "no local Ray of ours runs" in ardm("down").stderr
+    assert "no local Ray is running that `ardm submit` started" in ardm("down").stderr

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from ardm.cli import watching
+from ardm.events import kinds
 from ardm.events.event_log import EventLog
+from ardm.events.events import Outcome
 from ardm.job.spec import JobSpec
 from ardm.runner.heartbeat import Heartbeat
 from ardm.store import claims, registry
@@ -32,14 +34,16 @@ def ardm(run: Run) -> Here:
     return Here(run.store.uri)
 
 
-def about(number: int) -> dict[str, Any]:
+def fields_of(number: int) -> dict[str, Any]:
     return {"attempt": number, "step": 7, "total_steps": 100, "state": "training"}
 
 
 def progress(run: Run, number: int, **fields: Any) -> None:
-    """What an attempt told of itself just now."""
-    told = about(number) | {"time": time.time(), "beat": 1, "beat_s": 1.0, "tail": []} | fields
-    run.store.write(run.progress(number), json.dumps(told).encode())
+    """What an attempt has just reported of itself."""
+    reported = (
+        fields_of(number) | {"time": time.time(), "beat": 1, "beat_s": 1.0, "tail": []} | fields
+    )
+    run.store.write(run.progress(number), json.dumps(reported).encode())
 
 
 def test_runs_are_listed_from_the_oldest_on_and_by_job(tmp_path: Path) -> None:
@@ -81,7 +85,7 @@ def test_status_says_that_saves_fail_and_which_checkpoint_is_damaged(run: Run, a
     [
         ("completed", 0, "completed at step 40"),
         ("failed", 3, "`ardm logs invented`"),
-        ("stopped", 75, "submit it again to go on"),
+        ("stopped", 75, "submit it again to continue"),
         ("superseded", 3, "`ardm logs invented`"),
     ],
 )
@@ -98,10 +102,10 @@ def test_watch_stays_with_a_run_that_trains_until_it_ends(
     run: Run, ardm: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = claims.claim(run, {"workers": 1})
-    ledger = EventLog(run, number)
-    told = about(number)
-    voice = Heartbeat(run, number, ledger, lambda: told)
-    voice.do_what_is_due()
+    events = EventLog(run, number)
+    reported = fields_of(number)
+    heartbeat = Heartbeat(run, number, events, lambda: reported)
+    heartbeat.do_what_is_due()
     looks = 0
 
     def pause(_: Run) -> float:
@@ -109,13 +113,13 @@ def test_watch_stays_with_a_run_that_trains_until_it_ends(
         nonlocal looks
         looks += 1
         if looks == 3:
-            told["step"] = 100
-            ledger.add("ended", outcome="completed", step=100, reason="", detail="")
-            voice.close()
+            reported["step"] = 100
+            events.add(kinds.Ended(outcome=Outcome.COMPLETED, step=100))
+            heartbeat.close()
         return 0.01
 
     monkeypatch.setattr(watching, "look_s", pause)
-    monkeypatch.setattr(watching, "ASK", 0.0)
+    monkeypatch.setattr(watching, "STATUS_PERIOD_S", 0.0)
     said = ardm("watch", run.name).stderr
     assert looks >= 3
     assert f"run {run.name}: completed at step 100" in said

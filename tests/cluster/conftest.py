@@ -18,7 +18,8 @@ from ray.job_submission import JobSubmissionClient
 
 from ardm.chaos.nodes import Nodes, nodes
 from ardm.checkpoint import checkpoints
-from ardm.cluster import access, local, ports
+from ardm.cluster import access, local
+from ardm.cluster.ports import answers, free_ports
 from ardm.runner import control
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -174,13 +175,13 @@ def running_ray() -> str:
     with socket.create_server(("127.0.0.1", 0)) as other:
         places = iter(range(3))
 
-        def ports(*wanted: int) -> list[int]:
-            found = ports.free_ports(*wanted)
+        def taken_ports(*wanted: int) -> list[int]:
+            found = free_ports(*wanted)
             if (place := next(places, None)) is not None:
                 found[place] = other.getsockname()[1]
             return found
 
-        address = local.start(cpus=4, ports=ports)
+        address = local.start(cpus=4, ports=taken_ports)
     assert next(places, None) is None
     return address
 
@@ -194,7 +195,7 @@ def jobs_of(address: str) -> JobSubmissionClient:
 def head(ray_home: Path) -> Iterator[Nodes]:
     """A cluster of several nodes, of which only the head is there."""
     with nodes() as cluster:
-        wait_until(lambda: ports.answers(cluster.jobs))
+        wait_until(lambda: answers(cluster.jobs))
         yield cluster
 
 

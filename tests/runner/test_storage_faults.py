@@ -134,11 +134,11 @@ def test_training_and_restoring_go_on_through_faults_of_many_requests(stormy, pr
     """A save takes some requests one after the other; each failed one costs a second or two."""
     seldom = "checkpoint.interval=1000", "checkpoint.keep_every=12"
     registry.open_run(stormy, tiny_spec(*seldom), NOW, override=True)
-    kinds, over = ["429", "500", "503", "slow", "cut", "lost", "body"], threading.Event()
+    faults, over = ["429", "500", "503", "slow", "cut", "lost", "body"], threading.Event()
     before = Counter(proxy.counts)
 
     def turn() -> None:
-        for kind in itertools.cycle(kinds):
+        for kind in itertools.cycle(faults):
             proxy.inject(Fault(kind, share=0.12, delay=0.5))
             if over.wait(0.3):
                 return
@@ -153,7 +153,7 @@ def test_training_and_restoring_go_on_through_faults_of_many_requests(stormy, pr
         proxy.heal()
     for ended in (once, again):
         assert_as_undisturbed(stormy, finished, ended)
-    assert sum((proxy.counts - before)[kind] for kind in kinds) > 1
+    assert sum((proxy.counts - before)[kind] for kind in faults) > 1
     assert events(stormy, 2, kinds.Restored)[0].step == STEPS
     ends = [e.outcome for number in (1, 2) for e in events(stormy, number, kinds.Ended)]
     assert ends == ["completed", "completed"]
