@@ -67,12 +67,20 @@ def write(folder: Path, state: Any, metadata: dict[str, Any], *, few_files: bool
 
     Returns:
         The size of all files in bytes.
+
+    Raises:
+        OSError: the files cannot be written, or Orbax leaves others than those of a finished save.
     """
     orbax = folder.with_name(f"{folder.name}.orbax") if few_files else folder
     try:
         with _checkpointer() as checkpointer:
             args = ocp.args.PyTreeSave(state)
             checkpointer.save(orbax, args=args, custom_metadata=metadata, force=True)
+        if not is_finished(files := _sizes(orbax)):  # it would count as unfinished for ever
+            raise OSError(
+                f"Orbax {ocp.__version__} has written other files than expected: {sorted(files)}; "
+                "install a version that ardm allows (`pip install ardm`)"
+            )
         if few_files:
             folder.mkdir(parents=True)
             arrays.repack(orbax, folder)
@@ -81,7 +89,13 @@ def write(folder: Path, state: Any, metadata: dict[str, Any], *, few_files: bool
     finally:
         if few_files:
             shutil.rmtree(orbax, ignore_errors=True)
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return sum(_sizes(folder).values())
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """The size in bytes of every file below a directory, by its path relative to it."""
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.stat().st_size for file in files}
 
 
 def load(folder: Path, template: Any) -> tuple[Any, dict[str, Any]]:

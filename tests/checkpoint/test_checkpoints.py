@@ -1,5 +1,7 @@
 """Checkpoints on both kinds of store: nothing but the state that was saved is ever given back."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -8,6 +10,7 @@ import pytest
 from ardm.checkpoint import checkpoints, restore
 from ardm.checkpoint.checkpoints import Checkpoint, Damaged, Gone
 from ardm.checkpoint.digest import digest
+from ardm.checkpoint.serialization import COMPLETE
 from ardm.errors import InputError
 from tests.runner.setting import cut_off, files_of, like, opened, save, small_state
 
@@ -36,6 +39,20 @@ def test_a_state_comes_back_bit_by_bit_with_its_types(run):
     }  # fmt: skip
     assert checkpoints.metadata(place) == metadata
     assert checkpoints.entries(run)[0].bytes == sum(map(len, files_of(place).values()))
+
+
+def test_a_save_fails_if_orbax_leaves_other_files_than_expected(run, monkeypatch):
+    """Orbax 0.12.0 wrote no commit file, and every checkpoint would have counted as unfinished."""
+    write = ocp.Checkpointer.save
+
+    def without_commit_file(self, directory, *args, **kwargs):
+        write(self, directory, *args, **kwargs)
+        (Path(directory) / COMPLETE).unlink()
+
+    monkeypatch.setattr(ocp.Checkpointer, "save", without_commit_file)
+    with pytest.raises(OSError, match="Orbax .* has written other files"):
+        save(run, 1, 4)
+    assert newest(run)[0] is None
 
 
 def test_the_digest_can_be_checked_without_knowing_the_state(run):
