@@ -50,7 +50,7 @@ def test_a_save_fails_if_orbax_leaves_other_files_than_expected(run, monkeypatch
         (Path(directory) / COMPLETE).unlink()
 
     monkeypatch.setattr(ocp.Checkpointer, "save", without_commit_file)
-    with pytest.raises(OSError, match="Orbax .* has written other files"):
+    with pytest.raises(OSError, match=r"Orbax .* has written other files"):
         save(run, 1, 4)
     assert newest(run)[0] is None
 
