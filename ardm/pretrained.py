@@ -236,6 +236,10 @@ class Pretrained:
     ) -> tuple[PerImage, Int[np.ndarray, " n"]]:
         """Estimate the NELBO of every image: see `evaluate`.
 
+        >>> estimates, index = model.per_image("valid", images=8)
+        >>> index.shape
+        (8,)
+
         Returns:
             The estimates, and the indices of the images within the split.
         """
@@ -337,6 +341,10 @@ class Pretrained:
         self, split: Split = "valid", count: int | None = None, usual: int | None = None
     ) -> tuple[Images, Int[np.ndarray, " n"]]:
         """Images of a split, evenly spread over it, and their indices within the split.
+
+        >>> images, index = model.images("valid", 3)
+        >>> images.shape, index.shape
+        ((3, 28, 28, 1), (3,))
 
         Args:
             split: the split.

@@ -51,6 +51,9 @@ class Run:
     def status(self, *, verify: bool = True) -> dict[str, Any]:
         """The status of the run, as `ardm status --json` prints it.
 
+        >>> run.status()["step"]
+        100
+
         Args:
             verify: whether to read and verify the newest checkpoint.
 
@@ -70,6 +73,9 @@ class Run:
 
     def report(self, on_demand_price: float | None = None) -> dict[str, Any]:
         """Goodput, interruptions, saves and cost, as `ardm report --json` prints them.
+
+        >>> 0 < run.report()["goodput"]["fraction"] <= 1
+        True
 
         Args:
             on_demand_price: price of a worker-hour on demand, in the currency of the job's price;
@@ -107,6 +113,9 @@ class Run:
     def stop(self, patience: float = 60.0) -> "Stopped":
         """Have the run save and end; train or submit it again to go on.
 
+        >>> run.stop().attempt is None  # no attempt was running
+        True
+
         Args:
             patience: seconds to wait for the last save.
 
@@ -119,6 +128,9 @@ class Run:
 
     def pull(self, to: str | Path | None = None) -> dict[str, Any]:
         """Copy the newest verified checkpoint, with everything needed to use it without the store.
+
+        >>> run.pull("pulled/again")["step"]
+        100
 
         Args:
             to: a new directory, or one that an earlier pull wrote; default: `pulled/<name>`.
@@ -135,7 +147,11 @@ class Run:
         return pull(self.directory, Path(to) if to else Path("pulled") / self.name)
 
     def load(self) -> "Pretrained":
-        """Load the model of the newest verified checkpoint: see `ardm.load`."""
+        """Load the model of the newest verified checkpoint: see `ardm.load`.
+
+        >>> run.load().step
+        100
+        """
         from ardm.loading import load
 
         return load(self.name, self.directory.store)
