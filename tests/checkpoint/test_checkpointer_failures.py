@@ -24,6 +24,8 @@ from tests.runner.setting import small_state
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def folder(local_run) -> Path:
@@ -222,5 +224,5 @@ saver.offer(1, small_state(1))
 print("hangs", saver.saving)
 """
     command = [sys.executable, "-c", program, str(tmp_path / "runs")]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=True)
     assert done.stdout == b"hangs True\n"
