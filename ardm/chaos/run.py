@@ -22,7 +22,7 @@ from ardm.chaos.schedule import schedule
 from ardm.chaos.targets import Targets
 from ardm.chaos.verdict import Facts, fastest_step, judge
 from ardm.chaos.watch import Watch
-from ardm.cluster import access, ports
+from ardm.cluster import access, ports, shell_variables
 from ardm.errors import InputError, JobFailed
 from ardm.events import event_log
 from ardm.job import spec
@@ -93,7 +93,7 @@ def chaos(plan: Plan, report: Callable[[str], None]) -> dict[str, Any]:
         address = stack.enter_context(emulator.serve(emulator.free_port()))
         emulator.make_bucket(address, BUCKET)
         cpu = {"JAX_PLATFORMS": "cpu"}
-        stack.enter_context(_environment_variables(cpu | emulator.settings(address)))
+        stack.enter_context(shell_variables.during(cpu | emulator.settings(address)))
         base = dict(os.environ) | {MARK: mark}
         left_out = machine.left_out(plan.kinds, base, folder)
         for kind, reason in left_out.items():
@@ -212,21 +212,6 @@ def _keep(to: Path, folder: Path, cluster: Nodes, run: Run) -> None:
         run.store.fetch_tree(run.name, to / "run")
     shutil.copytree(folder, to / "reference", dirs_exist_ok=True)
     cluster.copy_logs(to / "ray")
-
-
-@contextmanager
-def _environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables of this process while the block runs."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

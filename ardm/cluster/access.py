@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ardm.cluster import shell_variables
 from ardm.store.home import private_folder
 
 ADDRESS = "127.0.0.1"
@@ -78,17 +79,11 @@ def headers() -> dict[str, str]:
 @contextmanager
 def in_this_process() -> Iterator[None]:
     """Let Ray's clients in this process and its children send our token while the block runs."""
-    before = {name: os.environ.get(name) for name in settings()}
-    os.environ.update(settings())
-    _read_again()
     try:
-        yield
+        with shell_variables.during(settings()):
+            _read_again()
+            yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
         _read_again()
 
 

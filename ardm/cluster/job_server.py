@@ -6,7 +6,7 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import yaml
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
-from ardm.cluster import access, interpreter, local, ports
+from ardm.cluster import access, interpreter, local, ports, shell_variables
 from ardm.errors import InputError, JobFailed
 
 TUNNEL_PATIENCE = 90.0
@@ -172,7 +172,7 @@ def connected(address: str, local_ray: str | None = None) -> Iterator[JobSubmiss
     if local_ray is not None and not (ours and local_ray == own_ray()):
         raise InputError(f"the local Ray that was at {address} has ended, or is another machine's")
     here = clear_path() if ports.is_here(address) else dict.fromkeys(local.ELSEWHERE, "")
-    with _set(here):
+    with shell_variables.during(here):
         try:
             # To other servers Ray's client sends the user's own token, set by RAY_AUTH_MODE etc.
             client = JobSubmissionClient(address, headers=access.headers() if ours else None)
@@ -204,18 +204,3 @@ def _refused(address: str, error: AuthenticationError) -> InputError:
         f"the Ray job server at {address} asks for a token ({reason}); set RAY_AUTH_MODE=token and "
         "RAY_AUTH_TOKEN_PATH to a file with the token of that cluster"
     )
-
-
-@contextmanager
-def _set(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of this process while the block runs."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -13,7 +13,8 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from ardm.store.home import private_folder
@@ -147,3 +148,18 @@ def sweep(now: float | None = None) -> None:
 
 def _is_visible(name: str, value: str) -> bool:
     return name in VISIBLE and not has_credentials(value)
+
+
+@contextmanager
+def during(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables of this process while the block runs."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
