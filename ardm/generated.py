@@ -1,11 +1,14 @@
-"""What a trained model generates: samples and completed images."""
+"""What a trained model generates: samples, and completed images or texts."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Int16, UInt8
+from jaxtyping import Int, UInt
+
+from ardm.data.alphabet import Alphabet, show_all
+from ardm.errors import InputError
 
 
 class Calls(NamedTuple):
@@ -22,26 +25,47 @@ class Calls(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Generated images; a notebook shows them as a grid.
+    """Generated images or texts; a notebook shows them.
 
     >>> samples = model.sample(4, budget=10)
     >>> samples.images.shape, samples.calls, samples.policy
     ((4, 28, 28, 1), 10, 'optimal')
 
     Attributes:
-        images: the images, with values 0 .. K-1.
+        images: the images, with values 0 .. K-1; those of texts have the shape `[L, 1, 1]`.
         chain: all images before the first network call and after every call, -1 where a dimension
             is not generated yet; None unless requested.
         calls: number of network calls per image.
         policy: kind of the policy: `optimal`, `uniform` or `sequential`.
         classes: number of values of a dimension, K.
+        alphabet: alphabet of the texts; None for images.
     """
 
-    images: UInt8[np.ndarray, "num h w c"]
-    chain: Int16[np.ndarray, "frames num h w c"] | None
+    images: UInt[np.ndarray, "num h w c"]
+    chain: Int[np.ndarray, "frames num h w c"] | None
     calls: int
     policy: str
     classes: int
+    alphabet: Alphabet | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts; bytes that are not UTF-8 and control characters are shown as escapes.
+
+        Raises:
+            InputError: the model generates images.
+        """
+        return show_all(self.images, _letters(self.alphabet))
+
+    def chain_texts(self) -> list[list[str]]:
+        """The chain as texts, with `_` for a character that is not generated yet.
+
+        Raises:
+            InputError: the model generates images, or no chain was requested.
+        """
+        if self.chain is None:
+            raise InputError("no chain was kept; sample with chain=True")
+        return [show_all(frame, _letters(self.alphabet)) for frame in self.chain]
 
     def png(self) -> bytes:
         """The images as a grid, a PNG file."""
@@ -50,23 +74,51 @@ class Samples:
         return pictures.grid(self.images, self.classes)
 
     def save(self, path: str | Path) -> None:
-        """Write the grid to a PNG file."""
-        Path(path).write_bytes(self.png())
+        """Write the grid to a PNG file, or the texts to a text file."""
+        from ardm.plots import text_sheets
 
-    def _repr_png_(self) -> bytes:
-        return self.png()
+        data = self.png() if self.alphabet is None else text_sheets.sheet(self.texts).encode()
+        Path(path).write_bytes(data)
+
+    def _repr_png_(self) -> bytes | None:
+        return self.png() if self.alphabet is None else None
+
+    def _repr_markdown_(self) -> str | None:
+        if self.alphabet is None:
+            return None
+        from ardm.plots import text_sheets
+
+        return text_sheets.markdown(self.texts)
 
 
 @dataclass(frozen=True, eq=False)
 class Completions:
-    """Completed images.
+    """Completed images or texts.
 
     Attributes:
         images: several completions of each given image, with values 0 .. K-1.
         calls: number of network calls per image.
         policy: kind of the policy: `optimal`, `uniform` or `sequential`.
+        alphabet: alphabet of the texts; None for images.
     """
 
-    images: UInt8[np.ndarray, "n completions h w c"]
+    images: UInt[np.ndarray, "n completions h w c"]
     calls: int
     policy: str
+    alphabet: Alphabet | None = None
+
+    @property
+    def texts(self) -> list[list[str]]:
+        """The completions of each given text: see `Samples.texts`.
+
+        Raises:
+            InputError: the model generates images.
+        """
+        letters = _letters(self.alphabet)
+        return [show_all(completions, letters) for completions in self.images]
+
+
+def _letters(alphabet: Alphabet | None) -> Alphabet:
+    if alphabet is None:
+        raise InputError("the model generates images, no texts; use .images")
+    return alphabet

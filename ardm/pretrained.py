@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Literal, overload
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt
 
+from ardm import prompts
 from ardm.checkpoint.kept_policies import PULLED, KeptPolicies
+from ardm.data.alphabet import Alphabet
+from ardm.data.config import alphabet, medium
 from ardm.data.dataset import Dataset, Images, spread_indices
 from ardm.data.dataset import load as load_data
+from ardm.data.media import TEXT, Medium
 from ardm.errors import InputError
 from ardm.generated import Calls, Completions, Samples
 from ardm.job.spec import JobSpec
@@ -79,14 +83,17 @@ class Pretrained:
         temperature: float = 1.0,
         seed: int = 0,
         chain: bool = False,
+        length: int | None = None,
+        prompt: str | None = None,
+        infill: str | None = None,
     ) -> Samples:
-        """Generate images.
+        """Generate images or texts.
 
         >>> model.sample(4, budget=20).images.shape
         (4, 28, 28, 1)
 
         Args:
-            num: number of images.
+            num: number of images or texts.
             budget: number of network calls per image, made where they help most; default: one per
                 dimension.
             steps: number of network calls per image, evenly spread, instead of `budget`.
@@ -95,32 +102,43 @@ class Pretrained:
             temperature: divisor of the logits; below 1 the images are more likely ones.
             seed: seed of the orders and values.
             chain: whether to keep the images after every network call.
+            length: number of characters of a text; default: that of the sequences of training.
+            prompt: the beginning of every text.
+            infill: a text in which every `_` is one character to generate.
 
         Returns:
-            The images; image i does not depend on `num`.
+            The images or texts; number i does not depend on `num`.
 
         Raises:
-            InputError: an argument is out of bounds.
+            InputError: an argument is out of bounds, or is one of texts and the model generates
+                images.
         """
         objective, key = self.model.objective, seed_key(seed)
-        calls = self.calls(steps, budget)
+        given = prompts.read(self.alphabet, objective, length=length, prompt=prompt, infill=infill)
+        calls = self.calls(steps, budget, int(given.known.sum()), int(given.wanted.sum()))
         samples = sampling.sample(
             self.model.bind(self.params),
             key,
             num,
             calls.starts,
             objective=objective,
+            given=given,
             order=None if order is None else draws.fixed(order, key, objective.shape),
             temperature=temperature,
             keep_chain=chain,
         )
         return Samples(
-            samples.images, samples.chain, len(calls.starts), calls.kind, self.model.classes
+            samples.images[:, : given.end],
+            None if samples.chain is None else samples.chain[:, :, : given.end],
+            len(calls.starts),
+            calls.kind,
+            self.model.classes,
+            self.alphabet,
         )
 
     def inpaint(
         self,
-        images: UInt8[np.ndarray, "n h w c"],
+        images: UInt[np.ndarray, "n h w c"],
         mask: Bool[np.ndarray, "h w"],
         completions: int = 1,
         *,
@@ -162,7 +180,7 @@ class Pretrained:
             objective=self.model.objective,
             temperature=temperature,
         )
-        return Completions(completed, len(calls.starts), calls.kind)
+        return Completions(completed, len(calls.starts), calls.kind, self.alphabet)
 
     @overload
     def evaluate(
@@ -256,7 +274,7 @@ class Pretrained:
         budget: int | None = None,
     ) -> Likelihood:
         """The exact likelihood, to be computed with `compute`: see `evaluate`."""
-        starts = self.calls(None, budget).starts
+        starts = self.calls(None, budget).starts if budget else self.model.objective.exact_starts
         chosen, _ = self.images(split, images, usual=EXACT_IMAGES)
         return Likelihood(self.model, self.params, self._seed(seed), chosen, starts)
 
@@ -294,6 +312,11 @@ class Pretrained:
             InputError: a budget or the number of images is out of bounds.
         """
         objective = self.model.objective
+        if not objective.several_per_call:
+            raise InputError(
+                f"the objective {self.spec.model.objective} generates one dimension per call, so "
+                "there is no policy to choose; use a model with objective oa or upscale"
+            )
         if budgets is None:
             budgets = [b for b in USUAL_BUDGETS if objective.stages <= b <= objective.steps]
         policy.require_budgets(budgets, objective.D, objective.stages)
@@ -332,6 +355,16 @@ class Pretrained:
         return load_data(self.spec.data, self.cache)
 
     @property
+    def alphabet(self) -> Alphabet | None:
+        """The alphabet of the texts that the model generates; None if it generates images."""
+        return alphabet(self.spec.data) if self.medium == TEXT else None
+
+    @property
+    def medium(self) -> Medium:
+        """What the model generates."""
+        return medium(self.spec.data)
+
+    @property
     def data_title(self) -> str:
         """The name of the data set, with "(dynamic)" if the binarization is dynamic."""
         data = self.spec.data
@@ -358,31 +391,44 @@ class Pretrained:
         if count is not None and count > len(images):
             raise InputError(
                 f"--images {count}: the {split} split of {self.data.title} has {len(images)} "
-                "images; give fewer, or leave the option out"
+                f"{self.medium.examples}; give fewer, or leave the option out"
             )
         index = spread_indices(len(images), count or usual)
         return images[index], index
 
-    def calls(self, steps: int | None, budget: int | None, known: int = 0) -> Calls:
+    def calls(
+        self, steps: int | None, budget: int | None, known: int = 0, wanted: int | None = None
+    ) -> Calls:
         """The network calls that generate an image.
 
         Args:
             steps: number of calls, evenly spread.
             budget: number of calls, made where they help most.
             known: number of dimensions that are given.
+            wanted: number of dimensions to generate; default: all others.
 
         Raises:
-            InputError: both numbers are given, or more calls than dimensions to generate.
+            InputError: both numbers are given, or more calls than dimensions to generate, or fewer
+                and the model generates one dimension per call.
         """
         if steps and budget:
             raise InputError(
                 f"--steps {steps} (evenly spread) and --budget {budget} (where they help most) "
                 "exclude each other; give one of them"
             )
-        stages = self.model.objective.stages
-        left = len(self.tracked_losses) - stages * known
+        objective = self.model.objective
+        stages = objective.stages
+        left = stages * (objective.D - known if wanted is None else wanted)
         number = steps or budget or left
-        starts = policy.remaining(self.losses, known, number, stages=stages, evenly=budget is None)
+        if number < left and not objective.several_per_call:
+            raise InputError(
+                f"{number} network calls for {left} dimensions: the objective "
+                f"{self.spec.model.objective} generates one dimension per call; leave --budget and "
+                "--steps out"
+            )
+        starts = policy.remaining(
+            self.losses, known, number, stages=stages, evenly=budget is None, wanted=wanted
+        )
         kind = "sequential" if number == left else "uniform" if steps else "optimal"
         return Calls(starts, kind)
 

@@ -54,7 +54,10 @@ GROWTH = 2**27
 
 room, trimmed = ROOM, 0
 
-PEAKS: list[int] = []
+peak, peak_test = 0, "start"
+"""The most memory that this process had at the end of a test, and the test that raised it last."""
+
+PEAKS: list[str] = []
 
 
 class Together(LoadScopeScheduling):
@@ -71,10 +74,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 @pytest.fixture(autouse=True)
-def little_memory() -> Iterator[None]:
+def little_memory(request: pytest.FixtureRequest) -> Iterator[None]:
     """Give back freed memory, and forget compiled programs before they take too much of it."""
     yield
-    global room, trimmed
+    global room, trimmed, peak, peak_test
+    if _peak() > peak:
+        peak, peak_test = _peak(), request.node.nodeid
     if _resident() > trimmed + GROWTH:
         _trim()
         trimmed = _resident()
@@ -120,18 +125,22 @@ def _resident() -> int:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Called by pytest in every process of the tests."""
     if (output := getattr(session.config, "workeroutput", None)) is not None:
-        output["peak"] = _peak()
+        output["peak"] = _described_peak()
 
 
 def pytest_testnodedown(node: Any) -> None:
     """Called by pytest-xdist when a process of the tests has ended."""
-    PEAKS.append(getattr(node, "workeroutput", {}).get("peak", 0.0))
+    PEAKS.append(getattr(node, "workeroutput", {}).get("peak", "unknown"))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Called by pytest at the end."""
-    peaks = ", ".join(f"{peak / 2**30:.1f}" for peak in PEAKS or [_peak()])
-    terminalreporter.write_line(f"memory of the processes of the tests, at most: {peaks} GiB")
+    peaks = "; ".join(PEAKS or [_described_peak()])
+    terminalreporter.write_line(f"memory of the processes of the tests, at most: {peaks}")
+
+
+def _described_peak() -> str:
+    return f"{_peak() / 2**30:.1f} GiB (in {peak_test})"
 
 
 def _peak() -> int:

@@ -21,7 +21,7 @@ ROOT = Path(ardm.__file__).parent
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
 BASE = {"config", "errors", "filesystem", "outages", "strict_json"}
-FACE = {"api", "generated", "loading", "opening", "pretrained", "runs"}
+FACE = {"api", "generated", "loading", "opening", "pretrained", "prompts", "runs"}
 """Files beside the packages that make up the public interface."""
 
 LOWER = {

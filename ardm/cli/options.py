@@ -100,6 +100,8 @@ STILL = {
 
 MOVING = {".gif": "GIF"}
 
+TEXT = {".txt": "text"}
+
 ARRAYS = {".npz": "NPZ"}
 
 Picture = Annotated[

@@ -1,4 +1,4 @@
-"""Commands that use a trained model: pull, sample, inpaint."""
+"""Commands that use a trained model: pull, sample."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,17 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ardm.cli import options
-from ardm.cli.console import errors_as_messages, say, show
+from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import (
-    DEFAULT_SPLIT,
     DEFAULT_STORE,
     AsJson,
     Budget,
     JobName,
     RunName,
     Seed,
-    Split,
-    SplitName,
     Steps,
     StoreUri,
     Target,
@@ -27,18 +24,13 @@ from ardm.cli.options import (
     provenance,
 )
 from ardm.config import MOST
-from ardm.errors import InputError
 from ardm.runs import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy as np
-
-    from ardm.pretrained import Pretrained
+    from ardm.generated import Samples
 
 
-_DEFAULT_IMAGES = 6
+_DEFAULT_IMAGES, _DEFAULT_TEXTS = 16, 4
 
 
 @errors_as_messages
@@ -68,7 +60,10 @@ def sample(
     target: Target = None,
     store: StoreUri = DEFAULT_STORE,
     job: JobName = None,
-    num: Annotated[int, typer.Option(min=1, max=MOST, help="Number of images.")] = 16,
+    num: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST, help="Number of images (default: 16) or texts (default: 4)."),
+    ] = None,
     steps: Steps = None,
     budget: Budget = None,
     order: Annotated[
@@ -78,23 +73,45 @@ def sample(
             "for each image."
         ),
     ] = None,
+    length: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MOST, help="Characters of a text; default: as many as a training sequence."
+        ),
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="The beginning of every text.")] = None,
+    infill: Annotated[
+        str | None,
+        typer.Option(help="A text with a _ for each character to generate, anywhere."),
+    ] = None,
     seed: Seed = 0,
     temperature: Temperature = 1.0,
     to: Annotated[
         Path | None,
-        typer.Option("--out", help="The image file to write; its suffix selects the format."),
+        typer.Option(
+            "--out",
+            help="The file to write: an image in the format of its suffix, or .txt for texts, "
+            "which are printed by default.",
+        ),
     ] = None,
     chain: Annotated[
-        Path | None, typer.Option(help="Also write the generation process to this GIF file.")
+        Path | None,
+        typer.Option(
+            help="Also write the generation process to this .gif file; that of texts also to .txt."
+        ),
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Draw images from the newest verified checkpoint, and write them as a grid."""
-    options.require_writable("--out", to)
-    options.require_writable("--chain", chain, options.MOVING)
+    """Draw images or texts from the newest verified checkpoint."""
+    options.require_writable("--out", to, options.STILL | options.TEXT)
+    options.require_writable("--chain", chain, options.MOVING | options.TEXT)
     pretrained = load_pretrained(target, store, job)
-    png = to or Path(f"{pretrained.name}-{pretrained.step}.png")
-    options.require_writable("--out", png)
+    is_text = pretrained.alphabet is not None
+    if not is_text:
+        to = to or Path(f"{pretrained.name}-{pretrained.step}.png")
+    options.require_writable("--out", to, options.TEXT if is_text else options.STILL)
+    options.require_writable("--chain", chain, options.MOVING | (options.TEXT if is_text else {}))
+    num = num or (_DEFAULT_TEXTS if is_text else _DEFAULT_IMAGES)
     samples = pretrained.sample(
         num,
         budget=budget,
@@ -103,132 +120,50 @@ def sample(
         temperature=temperature,
         seed=seed,
         chain=chain is not None,
+        length=length,
+        prompt=prompt,
+        infill=infill,
     )
-    options.write_still(png, samples.png())
+    say(
+        f"{num} {pretrained.medium.examples} of {describe(pretrained)} in {samples.calls} network "
+        f"calls ({samples.policy}){f': {to}' if to else ''}"
+    )
+    used = {"num": num, "steps": samples.calls, "policy": samples.policy}
+    used |= {"order": order, "seed": seed, "temperature": temperature}
+    used |= {"chain": str(chain) if chain else None}
+    if is_text:
+        _write_texts(samples, to, chain, quiet=json)
+        used |= {"length": samples.images.shape[1], "texts": samples.texts}
+        used |= {"out": str(to) if to else None}
+    elif to is not None:
+        options.write_still(to, samples.png())
+        _write_chain(samples, chain)
+        used |= {"png": str(to)}
+    if json:
+        show(provenance(pretrained) | used)
+
+
+def _write_texts(samples: "Samples", to: Path | None, chain: Path | None, *, quiet: bool) -> None:
+    """Write texts to a file, or print them unless `quiet`; write their chain."""
+    from ardm.plots import text_sheets
+
+    sheet = samples.texts[0] if len(samples.texts) == 1 else text_sheets.sheet(samples.texts)
+    if to is not None:
+        options.write(to, f"{sheet.rstrip()}\n".encode())
+    elif not quiet:
+        out.print(sheet.rstrip(), markup=False)
+    if chain is not None:
+        frames = samples.chain_texts()
+        is_moving = chain.suffix.lower() in options.MOVING
+        data = text_sheets.animation(frames) if is_moving else text_sheets.chain(frames).encode()
+        options.write(chain, data)
+
+
+def _write_chain(samples: "Samples", chain: Path | None) -> None:
     if chain is not None and samples.chain is not None:
         from ardm.plots import pictures
 
         options.write(chain, pictures.chain(samples.chain, samples.classes))
-    calls = f"{samples.calls} network calls ({samples.policy})"
-    say(f"{num} images of {describe(pretrained)} in {calls}: {png}")
-    if json:
-        options_used = {"num": num, "steps": samples.calls, "policy": samples.policy}
-        options_used |= {"order": order, "seed": seed, "temperature": temperature}
-        files = {"png": str(png), "chain": str(chain) if chain else None}
-        show(provenance(pretrained) | options_used | files)
 
 
-@errors_as_messages
-def inpaint(
-    target: Target = None,
-    store: StoreUri = DEFAULT_STORE,
-    job: JobName = None,
-    image: Annotated[
-        Path | None, typer.Option(help="An image file to complete; default: images of --split.")
-    ] = None,
-    images: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=MOST, help=f"Number of images of the split; default: {_DEFAULT_IMAGES}."
-        ),
-    ] = None,
-    split: Split = DEFAULT_SPLIT,
-    mask: Annotated[
-        Path | None, typer.Option(help="An image file that is white where the pixel is given.")
-    ] = None,
-    keep: Annotated[
-        str | None,
-        typer.Option(
-            help="The given region: top-half (the default), bottom-half, left-half, right-half, "
-            "centre, border or every-other."
-        ),
-    ] = None,
-    completions: Annotated[
-        int, typer.Option(min=1, max=MOST, help="Number of completions of each image.")
-    ] = 4,
-    steps: Steps = None,
-    budget: Budget = None,
-    seed: Seed = 0,
-    temperature: Temperature = 1.0,
-    to: Annotated[
-        Path | None,
-        typer.Option("--out", help="The image file to write; its suffix selects the format."),
-    ] = None,
-    json: AsJson = False,
-) -> None:
-    """Complete images from given pixels, each in several ways, and write them as a grid."""
-    _require_one("--mask", mask, "--keep", keep)
-    _require_one("--image", image, "--images", images)
-    options.require_writable("--out", to)
-    pretrained = load_pretrained(target, store, job)
-    png = to or Path(f"{pretrained.name}-{pretrained.step}-inpaint.png")
-    options.require_writable("--out", png)
-    from ardm.plots.pictures import completion_grid
-
-    known, originals = _all_or_errors(
-        lambda: _known(pretrained, mask, keep), lambda: _originals(pretrained, image, split, images)
-    )
-    completed = pretrained.inpaint(
-        originals,
-        known,
-        completions,
-        budget=budget,
-        steps=steps,
-        temperature=temperature,
-        seed=seed,
-    )
-    options.write_still(
-        png, completion_grid(originals, known, completed.images, pretrained.model.classes)
-    )
-    count = len(originals)
-    say(
-        f"{count} image{'s' if count > 1 else ''}, {known.sum()} of {known.size} pixels given, "
-        f"completed in {completions} way{'s' if completions > 1 else ''} by "
-        f"{describe(pretrained)} in {completed.calls} network calls ({completed.policy}): {png}"
-    )
-    if json:
-        counts = {"images": count, "completions": completions, "pixels_given": int(known.sum())}
-        options_used = {"steps": completed.calls, "seed": seed, "policy": completed.policy}
-        options_used |= {"temperature": temperature, "png": str(png)}
-        show(provenance(pretrained) | counts | options_used)
-
-
-def _require_one(one: str, value: object, other: str, second: object) -> None:
-    if value is not None and second is not None:
-        raise InputError(f"{one} {value} and {other} {second} exclude each other; give one of them")
-
-
-def _all_or_errors(*readers: "Callable[[], np.ndarray]") -> "list[np.ndarray]":
-    """Call all readers; if some fail, report all of their errors at once."""
-    results, errors = [], []
-    for read in readers:
-        try:
-            results.append(read())
-        except InputError as error:
-            errors.append(str(error))
-    if errors:
-        raise InputError("\n".join(errors))
-    return results
-
-
-def _known(pretrained: "Pretrained", mask: Path | None, keep: str | None) -> "np.ndarray":
-    from ardm.data.picture import read_mask
-    from ardm.model.inpaint import keep as keep_region
-
-    height, width, _ = pretrained.model.shape
-    if mask is not None:
-        return read_mask(mask, (height, width))
-    return keep_region(keep or "top-half", height, width)
-
-
-def _originals(
-    pretrained: "Pretrained", image: Path | None, split: SplitName, images: int | None
-) -> "np.ndarray":
-    from ardm.data.picture import read_image
-
-    if image is not None:
-        return read_image(image, pretrained.model.shape, pretrained.model.classes, say)[None]
-    return pretrained.images(split, images, usual=_DEFAULT_IMAGES)[0]
-
-
-COMMANDS = (pull, sample, inpaint)
+COMMANDS = (pull, sample)

@@ -36,19 +36,33 @@ def read(path: Path = FILE) -> Dataset:
     Raises:
         InputError: the file is missing, or does not have the expected SHA-256.
     """
-    advice = "install the package anew, or make the file with scripts/make_binarized_mnist.py"
+    data = verified(path, FILE_SHA256, "scripts/make_binarized_mnist.py")
+    dataset = unpack(data, origin=str(path))
+    return replace(dataset, report=Report(origins_by_position(dataset.name)))
+
+
+def verified(path: Path, sha256: str, script: str) -> bytes:
+    """Read a file of the package.
+
+    Args:
+        path: the file.
+        sha256: its expected digest.
+        script: the script that makes it, for the error message.
+
+    Raises:
+        InputError: the file is missing, or has another digest.
+    """
+    advice = f"install the package anew, or make the file with {script}"
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected the bundled data, found no file; {advice}") from error
     received = hashlib.sha256(data).hexdigest()
-    if received != FILE_SHA256:
+    if received != sha256:
         raise InputError(
-            f"{path}: expected SHA-256 {FILE_SHA256}, received {received}: the file is damaged; "
-            f"{advice}"
+            f"{path}: expected SHA-256 {sha256}, received {received}: the file is damaged; {advice}"
         )
-    dataset = unpack(data, origin=str(path))
-    return replace(dataset, report=Report(origins_by_position(dataset.name)))
+    return data
 
 
 def pack(dataset: Dataset) -> bytes:

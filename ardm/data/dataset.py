@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt
 
-from ardm.data.config import DataConfig
+from ardm.data.config import DataConfig, medium
+from ardm.data.media import TEXT
 from ardm.data.provenance import Report
 from ardm.errors import InputError
 
 SPLITS = ("train", "valid", "test")
 
 # The underscore in `_N` tells jaxtyping that the sizes of the splits may differ.
-Images = UInt8[np.ndarray, "_N H W C"]
+Images = UInt[np.ndarray, "_N H W C"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,8 @@ class Dataset:
         report: where the images were read from, and which files were left out.
         dynamic: whether `train` holds gray values 0 .. 255 that are binarized at random each time
             they are used.
+        crops: whether `train` holds all sequences within a long one: example i begins at its i-th
+            value, so neighbors overlap.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Dataset:
     sha256: str
     report: Report = field(default_factory=Report, repr=False)
     dynamic: bool = False
+    crops: bool = False
 
     @classmethod
     def of(
@@ -109,6 +113,8 @@ class Dataset:
     def images(self, split: str) -> Images:
         """The images of a split as they are evaluated: values 0 .. K-1, the same each time."""
         images: Images = getattr(self, split)
+        if self.crops and split == "train":  # sequences that do not overlap
+            return images[:: self.shape[0]]
         if self.dynamic and split == "train":
             from ardm.data.binarize import SEED, binarize
 
@@ -117,16 +123,27 @@ class Dataset:
 
     def describe(self) -> str:
         """A line that names the size and the origin of each split."""
-        parts = []
+        parts, unit = [], " characters" if self.crops else ""
         for split in SPLITS:
             origin = self.report.origins.get(split, "published")
-            parts.append(f"{split} {len(getattr(self, split)):,} ({origin})")
+            parts.append(f"{split} {self._size(split):,}{unit} ({origin})")
         return f"data set {self.title}: {'; '.join(parts)}"
 
     def as_json(self) -> dict[str, Any]:
-        """Sizes and origins of the splits, and files left out or converted, as a JSON value."""
-        sizes = {split: len(getattr(self, split)) for split in SPLITS}
+        """Sizes and origins of the splits, and files left out or converted, as a JSON value.
+
+        The sizes are numbers of images, or of characters.
+        """
+        sizes = {split: self._size(split) for split in SPLITS}
         return {"dataset": self.title, "sizes": sizes, **self.report.as_json()}
+
+    def _size(self, split: str) -> int:
+        """The number of images, or of characters."""
+        images: Images = getattr(self, split)
+        if not self.crops:
+            return len(images)
+        length = self.shape[0]
+        return len(images) + length - 1 if split == "train" else len(images) * length
 
 
 def spread(images: Images, count: int | None) -> Images:
@@ -171,6 +188,10 @@ def load(config: DataConfig, cache: str | None = None) -> Dataset:
         StoreUnusable: `cache` cannot be read or written.
     """
     # Imported on use: importing TFDS takes a second, and most jobs do not need it.
+    if medium(config) == TEXT:
+        from ardm.data import texts
+
+        return texts.read(config)
     if config.source == "bundled":
         from ardm.data import bundled
 

@@ -62,6 +62,11 @@ class Folder:
         files = {name: name for name in names if not _hidden_part(name)}
         return Listing(files, [*hidden.values()])
 
+    def has_file(self, name: str) -> bool:
+        """Whether there is a file of this name in the folder."""
+        with self._readable():
+            return bool(self._directory.fs.isfile(self._directory.path(name)))
+
     def read(self, name: str) -> bytes:
         """Read one file.
 
@@ -106,6 +111,24 @@ class Folder:
                 f"{self.url}: expected a folder that this process can read, received "
                 f"{type(error).__name__}: {error}; check {check}"
             ) from error
+
+
+def locate(path: str) -> tuple[Folder, Listing]:
+    """List a folder, or the folder of a single file with this file alone.
+
+    Args:
+        path: a folder or a file: a local path, or an fsspec URL.
+
+    Raises:
+        FolderUnreachable: there is neither, or it cannot be read.
+        DataUnreachable: its store or its disk fails, which may pass.
+    """
+    parent, _, name = path.rstrip("/").rpartition("/")
+    folder = Folder(parent or "/")
+    if folder.has_file(name):
+        return folder, Listing({name: name}, [])
+    folder = Folder(path)
+    return folder, folder.listing(advice="give a file or a folder of files")
 
 
 def _hidden_part(name: str) -> str | None:

@@ -2,24 +2,29 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+from ardm.job.sections import Sections
 from ardm.job.yaml_tree import Fault, Keys
 
-Names = Callable[[Keys], list[str]]
 
-
-def sentences(fault: Any, names: Names) -> Iterator[str]:
+def sentences(fault: Any, sections: Sections) -> Iterator[str]:
     """Turn one fault that pydantic found into sentences for the user.
 
     Args:
         fault: an item of `ValidationError.errors()`.
-        names: returns the names of the keys that the section at a path may have.
+        sections: the sections of the job file.
     """
-    path, got = path_of(fault), fault["input"]
+    path, got = path_of(fault, sections), fault["input"]
     if fault["type"] == "extra_forbidden":
-        yield _line(path, f"unknown key; {_nearest(path, names)}")
+        yield _line(path, f"unknown key; {_nearest(_location(fault), sections)}")
+    elif fault["type"] == "kind":
+        kinds, kind = fault["msg"].split(", "), got.get("kind")
+        near = difflib.get_close_matches(str(kind), kinds, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        expected = f"expected {', '.join(kinds[:-1])} or {kinds[-1]}"
+        yield _line((*path, "kind"), f"{expected}, got {kind!r:.80}{hint}")
     elif fault["type"] == "missing":
         yield _line(path, "required, but not given")
     elif fault["type"] == "value_error":
@@ -38,9 +43,9 @@ def sentences(fault: Any, names: Names) -> Iterator[str]:
         yield _line(path, f"{message}, got {got!r:.80}{hint}")
 
 
-def _nearest(path: Keys, names: Names) -> str:
+def _nearest(path: Keys, sections: Sections) -> str:
     """A suggestion for an unknown key."""
-    known = names(path[:-1])
+    known = sections.names(path[:-1])
     if "." in path[-1] and set(path[-1].split(".")[:1]) & set(known):
         return f"write {_nested(path[-1])}; dots are for --set"
     near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
@@ -52,8 +57,12 @@ def _nested(key: str) -> str:
     return f"{first}: {{{rest}: ...}}"
 
 
-def path_of(fault: Any) -> Keys:
+def path_of(fault: Any, sections: Sections) -> Keys:
     """The path of the key at which pydantic found a fault."""
+    return sections.written(_location(fault))
+
+
+def _location(fault: Any) -> Keys:
     return tuple(str(part) for part in fault["loc"])
 
 

@@ -14,6 +14,7 @@ from ardm.data.config import DataConfig, describe
 from ardm.errors import InputError, SpecError
 from ardm.job import job_file, messages, scalars, set_option, yaml_tree
 from ardm.job.config import CheckpointConfig, ScalingConfig
+from ardm.job.sections import Sections
 from ardm.job.yaml_tree import Fault, Keys
 from ardm.model.config import ModelConfig
 from ardm.model.config import faults as model_faults
@@ -76,6 +77,9 @@ class JobSpec(Section):
         return text
 
 
+_SECTIONS = Sections(JobSpec)
+
+
 def load(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
     """Read a job file; if it does not give the shape of its images, they are measured.
 
@@ -115,7 +119,7 @@ def parse(
         got = repr(raw)[:60]
         faults = faults or [f"expected sections such as `training:`, got {got}"]
         raise SpecError(source, faults)
-    faults = list(set_option.apply(document, overrides, _is_section))
+    faults = list(set_option.apply(document, overrides, _SECTIONS.is_section))
     _drop_empty_sections(raw)
     refused = [*document.faults, *_without_value(raw, document.empty)]
     faults += [messages.of_reader(fault) for fault in refused]
@@ -155,7 +159,7 @@ def _drop_empty_sections(raw: dict[str, Any], above: Keys = ()) -> None:
     """Remove sections without content, such as those whose lines are all comments."""
     for name in list(raw):
         path = (*above, name)
-        if raw[name] is None and _is_section(path):
+        if raw[name] is None and _SECTIONS.is_section(path):
             del raw[name]
         elif isinstance(raw[name], dict):
             _drop_empty_sections(raw[name], path)
@@ -167,7 +171,7 @@ def _without_value(raw: dict[str, Any], empty: Sequence[Keys]) -> Iterator[Fault
         section: Any = raw
         for name in path[:-1]:
             section = section.get(name) if isinstance(section, dict) else None
-        known = isinstance(section, dict) and path[-1] in _names(path[:-1])
+        known = isinstance(section, dict) and path[-1] in _SECTIONS.names(path[:-1])
         if known and section.get(path[-1], path) is None:
             del section[path[-1]]
             yield Fault(
@@ -198,34 +202,15 @@ def _add_shape(raw: Mapping[str, Any], measure: Measure) -> Iterator[str]:
 
 def _sentences(error: ValidationError, known: Set[Keys]) -> list[str]:
     """Sentences for the faults of a tree, except at the paths `known` to have a fault."""
-    new = (fault for fault in error.errors() if messages.path_of(fault) not in known)
+    new = (fault for fault in error.errors() if messages.path_of(fault, _SECTIONS) not in known)
     return [
-        text for fault in islice(new, MOST_FAULTS) for text in messages.sentences(fault, _names)
+        text for fault in islice(new, MOST_FAULTS) for text in messages.sentences(fault, _SECTIONS)
     ]
 
 
 def _at_most(faults: list[str]) -> list[str]:
     hidden = len(faults) - MOST_FAULTS
     return [*faults[:MOST_FAULTS], f"and {hidden} more"] if hidden > 0 else faults
-
-
-def _is_section(path: Keys) -> bool:
-    return _section_at(path) is not None
-
-
-def _names(path: Keys) -> list[str]:
-    """The valid keys of the section at a path; empty if there is no section."""
-    section = _section_at(path)
-    return list(section.model_fields) if section else []
-
-
-def _section_at(path: Keys) -> type[Section] | None:
-    section: type[Section] | None = JobSpec
-    for part in path:
-        field = section.model_fields.get(part) if section else None
-        kind = field.annotation if field else None
-        section = kind if isinstance(kind, type) and issubclass(kind, Section) else None
-    return section
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

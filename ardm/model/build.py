@@ -12,13 +12,16 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from ardm.errors import SpecError
+from ardm.model.baselines import Autoregressive, Permuted
 from ardm.model.coarsening import Coarsening
 from ardm.model.config import ModelConfig, UpscaleConfig, faults
 from ardm.model.logistic import LogisticMixture
+from ardm.model.net_config import TransformerConfig
 from ardm.model.objective import Objective
 from ardm.model.order_agnostic import OrderAgnostic
 from ardm.model.output import Categorical, Output
 from ardm.model.rgb_mixture import RGBMixture
+from ardm.model.transformer import Attends, Transformer
 from ardm.model.unet import UNet
 from ardm.model.upscale import DataParametrization, DirectParametrization, Upscale
 
@@ -72,12 +75,12 @@ class Model:
 
     @property
     def objective(self) -> Objective:
-        """The training objective: order-agnostic, or Upscale ARDM."""
+        """The training objective: order-agnostic, Upscale ARDM, or a baseline."""
         height, width, channels = self.shape
         if self.config.objective == "upscale":
             return _upscale(self.config.upscale, self.shape, self.classes)
         output = _output(self.config, channels, self.classes)
-        return OrderAgnostic((height, width, output.mask_channels), output)
+        return _ONE_STAGE[self.config.objective]((height, width, output.mask_channels), output)
 
     def init(self, key: Key[Array, ""]) -> Params:
         """Draw initial parameters."""
@@ -108,7 +111,7 @@ class Model:
         self,
         params: Params,
         x: Integer[Array, "b h w c"],
-        mask: Bool[Array, "b h w m"],
+        seen: Bool[Array, "b h w m"] | Int[Array, "b h w m"],
         t: Int[Array, " b"],
         keys: Key[Array, " b"] | None = None,
     ) -> Float[Array, "b h w ..."]:
@@ -118,7 +121,8 @@ class Model:
             params: parameters of the network.
             x: values 0 .. K-1. Values of hidden dimensions are ignored, except for the digits that
                 earlier stages of Upscale ARDM have generated.
-            mask: true where a dimension is visible.
+            seen: true where a dimension is visible; for the objective `permuted`, sigma. See
+                `Objective.seen`.
             t: generation step of each example. For an order-agnostic model it is the number of
                 visible dimensions; for Upscale ARDM, t mod D is their number at stage t // D.
             keys: dropout keys, one per example; None turns dropout off.
@@ -127,7 +131,7 @@ class Model:
             Parameters of the output distribution, float32. For a categorical output they are logits
             of shape b h w c K; for Upscale ARDM, logits of the b digits, of shape b h w c b.
         """
-        features = nnx.merge(self._abstract[0], params)(x, mask, t, keys)
+        features = nnx.merge(self._abstract[0], params)(x, seen, t, keys)
         return self.objective.parameters(features, x, t)
 
     def bind(self, params: Params) -> jax.tree_util.Partial:
@@ -145,19 +149,42 @@ class Model:
         """Graph definition of the network, and the shapes of its parameters."""
         return nnx.split(nnx.eval_shape(lambda: self._network(_Keys(jax.random.key(0)))))
 
-    def _network(self, keys: _Keys) -> UNet:
+    def _network(self, keys: _Keys) -> UNet | Transformer:
+        config, objective, dtype = self.config.net, self.objective, jnp.dtype(self.config.dtype)
+        coarsening = objective.coarsening if isinstance(objective, Upscale) else None
+        augment = self.config.upscale.mode == "augment"
+        if isinstance(config, TransformerConfig):
+            return Transformer(
+                config,
+                self.shape,
+                self.classes,
+                objective.features // self.shape[2],
+                _ATTENDS.get(self.config.objective, "all"),
+                coarsening,
+                augment=augment,
+                dtype=dtype,
+                rngs=keys,
+            )
         return UNet(
-            self.config.net,
+            config,
             self.shape,
             self.output.mask_channels,
             self.classes,
-            self.objective.steps,
-            self.objective.features,
-            self.objective.coarsening if isinstance(self.objective, Upscale) else None,
-            augment=self.config.upscale.mode == "augment",
-            dtype=jnp.dtype(self.config.dtype),
+            objective.steps,
+            objective.features,
+            coarsening,
+            augment=augment,
+            dtype=dtype,
             rngs=keys,
         )
+
+
+_ONE_STAGE: dict[str, type[OrderAgnostic]] = {
+    "oa": OrderAgnostic,
+    "autoregressive": Autoregressive,
+    "permuted": Permuted,
+}
+_ATTENDS: dict[str, Attends] = {"autoregressive": "natural", "permuted": "permuted"}
 
 
 def _upscale(config: UpscaleConfig, shape: tuple[int, int, int], classes: int) -> Upscale:

@@ -1,45 +1,12 @@
 """The `model` section of a job file, and the checks of it against the shape of the images."""
 
 from math import gcd, isqrt
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
-from pydantic import Field
-
-from ardm.config import Count, Fraction, Section
+from ardm.config import Count, Section
+from ardm.model.net_config import WIDEST, NetConfig, TransformerConfig, UNetConfig, Width
 
 OutputKind = Literal["categorical", "logistic_mixture", "rgb_mixture"]
-_WIDEST = 65_536
-Width = Annotated[int, Field(gt=0, le=_WIDEST)]
-Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=16)]
-Sides = Annotated[tuple[Width, ...], Field(max_length=64)]
-
-
-class NetConfig(Section):
-    """The network that predicts every hidden dimension at once.
-
-    The U-Net has one level per entry of `multipliers`; each level halves the side of the image.
-    If `patch` is above 1, the finest level works at 1 / `patch` of the image's side.
-    """
-
-    kind: Literal["unet"] = "unet"
-    patch: Width = 1
-    """Side in pixels of the square patch that is one position of the finest level. Doubling it
-    saves three quarters of that level's work and doubles the view of its convolutions."""
-    channels: Width = 32
-    """Width of the network; every level multiplies it."""
-    multipliers: Widths = (1, 2, 2)
-    """Width of each level, finest first, in units of `channels`."""
-    blocks: Annotated[int, Field(gt=0, le=1024)] = 2
-    """Residual blocks per level on the way down; on the way up each level has one more."""
-    attention: Sides = (7,)
-    """Sides, in positions, of the levels whose blocks are followed by attention. The middle of the
-    network always has an attention layer."""
-    heads: Count = 1
-    """Heads of every attention layer."""
-    groups: Count = 32
-    """Groups of every group normalization."""
-    dropout: Fraction = 0.0
-    """Dropout rate before the last convolution of a block, in training only."""
 
 
 class UpscaleConfig(Section):
@@ -58,13 +25,16 @@ class UpscaleConfig(Section):
 class ModelConfig(Section):
     """The training objective, the output distribution of a dimension, and the network."""
 
-    objective: Literal["oa", "upscale"] = "oa"
+    objective: Literal["oa", "upscale", "autoregressive", "permuted"] = "oa"
+    """`oa`: any order, several dimensions per network call; `upscale`: the same from coarse to
+    fine. The baselines generate one dimension per call, and compute an exact likelihood in one:
+    `autoregressive` in the natural order, `permuted` in any order."""
     output: OutputKind = "categorical"
     components: Width = 10
     """Logistic components per mixture; ignored by the categorical output."""
     upscale: UpscaleConfig = UpscaleConfig()
     """Settings of the objective `upscale`; ignored by other objectives."""
-    net: NetConfig = NetConfig()
+    net: NetConfig = UNetConfig()
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the network's computations; parameters and likelihoods are always float32."""
 
@@ -80,13 +50,11 @@ def faults(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> li
     Returns:
         One sentence per fault, which names the key and the choices that fit; empty if all fits.
     """
-    net = config.net
-    return (
-        _output_faults(config, shape, classes)
-        + _upscale_faults(config, classes)
-        + _side_faults(net, shape)
-        + _width_faults(net)
-    )
+    if isinstance(config.net, UNetConfig):
+        of_net = _unet_faults(config, config.net, shape)
+    else:
+        of_net = _transformer_faults(config, config.net, shape)
+    return _output_faults(config, shape, classes) + _upscale_faults(config, classes) + of_net
 
 
 def _output_faults(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> list[str]:
@@ -126,7 +94,39 @@ def _upscale_faults(config: ModelConfig, classes: int) -> list[str]:
     return problems
 
 
-def _side_faults(net: NetConfig, shape: tuple[int, int, int]) -> list[str]:
+def _unet_faults(config: ModelConfig, net: UNetConfig, shape: tuple[int, int, int]) -> list[str]:
+    faults = _side_faults(net, shape) + _width_faults(net)
+    if config.objective in ("autoregressive", "permuted"):
+        faults.append(
+            f"net.kind: the objective {config.objective} needs a causal network, and a unet is "
+            "none; choose transformer, or the objective oa"
+        )
+    return faults
+
+
+def _transformer_faults(
+    config: ModelConfig, net: TransformerConfig, shape: tuple[int, int, int]
+) -> list[str]:
+    faults = []
+    if config.output != "categorical" and shape[2] > 1:
+        faults.append(
+            f"net.kind: a transformer has an output of its own for each channel, and a "
+            f"{config.output} joins those of a pixel; choose unet, or output: categorical"
+        )
+    if net.width % (4 * net.heads):
+        choice = (
+            "choose a width that is a multiple of 4 times the heads"
+            if net.width % 4
+            else f"choose from {_divisors(net.width // 4)}"
+        )
+        faults.append(
+            f"net.heads: the width {net.width} cannot be divided into {net.heads} heads whose "
+            f"widths are multiples of 4; {choice}"
+        )
+    return faults
+
+
+def _side_faults(net: UNetConfig, shape: tuple[int, int, int]) -> list[str]:
     height, width, _ = shape
     levels = len(net.multipliers)
     stride = net.patch * 2 ** (levels - 1)
@@ -150,11 +150,11 @@ def _side_faults(net: NetConfig, shape: tuple[int, int, int]) -> list[str]:
     ]
 
 
-def _width_faults(net: NetConfig) -> list[str]:
+def _width_faults(net: UNetConfig) -> list[str]:
     faults = []
     widths = [net.channels * multiplier for multiplier in net.multipliers]
-    if max(widths) > _WIDEST:
-        faults.append(f"net.channels: a level is {max(widths)} wide; choose at most {_WIDEST}")
+    if max(widths) > WIDEST:
+        faults.append(f"net.channels: a level is {max(widths)} wide; choose at most {WIDEST}")
     if widths[0] % 4:
         faults.append(
             f"net.channels: the first level is {widths[0]} wide, and a quarter of it embeds the"

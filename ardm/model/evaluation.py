@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float64, Int, Int32, Integer, Key, UInt8
+from jaxtyping import Array, Float, Float64, Int, Int32, Integer, Key, UInt
 from numpy import ndarray
 
 from ardm.model import draws, policy
@@ -20,7 +20,7 @@ index is as large."""
 
 def log_likelihood(
     predict: Callable[..., Float[Array, "b h w ..."]],
-    x: UInt8[ndarray, "n h w c"],
+    x: UInt[ndarray, "n h w c"],
     orders: Int[ndarray, "stages h w m"],
     starts: Integer[ndarray, " budget"],
     *,
@@ -43,7 +43,7 @@ def log_likelihood(
     with jax 0.10.2.
 
     Args:
-        predict: `predict(x, mask, t)`; `model.bind(params)` compiles once for all parameters.
+        predict: `predict(x, seen, t)`; `model.bind(params)` compiles once for all parameters.
         x: images, values 0 .. K-1.
         orders: sigma at each stage, a permutation of 0 .. D-1, the same for all images.
         starts: start times of the network calls, ascending; every stage begins with one.
@@ -82,7 +82,7 @@ def log_likelihood(
 def _segment(
     predict: jax.tree_util.Partial,
     objective: Objective,
-    x: UInt8[Array, "b h w c"],
+    x: UInt[Array, "b h w c"],
     sigma: Int[Array, "b h w m"],
     left: Integer[Array, ""],
     right: Integer[Array, ""],
@@ -90,7 +90,7 @@ def _segment(
     """Log-likelihood of the dimensions of the segment [left, right), given all earlier ones."""
     t = jnp.full(x.shape[:1], left, jnp.int32)
     stage, within = objective.split(t)
-    parameters = predict(x, draws.visible(sigma, within), t)
+    parameters = predict(x, objective.seen(sigma, within), t)
     log_p = objective.output.log_prob(parameters, objective.target(x, stage))
     segment = draws.revealed(sigma, within, right - left)
     return jnp.where(segment, log_p, 0.0).sum(axis=(1, 2, 3))

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Integer, Key, UInt8
+from jaxtyping import Array, Bool, Float, Integer, Key, UInt
 from numpy import ndarray
 
 from ardm.errors import InputError
@@ -54,7 +54,7 @@ def keep(name: str, height: int, width: int) -> Bool[ndarray, "h w"]:
 def inpaint(
     predict: Callable[..., Float[Array, "b h w ..."]],
     key: Key[Array, ""],
-    images: UInt8[ndarray, "n h w c"],
+    images: UInt[ndarray, "n h w c"],
     known: Bool[ndarray, "h w m"],
     starts: Integer[ndarray, " budget"],
     completions: int,
@@ -62,7 +62,7 @@ def inpaint(
     objective: Objective,
     batch: int = 16,
     temperature: float = 1.0,
-) -> UInt8[ndarray, "n completions h w c"]:
+) -> UInt[ndarray, "n completions h w c"]:
     """Draw several completions of each image, independent of each other, given its known part.
 
     Args:

@@ -112,7 +112,7 @@ class ResidualBlock(nnx.Module):
         return (self.shortcut(x) if self.widens else x) + self.conv2(h)
 
 
-def drop(h: Features, keys: Key[Array, " b"], rate: float) -> Features:
+def drop(h: Float[Array, "b ..."], keys: Key[Array, " b"], rate: float) -> Float[Array, "b ..."]:
     """Dropout: zero a fraction `rate` of the features and divide the others by 1 - `rate`.
 
     Every example has a key of its own, so the result does not depend on how a batch is split.

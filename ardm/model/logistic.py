@@ -5,7 +5,9 @@ from math import log
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer, Key, UInt8
+from jaxtyping import Array, Float, Integer, Key, UInt
+
+from ardm.model.output import value_type
 
 SHARPEST = 10.0
 """Largest ratio of half the width of a bin to the scale of a logistic. At 10, the probability of an
@@ -162,7 +164,7 @@ class LogisticMixture:
         parameters: Parameters,
         noise: Float[Array, "b h w n"],
         temperature: Float[Array, ""],
-    ) -> UInt8[Array, "b h w c"]:
+    ) -> UInt[Array, "b h w c"]:
         """Draw every dimension independently: first a component, then a value from it.
 
         Args:
@@ -181,7 +183,7 @@ class LogisticMixture:
         mean = jnp.take_along_axis(means, chosen, axis=-1)[..., 0]
         log_scale = jnp.take_along_axis(log_scales, chosen, axis=-1)[..., 0]
         drawn = draw(mean, log_scale, value_noise, temperature, self.classes)
-        return drawn.astype(jnp.uint8)
+        return drawn.astype(value_type(self.classes))
 
     def _rows(
         self, parameters: Parameters

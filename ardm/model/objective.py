@@ -4,17 +4,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import log
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
-from ardm.model import draws
+from ardm.model import draws, policy
 from ardm.model.coarsening import Stage
 from ardm.model.output import Output
 
 Predict = Callable[..., Float[Array, "b h w ..."]]
-"""`predict(x, mask, t)`, or `predict(x, mask, t, keys)` with dropout."""
+"""`predict(x, seen, t)`, or `predict(x, seen, t, keys)` with dropout; see `Objective.seen`."""
 
 
 class Draw(NamedTuple):
@@ -87,9 +88,29 @@ class Objective(ABC):
         return self.stages * self.D
 
     @property
+    def several_per_call(self) -> bool:
+        """Whether one network call can generate several dimensions."""
+        return True
+
+    @property
+    def natural_order(self) -> bool:
+        """Whether dimensions are generated in their natural order, and in no other."""
+        return False
+
+    @property
+    def exact_starts(self) -> Int[np.ndarray, " calls"]:
+        """Start times of the network calls that compute an exact likelihood."""
+        return policy.uniform(self.D, self.steps, self.stages)
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of one image."""
         return (*self.shape[:2], self.output.channels)
+
+    @property
+    @abstractmethod
+    def value_type(self) -> type[np.unsignedinteger[Any]]:
+        """The type of the values of an image."""
 
     @property
     def values(self) -> int:
@@ -135,6 +156,21 @@ class Objective(ABC):
     ) -> Integer[Array, "b h w c"]:
         """The values after a stage, computed from the values before it and its draws."""
 
+    def orders(self, keys: Key[Array, " b"]) -> Int[Array, "b h w m"]:
+        """Draw a generation order for each key: see `ardm.model.draws.orders`."""
+        return draws.orders(keys, self.shape)
+
+    def seen(
+        self, sigma: Int[Array, "b h w m"], t: Int[Array, " b"]
+    ) -> Bool[Array, "b h w m"] | Int[Array, "b h w m"]:
+        """What the network is told of an order: which dimensions are visible at a step.
+
+        Args:
+            sigma: the order of each example.
+            t: step within the stage, 0 .. D-1.
+        """
+        return draws.visible(sigma, t)
+
     def split(self, t: Int[Array, " b"]) -> tuple[Int[Array, " b"], Int[Array, " b"]]:
         """Split step t into its stage and the number of dimensions that are visible there."""
         return t // self.D, t % self.D
@@ -171,7 +207,7 @@ class Objective(ABC):
             t = draws.antithetic_times(key, step, index, batch, self.steps)
         else:
             t, weight = draws.importance_times(key, step, index, batch, self.D, self.stages)
-        return Draw(draws.orders(keys, self.shape), t, draws.dropout_keys(keys), weight)
+        return Draw(self.orders(keys), t, draws.dropout_keys(keys), weight)
 
     def terms(
         self,
@@ -193,10 +229,10 @@ class Objective(ABC):
             Estimates per example, in nats, float32.
         """
         stage, t = self.split(draw.t)
-        mask = draws.visible(draw.sigma, t)
-        parameters = predict(x, mask, draw.t, *([draw.keys] if train else []))
+        seen = self.seen(draw.sigma, t)
+        parameters = predict(x, seen, draw.t, *([draw.keys] if train else []))
         log_prob = self.output.log_prob(parameters, self.target(x, stage))
-        terms = hidden_terms(log_prob, mask, t, self.stages)
+        terms = hidden_terms(log_prob, draws.visible(draw.sigma, t), t, self.stages)
         if draw.weight is None:
             return terms
         return terms._replace(ll=draw.weight * terms.ll, nelbo=draw.weight * terms.nelbo)

@@ -1,12 +1,14 @@
 """The order-agnostic objective (section 3 of arXiv 2110.02037)."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from jaxtyping import Array, Float, Int, Integer, Key
 
 from ardm.model.coarsening import Stage
 from ardm.model.objective import Objective
-from ardm.model.output import Output
+from ardm.model.output import Output, value_type
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,10 @@ class OrderAgnostic(Objective):
     @property
     def output(self) -> Output:
         return self.distribution
+
+    @property
+    def value_type(self) -> type[np.unsignedinteger[Any]]:
+        return value_type(self.output.classes)
 
     @property
     def stages(self) -> int:

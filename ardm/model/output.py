@@ -1,13 +1,19 @@
 """The interface of output distributions, and the categorical one."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer, Key, UInt8
+import numpy as np
+from jaxtyping import Array, Float, Integer, Key, UInt
 
 Logits = Float[Array, "b h w c k"]
+
+
+def value_type(classes: int) -> type[np.unsignedinteger[Any]]:
+    """The smallest type that holds the values 0 .. K-1, K being at most 65,536."""
+    return np.uint8 if classes <= 256 else np.uint16
 
 
 @runtime_checkable
@@ -49,7 +55,7 @@ class Output(Protocol):
         parameters: Float[Array, "b h w ..."],
         noise: Float[Array, "b h w n"],
         temperature: Float[Array, ""],
-    ) -> UInt8[Array, "b h w c"]:
+    ) -> UInt[Array, "b h w c"]:
         """Draw all values, independently per mask entry; at temperature 1 they follow the model."""
 
 
@@ -90,7 +96,7 @@ class Categorical:
 
     def draw(
         self, logits: Logits, noise: Float[Array, "b h w c"], temperature: Float[Array, ""]
-    ) -> UInt8[Array, "b h w c"]:
+    ) -> UInt[Array, "b h w c"]:
         """Draw every dimension independently, by inversion of the distribution function.
 
         Args:
@@ -105,4 +111,5 @@ class Categorical:
         below = jnp.cumsum(p, axis=-1)
         # Rounding can make the last sum differ from 1; the scaling ensures that a class is found.
         reached = noise[..., None] * below[..., -1:] >= below
-        return jnp.minimum(reached.sum(axis=-1), self.classes - 1).astype(jnp.uint8)
+        chosen = jnp.minimum(reached.sum(axis=-1), self.classes - 1)
+        return chosen.astype(value_type(self.classes))

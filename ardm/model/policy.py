@@ -69,7 +69,13 @@ def optimal(
 
 
 def remaining(
-    L: Float[ndarray, " steps"], known: int, budget: int, *, stages: int = 1, evenly: bool = False
+    L: Float[ndarray, " steps"],
+    known: int,
+    budget: int,
+    *,
+    stages: int = 1,
+    evenly: bool = False,
+    wanted: int | None = None,
 ) -> Int[ndarray, " budget"]:
     """A policy that generates the dimensions that are not known.
 
@@ -79,9 +85,10 @@ def remaining(
     Args:
         L: nats per dimension at the steps of all stages.
         known: number of known dimensions, below D.
-        budget: number of network calls, from 1 to D - known per stage.
+        budget: number of network calls, from 1 to `wanted` per stage.
         stages: S, the number of stages of Upscale ARDM; 1 otherwise.
         evenly: whether to divide the steps evenly, whatever L is.
+        wanted: number of dimensions to generate; default: all that are not known.
 
     Returns:
         Start times, ascending, int32; the first of every stage is its step `known`.
@@ -89,14 +96,15 @@ def remaining(
     Raises:
         InputError: the budget is out of bounds, or L is not finite.
     """
-    unknown = sorted_down(L, stages).reshape(stages, -1)[:, known:]
-    size = unknown.shape[1]
+    D = len(L) // stages
+    size = D - known if wanted is None else wanted
+    unknown = sorted_down(L, stages).reshape(stages, D)[:, known : known + size]
     if evenly:
         starts = uniform(size, budget, stages)
     else:
         starts = optimal(unknown.reshape(-1), [budget], stages)[budget]
     stage, within = np.divmod(starts, np.int32(size))
-    return stage * np.int32(size + known) + np.int32(known) + within
+    return stage * np.int32(D) + np.int32(known) + within
 
 
 def sorted_down(L: Float[ndarray, " steps"], stages: int = 1) -> Float[ndarray, " steps"]:

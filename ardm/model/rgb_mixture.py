@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer, Key, UInt8
+from jaxtyping import Array, Float, Integer, Key, UInt
 
 from ardm.model import logistic
+from ardm.model.output import value_type
 
 Parameters = Float[Array, "b h w 10 m"]
 """Rows: logits of the components, means of R, G, B, log-scales of R, G, B, and the coefficients
@@ -72,7 +73,7 @@ class RGBMixture:
         parameters: Parameters,
         noise: Float[Array, "b h w 4"],
         temperature: Float[Array, ""],
-    ) -> UInt8[Array, "b h w 3"]:
+    ) -> UInt[Array, "b h w 3"]:
         """Draw every pixel independently: a component, then red, green and blue.
 
         Args:
@@ -95,7 +96,7 @@ class RGBMixture:
             value_noise = noise[..., 1 + channel, None]
             drawn = logistic.draw(mean, log_scale, value_noise, temperature, self.classes)
             x = x.at[..., channel].set(drawn[..., 0])
-        return x.astype(jnp.uint8)
+        return x.astype(value_type(self.classes))
 
 
 def _conditional(

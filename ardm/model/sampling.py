@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Int16, Integer, Key, UInt8
+from jaxtyping import Array, Bool, Float, Int, Integer, Key, UInt
 from numpy import ndarray
 
 from ardm.errors import InputError
@@ -18,7 +18,7 @@ from ardm.model.objective import Objective
 HIDDEN = -1
 """Value in a chain of a dimension that is not generated yet."""
 
-Frames = list[Int16[ndarray, "b h w c"]]
+Frames = list[Int[ndarray, "b h w c"]]
 
 
 class Samples(NamedTuple):
@@ -30,8 +30,8 @@ class Samples(NamedTuple):
             a dimension is not generated yet; None unless it was requested.
     """
 
-    images: UInt8[ndarray, "num h w c"]
-    chain: Int16[ndarray, "frames num h w c"] | None
+    images: UInt[ndarray, "num h w c"]
+    chain: Int[ndarray, "frames num h w c"] | None
 
 
 def in_batches(
@@ -78,10 +78,36 @@ def in_batches(
     return Samples(joined, np.concatenate(chains, axis=1)[:, :num])
 
 
+class Given(NamedTuple):
+    """What is given of an example, and what is to be generated.
+
+    Attributes:
+        values: values 0 .. K-1, 0 where none is given.
+        known: true where a dimension is given.
+        wanted: true where a dimension is to be generated.
+    """
+
+    values: UInt[ndarray, "h w c"]
+    known: Bool[ndarray, "h w m"]
+    wanted: Bool[ndarray, "h w m"]
+
+    @classmethod
+    def nothing(cls, objective: Objective) -> "Given":
+        """Nothing is given, and everything is to be generated."""
+        values = np.zeros(objective.image_shape, objective.value_type)
+        return cls(values, np.zeros(objective.shape, bool), np.ones(objective.shape, bool))
+
+    @property
+    def end(self) -> int:
+        """The number of rows up to the last one with a dimension that is given or wanted."""
+        rows = (self.known | self.wanted).any(axis=(1, 2))
+        return int(np.flatnonzero(rows).max(initial=-1)) + 1
+
+
 class _State(NamedTuple):
     """Images at a stage. All noise of the stage is drawn before its first network call."""
 
-    x: UInt8[Array, "b h w c"]
+    x: UInt[Array, "b h w c"]
     sigma: Int[Array, "b h w m"]
     noise: Float[Array, "b ..."]
 
@@ -91,6 +117,7 @@ class _Inputs(NamedTuple):
 
     keys: Key[Array, " b"]
     known: Bool[Array | ndarray, "h w m"]
+    wanted: Bool[Array | ndarray, "h w m"]
     order: Int[Array | ndarray, "h w m"] | None
 
 
@@ -101,6 +128,7 @@ def sample(
     starts: Integer[ndarray, " budget"],
     *,
     objective: Objective,
+    given: Given | None = None,
     order: Int[ndarray, "h w m"] | None = None,
     batch: int = 16,
     temperature: float = 1.0,
@@ -113,12 +141,13 @@ def sample(
     of JAX, though not with jax 0.10.2.
 
     Args:
-        predict: `predict(x, mask, t)`; `model.bind(params)` compiles once for all parameters.
+        predict: `predict(x, seen, t)`; `model.bind(params)` compiles once for all parameters.
         key: image i depends on `fold_in(key, i)` alone, not on `num` or `batch`.
         num: number of images.
         starts: start times of the network calls, for example from `ardm.model.policy.uniform`:
             ascending, and every stage begins with one.
         objective: objective of the model.
+        given: what is given of all images alike; default: nothing.
         order: sigma of all images at every stage, for example from `ardm.model.draws.fixed`; by
             default each image has a random order of its own at each stage.
         batch: largest number of images that are generated together.
@@ -134,13 +163,15 @@ def sample(
     """
     if num < 1:
         raise InputError(f"num {num}: expected 1 image or more")
+    given = given or Given.nothing(objective)
     return complete(
         predict,
         image_keys(key, jnp.arange(num)),
-        np.zeros((num, *objective.image_shape), np.uint8),
-        np.zeros(objective.shape, bool),
+        np.broadcast_to(given.values, (num, *given.values.shape)),
+        given.known,
         starts,
         objective=objective,
+        wanted=given.wanted,
         order=order,
         batch=batch,
         temperature=temperature,
@@ -156,11 +187,12 @@ def image_keys(key: Key[Array, ""], index: Int[Array, " num"]) -> Key[Array, " n
 def complete(
     predict: Callable[..., Float[Array, "b h w ..."]],
     keys: Key[Array, " num"],
-    x: UInt8[ndarray, "num h w c"],
+    x: UInt[ndarray, "num h w c"],
     known: Bool[ndarray, "h w m"],
     starts: Integer[ndarray, " budget"],
     *,
     objective: Objective,
+    wanted: Bool[ndarray, "h w m"] | None = None,
     order: Int[ndarray, "h w m"] | None = None,
     batch: int = 16,
     temperature: float = 1.0,
@@ -180,6 +212,8 @@ def complete(
         starts: start times of the network calls, ascending; the first of every stage is its step n.
             `ardm.model.policy.remaining` computes such policies.
         objective: see `sample`.
+        wanted: true where a dimension is to be generated, the same for all images; the others keep
+            the value 0. Default: all that are not known.
         order: see `sample`.
         batch: largest number of images that are generated together.
         temperature: see `sample`.
@@ -198,13 +232,19 @@ def complete(
             f"temperature {temperature}: expected a positive number from 1e-6 to 1e6, such as 0.9"
         )
     count = int(known.sum())
-    segments = policy.segments(starts, objective.D, known=count, end=objective.steps)
+    wanted = ~known if wanted is None else wanted & ~known
+    last = count + int(wanted.sum())
+    _require_order(objective, known, wanted)
+    segments = [
+        (left, min(right, np.int32(left - left % objective.D + last)))
+        for left, right in policy.segments(starts, objective.D, known=count, end=objective.steps)
+    ]
 
     def generate(
         predict: jax.tree_util.Partial, index: Int[ndarray, " b"], device: jax.Device
     ) -> tuple[Array, Frames]:
-        inputs = _Inputs(keys[index], known, order)
-        values = jnp.asarray(np.where(known, x[index], 0), jnp.uint8)
+        inputs = _Inputs(keys[index], known, wanted, order)
+        values = jnp.asarray(np.where(known, x[index], 0), objective.value_type)
         state = jax.device_put(_stage(inputs, values, np.int32(0), objective), device)
         frames = [_frame(state, count)] if keep_chain else []
         for left, right in segments:
@@ -218,20 +258,35 @@ def complete(
     return in_batches(len(x), batch, predict, generate)
 
 
+def _require_order(
+    objective: Objective, known: Bool[ndarray, "h w m"], wanted: Bool[ndarray, "h w m"]
+) -> None:
+    """Raise an error if the dimensions must be generated in an order that they do not have."""
+    if not objective.natural_order:
+        return
+    ranks = np.where(known, 0, np.where(wanted, 1, 2)).reshape(-1)
+    if (np.diff(ranks) < 0).any():
+        raise InputError(
+            "an autoregressive model generates in the natural order: expected the given values to "
+            "come before the ones to generate, received others after them; use a model of any "
+            "order (model.objective oa, upscale or permuted)"
+        )
+
+
 @jax.jit(static_argnames=("objective",))
 def _stage(
-    inputs: _Inputs, x: UInt8[Array, "b h w c"], stage: Integer[Array, ""], objective: Objective
+    inputs: _Inputs, x: UInt[Array, "b h w c"], stage: Integer[Array, ""], objective: Objective
 ) -> _State:
     """Draw the orders and the noise of a stage."""
     height, width, _ = objective.shape
     keys = objective.stage_keys(inputs.keys, stage)
     noise = jax.vmap(lambda k: objective.output.noise(k, height, width))(draws.noise_keys(keys))
     sigma = (
-        draws.orders(keys, objective.shape)
+        objective.orders(keys)
         if inputs.order is None
         else jnp.broadcast_to(jnp.asarray(inputs.order, jnp.int32), (len(x), *objective.shape))
     )
-    return _State(x, known_first(sigma, inputs.known), noise)
+    return _State(x, known_first(sigma, inputs.known, inputs.wanted), noise)
 
 
 @jax.jit(static_argnames=("objective",))
@@ -246,13 +301,13 @@ def _reveal(
     """Generate the dimensions of the segment [left, right) with one network call."""
     t = jnp.full(state.x.shape[:1], left, jnp.int32)
     stage, within = objective.split(t)
-    parameters = predict(state.x, draws.visible(state.sigma, within), t)
+    parameters = predict(state.x, objective.seen(state.sigma, within), t)
     drawn = objective.output.draw(parameters, state.noise, temperature)
     # A hidden dimension holds its value of the stage before, to which the drawn digit is added.
-    written = objective.written(state.x, drawn, stage).astype(jnp.uint8)
+    written = objective.written(state.x, drawn, stage).astype(state.x.dtype)
     segment = draws.revealed(state.sigma, within, right - left)
     return state._replace(x=jnp.where(segment, written, state.x))
 
 
-def _frame(state: _State, generated: int) -> Int16[ndarray, "b h w c"]:
-    return np.where(np.asarray(state.sigma) < generated, np.asarray(state.x, np.int16), HIDDEN)
+def _frame(state: _State, generated: int) -> Int[ndarray, "b h w c"]:
+    return np.where(np.asarray(state.sigma) < generated, np.asarray(state.x, np.int32), HIDDEN)

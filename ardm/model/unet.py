@@ -7,7 +7,6 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from ardm.model.coarsening import Coarsening
-from ardm.model.config import NetConfig
 from ardm.model.embedding import ImageEmbedding, StagedTime, UpscaleEmbedding, separate
 from ardm.model.layers import (
     Attention,
@@ -17,6 +16,7 @@ from ardm.model.layers import (
     TimeEmbedding,
     Upsample,
 )
+from ardm.model.net_config import UNetConfig
 
 
 class Stage(nnx.Module):
@@ -57,7 +57,7 @@ class UNet(nnx.Module):
 
     def __init__(
         self,
-        config: NetConfig,
+        config: UNetConfig,
         shape: tuple[int, int, int],
         mask_channels: int,
         classes: int,

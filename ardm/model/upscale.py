@@ -1,15 +1,17 @@
 """Upscale ARDM (section 3.2 of arXiv 2110.02037): the objective and its parametrizations."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Integer, Key
 
 from ardm.model import draws
 from ardm.model.coarsening import Coarsening, Stage
 from ardm.model.objective import Objective
-from ardm.model.output import Categorical
+from ardm.model.output import Categorical, value_type
 
 IMPOSSIBLE = -1e30
 """Logit of a child that does not exist. It is finite, because a logsumexp over infinities only has
@@ -133,6 +135,10 @@ class Upscale(Objective):
     @property
     def output(self) -> Categorical:
         return Categorical(self.shape[2], self.coarsening.branch)
+
+    @property
+    def value_type(self) -> type[np.unsignedinteger[Any]]:
+        return value_type(self.coarsening.classes)
 
     @property
     def stages(self) -> int:

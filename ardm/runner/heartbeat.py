@@ -89,6 +89,10 @@ class Heartbeat:
         if math.isfinite(value):
             self.uploads.scalar(tag, value, step)
 
+    def text(self, tag: str, text: str, step: int) -> None:
+        """Add a text of a step, in Markdown, to TensorBoard."""
+        self.uploads.text(tag, text, step)
+
     def put(self, kind: str, name: str, data: bytes) -> None:
         """Write a file, such as a picture; if the store fails, it is lost and a warning logged."""
         try:

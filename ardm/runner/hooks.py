@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ardm.data.alphabet import show_all
+from ardm.data.config import alphabet, medium
 from ardm.data.dataset import Dataset, spread_indices
+from ardm.data.media import IMAGE
 from ardm.events import kinds
 from ardm.events.curve import Curve
 from ardm.events.event_log import EventLog
@@ -15,7 +18,7 @@ from ardm.job.spec import JobSpec
 from ardm.model import policy
 from ardm.model.build import Model, Params
 from ardm.model.sampling import sample
-from ardm.plots import pictures
+from ardm.plots import pictures, text_sheets
 from ardm.runner.compilation import compile_time
 from ardm.runner.heartbeat import Heartbeat
 from ardm.runner.pace import Pace
@@ -86,10 +89,11 @@ class EvaluationHook:
         per_image = self._evaluator.per_image(
             ema, images[chosen], self._spec.evaluation.passes, go_on
         )
-        mean = estimate(per_image, self._model.objective)
+        mean, words = estimate(per_image, self._model.objective), medium(self._spec.data)
         log.info(
-            "step %d: %s NELBO %.4f ± %.4f bits/dim on %d images of %s",
-            step, split, mean.nelbo_bpd, mean.se_bpd, mean.images, self._data.title,
+            "step %d: %s NELBO %.4f ± %.4f %s on %d %s of %s",
+            step, split, mean.nelbo_bpd, mean.se_bpd, words.unit, mean.images, words.examples,
+            self._data.title,
         )  # fmt: skip
         self._heartbeat.scalar(f"{split}/nelbo_bpd", mean.nelbo_bpd, step)
         self._heartbeat.put("evaluations", f"{step:08d}-{split}.npz", as_npz(per_image, chosen))
@@ -98,7 +102,9 @@ class EvaluationHook:
     def _sample(self, ema: Params, step: int) -> None:
         config, model = self._spec.evaluation, self._model
         objective = model.objective
-        calls = int(np.clip(config.sample_steps, objective.stages, objective.steps))
+        calls = objective.steps
+        if objective.several_per_call:
+            calls = int(np.clip(config.sample_steps, objective.stages, objective.steps))
         samples = sample(
             model.bind(ema),
             seed_key(self._spec.seed),
@@ -107,8 +113,13 @@ class EvaluationHook:
             objective=objective,
             batch=min(config.samples, 16),
         )
-        png = pictures.grid(samples.images, model.classes)
-        self._heartbeat.put("samples", f"{step:08d}.png", png)
+        if medium(self._spec.data) == IMAGE:
+            png = pictures.grid(samples.images, model.classes)
+            self._heartbeat.put("samples", f"{step:08d}.png", png)
+            return
+        texts = show_all(samples.images, alphabet(self._spec.data))
+        self._heartbeat.put("samples", f"{step:08d}.txt", text_sheets.sheet(texts).encode())
+        self._heartbeat.text("samples", text_sheets.markdown(texts), step)
 
     def _draw_curves(self, state: TrainState, step: int) -> None:
         # Imported here since it imports Matplotlib, which would delay the first step.

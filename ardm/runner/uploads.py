@@ -35,7 +35,7 @@ files must not grow for ever."""
 
 
 class Uploads:
-    """Uploads the log and the scalars of one attempt.
+    """Uploads the log and the TensorBoard files of one attempt.
 
     Args:
         run: the run.
@@ -51,7 +51,7 @@ class Uploads:
         self._parts_folder = self._root / "tensorboard" / f"{number:06d}"
         self._log_file = self._root / "logs" / f"{number:06d}.log"
         self._handler = _log_to(self._log_file)
-        self._scalars: SimpleQueue[tuple[str, float, int, float]] = SimpleQueue()
+        self._records: SimpleQueue[Callable[[SummaryWriter], None]] = SimpleQueue()
         self._tensorboard: SummaryWriter | None = None
         self._parts = 0
         self._sizes: dict[Path, int] = {}
@@ -64,7 +64,13 @@ class Uploads:
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """Add a value of a step to TensorBoard."""
-        self._scalars.put((tag, value, step, time.time()))
+        now = time.time()
+        self._records.put(lambda writer: writer.add_scalar(tag, value, step, now))
+
+    def text(self, tag: str, text: str, step: int) -> None:
+        """Add a text of a step, in Markdown, to TensorBoard."""
+        now = time.time()
+        self._records.put(lambda writer: writer.add_text(tag, text, step, now))
 
     def end(self, deadline: Deadline) -> None:
         """Begin the last uploads, which are retried until the deadline; returns at once."""
@@ -99,18 +105,18 @@ class Uploads:
 
     def _upload_all(self) -> bool:
         """Upload the files that have grown; whether all uploads succeeded."""
-        done = [_succeeds(partial(self._upload, self._log_file)), _succeeds(self._write_scalars)]
+        done = [_succeeds(partial(self._upload, self._log_file)), _succeeds(self._write_records)]
         parts = sorted(self._parts_folder.glob("*"))
         done += [_succeeds(partial(self._upload_part, path)) for path in parts]
         return all(done)
 
-    def _write_scalars(self) -> None:
-        """Write the queued values to the current TensorBoard file."""
-        if not self._scalars.empty():
+    def _write_records(self) -> None:
+        """Write the queued values and texts to the current TensorBoard file."""
+        if not self._records.empty():
             if self._tensorboard is None:
                 self._tensorboard = self._next_part()
-            while not self._scalars.empty():
-                self._tensorboard.add_scalar(*self._scalars.get())
+            while not self._records.empty():
+                self._records.get()(self._tensorboard)
             self._tensorboard.flush()
         if self._tensorboard and (self._ending.is_set() or self._size() >= PART):
             self._tensorboard.close()

@@ -5,7 +5,7 @@ from functools import partial
 
 import jax
 import numpy as np
-from jaxtyping import Array, Int, Int32, Integer, Key, UInt8
+from jaxtyping import Array, Int, Int32, Integer, Key, UInt
 
 from ardm.model.build import Model, Params
 from ardm.model.evaluation import Estimates, padded, places
@@ -25,7 +25,7 @@ def _estimates(
     key: Key[Array, ""],
     pass_: Int[Array, ""],
     bounds: Int32[Array, " bounds"] | None,
-    images: UInt8[Array, "b h w c"],
+    images: UInt[Array, "b h w c"],
     index: Int[Array, " b"],
     place: Int[Array, " b"],
     count: int,
@@ -60,7 +60,7 @@ class Evaluator:
     def __call__(
         self,
         params: Params,
-        images: UInt8[np.ndarray, "n h w c"],
+        images: UInt[np.ndarray, "n h w c"],
         passes: int = 1,
         go_on: Callable[[], bool] = lambda: True,
         policy: Integer[np.ndarray, " budget"] | None = None,
@@ -72,7 +72,7 @@ class Evaluator:
     def per_image(
         self,
         params: Params,
-        images: UInt8[np.ndarray, "n h w c"],
+        images: UInt[np.ndarray, "n h w c"],
         passes: int = 1,
         go_on: Callable[[], bool] = lambda: True,
         policy: Integer[np.ndarray, " budget"] | None = None,
@@ -104,7 +104,7 @@ class Evaluator:
     def _one_pass(
         self,
         params: Params,
-        images: UInt8[np.ndarray, "n h w c"],
+        images: UInt[np.ndarray, "n h w c"],
         number: int,
         go_on: Callable[[], bool],
         policy: Integer[np.ndarray, " budget"] | None,

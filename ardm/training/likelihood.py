@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, Integer, Key, UInt8
+from jaxtyping import Array, Float, Int, Integer, Key, UInt
 
+from ardm.errors import InputError
 from ardm.model import draws
 from ardm.model.build import Model, Params
 from ardm.model.evaluation import log_likelihood
@@ -89,7 +90,7 @@ class Likelihood:
         model: Model,
         params: Params,
         seed: int,
-        images: UInt8[np.ndarray, "n h w c"],
+        images: UInt[np.ndarray, "n h w c"],
         starts: Integer[np.ndarray, " budget"],
     ) -> None:
         self._objective = model.objective
@@ -147,7 +148,16 @@ class Likelihood:
             number: number of orders, 1 or more.
             tell: called after each order with the number of finished orders and the order's score.
             called: called after each network call.
+
+        Raises:
+            InputError: several orders of a model that has only one.
         """
+        if number > 1 and self._objective.natural_order:
+            raise InputError(
+                f"{number} orders: an autoregressive model has only the natural order; leave "
+                "--orders out, or use a model of any order (model.objective oa, upscale or "
+                "permuted)"
+            )
         log_p = np.empty((number, len(self._images)))
         scores, values = [], self._objective.values
         for i in range(number):
@@ -162,7 +172,7 @@ class Likelihood:
     def _log_p(
         self,
         order: int,
-        images: UInt8[np.ndarray, "n h w c"],
+        images: UInt[np.ndarray, "n h w c"],
         starts: Integer[np.ndarray, " budget"],
         end: int | None,
         called: Callable[[], None],
@@ -199,7 +209,9 @@ def _together(log_p: Float[np.ndarray, "k n"], values: int) -> Together:
 
 
 def _orders(objective: Objective, key: Key[Array, ""]) -> Int[np.ndarray, "stages h w m"]:
-    """Draw a random order for every stage."""
+    """Draw an order for every stage; an autoregressive model has only one."""
+    if objective.natural_order:
+        return np.asarray(objective.orders(key[None]))
     stage_keys = [objective.stage_keys(key[None], stage)[0] for stage in range(objective.stages)]
     return np.stack([draws.fixed("random", stage_key, objective.shape) for stage_key in stage_keys])
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, UInt
 from scipy.optimize import isotonic_regression
 
 from ardm.model import policy
@@ -48,7 +48,7 @@ class Measured(NamedTuple):
 def measure_steps(
     evaluator: Evaluator,
     params: Params,
-    images: UInt8[np.ndarray, "n h w c"],
+    images: UInt[np.ndarray, "n h w c"],
     passes: int = 1,
 ) -> Float[np.ndarray, " steps"]:
     """Measure L, the expected negative log-likelihood of one dimension at each generation step.
@@ -93,7 +93,7 @@ def measure(
     evaluator: Evaluator,
     params: Params,
     L: Float[np.ndarray, " steps"],
-    images: UInt8[np.ndarray, "n h w c"],
+    images: UInt[np.ndarray, "n h w c"],
     budgets: Sequence[int],
     passes: int = 1,
     tell: Callable[[Measured], None] = lambda measured: None,

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt
 
 from ardm.model.build import Model
 from ardm.training import kl
@@ -84,7 +84,7 @@ class Step:
         return self.shards.start * self.shard_size, self.shards.stop * self.shard_size
 
     def __call__(
-        self, state: TrainState, images: UInt8[np.ndarray, "share h w c"], flag: int
+        self, state: TrainState, images: UInt[np.ndarray, "share h w c"], flag: int
     ) -> tuple[TrainState, Metrics]:
         """Take one step.
 
@@ -101,14 +101,14 @@ class Step:
         return self._take(self.group, state, images, flag)
 
     def _take(
-        self, group: Group, state: TrainState, images: UInt8[np.ndarray, "share h w c"], flag: int
+        self, group: Group, state: TrainState, images: UInt[np.ndarray, "share h w c"], flag: int
     ) -> tuple[TrainState, Metrics]:
         gathered, flags = group.gather((self._share_of(state, images), jnp.int32(flag)))
         ranks = [jax.tree.map(lambda x, r=rank: x[r], gathered) for rank in range(group.size)]
         state, nelbo_bpd, grad_norm, finite = self._apply(state, self._sum(ranks))
         return state, Metrics(nelbo_bpd, grad_norm, flags, finite)
 
-    def warm_up(self, state: TrainState, images: UInt8[np.ndarray, "share h w c"]) -> None:
+    def warm_up(self, state: TrainState, images: UInt[np.ndarray, "share h w c"]) -> None:
         """Compile all programs of a step except for those that involve other workers.
 
         Args:
@@ -122,7 +122,7 @@ class Step:
         total = self._sum([contribution] * self.group.size)
         jax.block_until_ready(self._apply(state, total))
 
-    def _share_of(self, state: TrainState, images: UInt8[np.ndarray, "share h w c"]) -> Shard:
+    def _share_of(self, state: TrainState, images: UInt[np.ndarray, "share h w c"]) -> Shard:
         """Compute the contribution of this worker to a step."""
         copies = self._devices.replicate((state.params, self._key, state.step))
         first = np.asarray(self.shards, np.int32) * self.shard_size
@@ -145,7 +145,7 @@ def _micro_step(
     key: Array,
     step: Int[Array, ""],
     first: Int[Array, ""],
-    images: UInt8[Array, "b h w c"],
+    images: UInt[Array, "b h w c"],
 ) -> Shard:
     index = first + jnp.arange(images.shape[0], dtype=jnp.int32)
     objective = model.objective

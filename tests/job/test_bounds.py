@@ -6,10 +6,13 @@ import pytest
 
 from ardm.errors import SpecError
 from ardm.job.spec import JobSpec, parse
+from ardm.model.net_config import TransformerConfig, UNetConfig
 from ardm.training.state import seed_key
 from tests.job.test_spec_fuzz import paths
 
 SCHEMA = JobSpec.model_json_schema()
+NETS = {"transformer": TransformerConfig, "unet": UNetConfig}
+"""For a key that several kinds of network have the last one is tried."""
 BASES = {
     "data.shape": "[{}, 4, 1]",
     "model.net.multipliers": "[{}]",
@@ -20,11 +23,17 @@ BASES = {
 
 def kinds(path: str) -> set[str]:
     """The JSON types that a field may have, those of a list's items included."""
-    node = SCHEMA
+    nodes = [SCHEMA]
     for name in path.split("."):
-        node = SCHEMA["$defs"][node["$ref"].split("/")[-1]] if "$ref" in node else node
-        node = node["properties"][name]
-    return set(_types(node))
+        sections = [section for node in nodes for section in _sections(node)]
+        nodes = [s["properties"][name] for s in sections if name in s["properties"]]
+    return {kind for node in nodes for kind in _types(node)}
+
+
+def _sections(node):
+    """The sections that a node stands for: several where `kind` selects one."""
+    for choice in node.get("oneOf", [node]):
+        yield SCHEMA["$defs"][choice["$ref"].split("/")[-1]] if "$ref" in choice else choice
 
 
 def _types(node):
@@ -39,8 +48,11 @@ NUMBERS = [path for path in paths() if kinds(path) & {"integer", "number"}]
 
 
 def message(path: str, value: str) -> str:
+    options = [f"{path}={BASES.get(path, '{}').format(value)}"]
+    name = path.removeprefix("model.net.")
+    options += [f"model.net.kind={kind}" for kind, net in NETS.items() if name in net.model_fields]
     with pytest.raises(SpecError) as caught:
-        parse("job: a", "job.yaml", [f"{path}={BASES.get(path, '{}').format(value)}"])
+        parse("job: a", "job.yaml", options)
     return str(caught.value)
 
 

@@ -8,9 +8,9 @@ import sys
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ardm.config import Section
 from ardm.errors import SpecError
 from ardm.job import job_file
+from ardm.job.sections import Sections
 from ardm.job.spec import JobSpec, parse
 from tests.runner.bombs import BOMBS
 from tests.runner.setting import JOB
@@ -19,15 +19,14 @@ LONG = os.environ.get("ARDM_TEST_LONG")
 few = settings(deadline=None, max_examples=5000 if LONG else 60)
 
 
-def paths(section: type[Section] = JobSpec, above: str = "") -> list[str]:
-    """Every key of a job file."""
-    found = []
-    for name, field in section.model_fields.items():
-        found.append(f"{above}{name}")
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, Section):
-            found += paths(kind, f"{above}{name}.")
-    return found
+def paths() -> list[str]:
+    """Every key of a job file, for every kind of network."""
+    sections, found, new = Sections(JobSpec), [], [()]
+    while new:
+        path = new.pop(0)
+        found.append(".".join(path))
+        new += [(*path, name) for name in sections.names(path)]
+    return found[1:]
 
 
 def read(text: str, *overrides: str) -> JobSpec | None:

@@ -6,12 +6,13 @@ from jax.flatten_util import ravel_pytree
 
 from ardm.errors import SpecError
 from ardm.model.build import build
-from ardm.model.config import ModelConfig, NetConfig
+from ardm.model.config import ModelConfig
+from ardm.model.net_config import UNetConfig
 from tests.model.tiny import random_images, tiny_model, tiny_params
 
 
 def test_a_model_that_does_not_fit_is_refused_with_all_faults():
-    net = NetConfig(multipliers=(1, 1, 1, 1), groups=5, attention=())
+    net = UNetConfig(multipliers=(1, 1, 1, 1), groups=5, attention=())
     with pytest.raises(SpecError) as caught:
         build(ModelConfig(net=net), (28, 28, 1), 2)
     assert len(caught.value.faults) == 2

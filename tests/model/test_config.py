@@ -1,13 +1,14 @@
 import pytest
 from pydantic import ValidationError
 
-from ardm.model.config import ModelConfig, NetConfig, UpscaleConfig, faults
+from ardm.model.config import ModelConfig, UpscaleConfig, faults
+from ardm.model.net_config import UNetConfig
 
 MNIST = (28, 28, 1)
 
 
 def of(**net):
-    return ModelConfig(net=NetConfig(**net))
+    return ModelConfig(net=UNetConfig(**net))
 
 
 def test_defaults_fit_mnist():

@@ -7,9 +7,10 @@ import pytest
 from flax import nnx
 
 from ardm.model.build import build
-from ardm.model.config import ModelConfig, NetConfig
+from ardm.model.config import ModelConfig
 from ardm.model.draws import visible
 from ardm.model.layers import GroupNorm, drop, sinusoids
+from ardm.model.net_config import UNetConfig
 from tests.model.tiny import compiled, random_images, tiny_model, tiny_params
 
 pytestmark = pytest.mark.slow
@@ -38,7 +39,7 @@ def gradient(model):
 
 
 def test_the_student_configuration_has_its_published_size():
-    net = NetConfig(channels=32, multipliers=(1,), blocks=3, attention=())
+    net = UNetConfig(channels=32, multipliers=(1,), blocks=3, attention=())
     assert build(ModelConfig(net=net), (28, 28, 1), 2).param_count == 276_418
 
 

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ardm.model.build import Model, build
-from ardm.model.config import ModelConfig, NetConfig
+from ardm.model.config import ModelConfig
+from ardm.model.net_config import TransformerConfig, UNetConfig
 
 
 def tiny_model(side=2, channels=1, classes=2, levels=1, patch=1, dropout=0.0, **options):
     """A model; `options` are keys of the `model` section."""
-    net = NetConfig(
+    net = UNetConfig(
         patch=patch,
         channels=8,
         multipliers=tuple(range(1, levels + 1)),
@@ -42,3 +43,9 @@ def compiled(model: Model):
 def random_images(model, count, seed=5):
     random = np.random.default_rng(seed)
     return jnp.asarray(random.integers(0, model.classes, (count, *model.shape)), jnp.uint8)
+
+
+def tiny_transformer(length=6, classes=3, dropout=0.0, channels=1, **options):
+    """A model of short texts; `options` are keys of the `model` section."""
+    net = TransformerConfig(width=16, blocks=2, heads=2, expansion=2, dropout=dropout)
+    return build(ModelConfig(net=net, **options), (length, 1, channels), classes)

@@ -9,7 +9,8 @@ import numpy as np
 
 from ardm.data.batches import Batches
 from ardm.model.build import Model, build
-from ardm.model.config import ModelConfig, NetConfig
+from ardm.model.config import ModelConfig
+from ardm.model.net_config import UNetConfig
 from ardm.training.config import TrainingConfig
 from ardm.training.group import Alone
 from ardm.training.loop import Work
@@ -23,7 +24,9 @@ def tiny_model(
 ) -> Model:
     """A model; `options` are keys of the `model` section."""
     # Two channels per group, because normalizing a single one would remove its time embedding.
-    net = NetConfig(channels=4, multipliers=(1,), blocks=1, attention=(), groups=2, dropout=dropout)
+    net = UNetConfig(
+        channels=4, multipliers=(1,), blocks=1, attention=(), groups=2, dropout=dropout
+    )
     return build(ModelConfig(net=net, **options), (side, side, channels), classes)
 
 

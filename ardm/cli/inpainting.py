@@ -1,0 +1,202 @@
+"""The command `inpaint`: completes images or texts of which a part is given."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ardm.cli import options
+from ardm.cli.console import errors_as_messages, out, say, show
+from ardm.cli.options import (
+    DEFAULT_SPLIT,
+    DEFAULT_STORE,
+    AsJson,
+    Budget,
+    JobName,
+    Seed,
+    Split,
+    SplitName,
+    Steps,
+    StoreUri,
+    Target,
+    Temperature,
+    describe,
+    load_pretrained,
+    provenance,
+)
+from ardm.config import MOST
+from ardm.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from ardm.data.alphabet import Alphabet
+    from ardm.generated import Completions
+    from ardm.pretrained import Pretrained
+
+
+_DEFAULT_IMAGES = 6
+
+
+@errors_as_messages
+def inpaint(
+    target: Target = None,
+    store: StoreUri = DEFAULT_STORE,
+    job: JobName = None,
+    image: Annotated[
+        Path | None, typer.Option(help="An image file to complete; default: images of --split.")
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MOST, help=f"Number of images of the split; default: {_DEFAULT_IMAGES}."
+        ),
+    ] = None,
+    split: Split = DEFAULT_SPLIT,
+    mask: Annotated[
+        Path | None, typer.Option(help="An image file that is white where the pixel is given.")
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            help="The given region: top-half (the default), bottom-half, left-half, right-half, "
+            "centre, border or every-other."
+        ),
+    ] = None,
+    completions: Annotated[
+        int, typer.Option(min=1, max=MOST, help="Number of completions of each image.")
+    ] = 4,
+    steps: Steps = None,
+    budget: Budget = None,
+    seed: Seed = 0,
+    temperature: Temperature = 1.0,
+    to: Annotated[
+        Path | None,
+        typer.Option("--out", help="The image file to write; its suffix selects the format."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Complete images or texts from a given part, each in several ways."""
+    _require_one("--mask", mask, "--keep", keep)
+    _require_one("--image", image, "--images", images)
+    options.require_writable("--out", to, options.STILL | options.TEXT)
+    pretrained = load_pretrained(target, store, job)
+    is_text = pretrained.alphabet is not None
+    if is_text:
+        _refuse_pictures(image, mask)
+    else:
+        to = to or Path(f"{pretrained.name}-{pretrained.step}-inpaint.png")
+    options.require_writable("--out", to, options.TEXT if is_text else options.STILL)
+    known, originals = _all_or_errors(
+        lambda: _known(pretrained, mask, keep), lambda: _originals(pretrained, image, split, images)
+    )
+    completed = pretrained.inpaint(
+        originals,
+        known,
+        completions,
+        budget=budget,
+        steps=steps,
+        temperature=temperature,
+        seed=seed,
+    )
+    count, words = len(originals), pretrained.medium
+    what = words.examples if count > 1 else words.examples.removesuffix("s")
+    say(
+        f"{count} {what}, {known.sum()} of {known.size} {words.places} given, "
+        f"completed in {completions} way{'s' if completions > 1 else ''} by "
+        f"{describe(pretrained)} in {completed.calls} network calls ({completed.policy})"
+        f"{f': {to}' if to else ''}"
+    )
+    counts = {"images": count, "completions": completions}
+    used = {"steps": completed.calls, "seed": seed, "policy": completed.policy}
+    used |= {"temperature": temperature}
+    if pretrained.alphabet is not None:
+        _write_texts(pretrained.alphabet, originals, known, completed, to, quiet=json)
+        used |= {"characters_given": int(known.sum()), "texts": completed.texts}
+    elif to is not None:
+        from ardm.plots.pictures import completion_grid
+
+        classes = pretrained.model.classes
+        grid = completion_grid(originals, known, completed.images, classes)
+        options.write_still(to, grid)
+        used |= {"pixels_given": int(known.sum()), "png": str(to)}
+    if json:
+        show(provenance(pretrained) | counts | used)
+
+
+def _write_texts(
+    alphabet: "Alphabet",
+    originals: "np.ndarray",
+    known: "np.ndarray",
+    completed: "Completions",
+    to: Path | None,
+    *,
+    quiet: bool,
+) -> None:
+    """Write the originals, their given parts and their completions, or print them."""
+    import numpy as np
+
+    from ardm.data.alphabet import show_all
+    from ardm.plots import text_sheets
+
+    given = np.where(known[..., None], originals.astype(np.int32), -1)
+    shown = zip(
+        show_all(originals, alphabet), show_all(given, alphabet), completed.texts, strict=True
+    )
+    sheet = "\n".join(text_sheets.completions(*one) for one in shown)
+    if to is not None:
+        options.write(to, sheet.encode())
+    elif not quiet:
+        out.print(sheet.rstrip(), markup=False)
+
+
+def _refuse_pictures(image: Path | None, mask: Path | None) -> None:
+    for option, path in (("--image", image), ("--mask", mask)):
+        if path is not None:
+            raise InputError(
+                f"{option} {path}: the model generates texts; complete a text of your own with "
+                "`ardm sample --infill`, or texts of the split with --keep"
+            )
+
+
+def _require_one(one: str, value: object, other: str, second: object) -> None:
+    if value is not None and second is not None:
+        raise InputError(f"{one} {value} and {other} {second} exclude each other; give one of them")
+
+
+def _all_or_errors(*readers: "Callable[[], np.ndarray]") -> "list[np.ndarray]":
+    """Call all readers; if some fail, report all of their errors at once."""
+    results, errors = [], []
+    for read in readers:
+        try:
+            results.append(read())
+        except InputError as error:
+            errors.append(str(error))
+    if errors:
+        raise InputError("\n".join(errors))
+    return results
+
+
+def _known(pretrained: "Pretrained", mask: Path | None, keep: str | None) -> "np.ndarray":
+    from ardm.data.picture import read_mask
+    from ardm.model.inpaint import keep as keep_region
+
+    height, width, _ = pretrained.model.shape
+    if mask is not None:
+        return read_mask(mask, (height, width))
+    return keep_region(keep or "top-half", height, width)
+
+
+def _originals(
+    pretrained: "Pretrained", image: Path | None, split: SplitName, images: int | None
+) -> "np.ndarray":
+    from ardm.data.picture import read_image
+
+    if image is not None:
+        return read_image(image, pretrained.model.shape, pretrained.model.classes, say)[None]
+    return pretrained.images(split, images, usual=_DEFAULT_IMAGES)[0]
+
+
+COMMANDS = (inpaint,)
