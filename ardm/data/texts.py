@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 
 import numpy as np
 from jaxtyping import UInt8
@@ -100,5 +101,5 @@ def _unzip(content: bytes, name: str, origin: str) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(name) as file:
             return file.read(PUBLISHED_SIZE + 1)
-    except (zipfile.BadZipFile, KeyError, OSError, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, OSError, EOFError, RuntimeError) as error:
         raise InputError(f"{origin}: damaged archive ({error}); copy it anew") from error

@@ -9,8 +9,8 @@ import numpy as np
 
 from ardm.data.batches import Batches
 from ardm.model.build import Model, build
-from ardm.model.config import ModelConfig
-from ardm.model.net_config import UNetConfig
+from ardm.model.config import ModelConfig, UpscaleConfig
+from ardm.model.net_config import TransformerConfig, UNetConfig
 from ardm.training.config import TrainingConfig
 from ardm.training.group import Alone
 from ardm.training.loop import Work
@@ -28,6 +28,13 @@ def tiny_model(
         channels=4, multipliers=(1,), blocks=1, attention=(), groups=2, dropout=dropout
     )
     return build(ModelConfig(net=net, **options), (side, side, channels), classes)
+
+
+def tiny_text_model(objective: str = "oa", dropout: float = 0.1) -> Model:
+    """A model of texts of six characters from an alphabet of three."""
+    net = TransformerConfig(width=8, blocks=2, heads=2, expansion=2, dropout=dropout)
+    options = {"upscale": UpscaleConfig(branch=2, mode="augment")}
+    return build(ModelConfig(net=net, objective=objective, **options), (6, 1, 1), 3)
 
 
 def tiny_config(**changes) -> TrainingConfig:

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 
 import jax
 import numpy as np
@@ -19,6 +20,7 @@ from tests.training.setting import (
     tiny_config,
     tiny_images,
     tiny_model,
+    tiny_text_model,
     tiny_work,
     together,
 )
@@ -33,6 +35,12 @@ KINDS = {
     "upscale": COLOR | {"objective": "upscale", "upscale": {"branch": 2, "mode": "augment"}},
 }
 """For each golden value the model that it belongs to, as options of `tiny_model`."""
+
+TEXTS = ["oa", "upscale", "autoregressive", "permuted"]
+"""For each golden value the objective of the `tiny_text_model` that it belongs to."""
+
+MODELS = {kind: partial(tiny_model, **options) for kind, options in KINDS.items()}
+MODELS |= {f"text {objective}": partial(tiny_text_model, objective) for objective in TEXTS}
 
 GOLDEN = {
     "categorical": {
@@ -52,6 +60,30 @@ GOLDEN = {
         "grad_norm": 3.132625,
         "ema_norm": 13.847499,
         "kl_mean": 0.698657,
+    },
+    "text oa": {
+        "nelbo_bpd": 1.823816,
+        "grad_norm": 3.385368,
+        "ema_norm": 12.104031,
+        "kl_mean": 1.254787,
+    },
+    "text upscale": {
+        "nelbo_bpd": 2.172681,
+        "grad_norm": 14.381742,
+        "ema_norm": 12.568222,
+        "kl_mean": 0.733045,
+    },
+    "text autoregressive": {
+        "nelbo_bpd": 2.088806,
+        "grad_norm": 3.565031,
+        "ema_norm": 12.103693,
+        "kl_mean": 1.042084,
+    },
+    "text permuted": {
+        "nelbo_bpd": 1.936569,
+        "grad_norm": 3.622562,
+        "ema_norm": 12.105738,
+        "kl_mean": 1.417102,
     },
 }
 
@@ -140,9 +172,9 @@ def test_a_step_depends_on_the_seed_the_step_and_the_images_and_on_nothing_else(
     assert after(images=tiny_images()[8:16]) != after()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MODELS)
 def test_one_step_gives_the_value_that_it_gave_before(kind):
-    model = tiny_model(**KINDS[kind])
+    model = MODELS[kind]()
     step = Step(model, tiny_config(), SEED, Alone())
     begin = states.place(states.init(model, tiny_config(), SEED))
     random = np.random.default_rng(1)
