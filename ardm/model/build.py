@@ -15,6 +15,7 @@ from ardm.errors import SpecError
 from ardm.model.baselines import Autoregressive, Permuted
 from ardm.model.coarsening import Coarsening
 from ardm.model.config import ModelConfig, UpscaleConfig, faults
+from ardm.model.letters import LetterKinds
 from ardm.model.logistic import LogisticMixture
 from ardm.model.net_config import TransformerConfig
 from ardm.model.objective import Objective
@@ -191,7 +192,12 @@ def _upscale(config: UpscaleConfig, shape: tuple[int, int, int], classes: int) -
     parametrization = (
         DirectParametrization if config.parametrisation == "direct" else DataParametrization
     )
-    return Upscale(shape, parametrization(shape[2], Coarsening(classes, config.branch)))
+    coarsening = (
+        LetterKinds.of(classes)
+        if config.levels == "letters"
+        else Coarsening(classes, config.branch)
+    )
+    return Upscale(shape, parametrization(shape[2], coarsening))
 
 
 def _output(config: ModelConfig, channels: int, classes: int) -> Output:

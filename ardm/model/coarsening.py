@@ -9,7 +9,7 @@ choosing one digit.
 from dataclasses import dataclass
 
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Integer
+from jaxtyping import Array, Float, Int, Integer
 
 Values = Int[Array, "b h w c"]
 Stage = int | Int[Array, ""] | Int[Array, " b"]
@@ -53,11 +53,11 @@ class Coarsening:
 
     def previous(self, x: Integer[Array, "b h w c"], stage: Stage) -> Values:
         """The coarse values before a stage; before the first stage all of them are 0."""
-        return self.coarse(x, self.stages - _per_image(stage))
+        return self.coarse(x, self.stages - per_image(stage))
 
     def digit(self, x: Integer[Array, "b h w c"], stage: Stage) -> Values:
         """The digit, 0 .. b-1, that a stage chooses for each of the values `x`."""
-        unit = self._unit(self.stages - 1 - _per_image(stage))
+        unit = self._unit(self.stages - 1 - per_image(stage))
         return x.astype(jnp.int32) // unit % self.branch
 
     def child(
@@ -70,7 +70,7 @@ class Coarsening:
 
         If K is not a power of b, the result can exceed K - 1; such children have probability 0.
         """
-        unit = self._unit(self.stages - 1 - _per_image(stage))
+        unit = self._unit(self.stages - 1 - per_image(stage))
         return previous.astype(jnp.int32) + digit.astype(jnp.int32) * unit
 
     @property
@@ -95,6 +95,25 @@ class Coarsening:
         offset = jnp.asarray(self._offsets, jnp.int32)[resolution]
         return offset + x.astype(jnp.int32) // self._unit(resolution)
 
+    def by_code(self, x: Float[Array, "... k"], missing: float) -> Float[Array, "... codes"]:
+        """Sort entries of all values by their codes, so that families are next to each other.
+
+        The code of a value is the number that its S digits to the base b make.
+
+        Args:
+            x: one entry for each value 0 .. K-1.
+            missing: entry of the codes that no value has.
+
+        Returns:
+            One entry for each code, up to the last family that has members.
+        """
+        padding = self.branch**self.stages - self.classes
+        return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, padding)], constant_values=missing)
+
+    def family(self, x: Int[Array, "..."], resolution: int) -> Int[Array, "..."]:
+        """The number of the family that the children of `x` at a resolution form."""
+        return x // self.branch ** (resolution + 1)
+
     @property
     def _offsets(self) -> tuple[int, ...]:
         """For each resolution, the number that `identity` gives to its lowest value."""
@@ -108,5 +127,6 @@ class Coarsening:
         return jnp.asarray(units, jnp.int32)[resolution]
 
 
-def _per_image(stage: Stage) -> Int[Array, "b 1 1 1"]:
+def per_image(stage: Stage) -> Int[Array, "b 1 1 1"]:
+    """The number of a stage in a shape that broadcasts with values."""
     return jnp.asarray(stage, jnp.int32).reshape(-1, 1, 1, 1)

@@ -4,6 +4,7 @@ from math import gcd, isqrt
 from typing import Literal, get_args
 
 from ardm.config import Count, Section
+from ardm.model.letters import BYTES, TEXT8
 from ardm.model.net_config import WIDEST, NetConfig, TransformerConfig, UNetConfig, Width
 
 OutputKind = Literal["categorical", "logistic_mixture", "rgb_mixture"]
@@ -14,6 +15,9 @@ class UpscaleConfig(Section):
 
     branch: Count = 4
     """Branch factor b: the number of children of a coarse value."""
+    levels: Literal["digits", "letters"] = "digits"
+    """What coarse values are: `digits`, values whose least digits to the base b are zero;
+    `letters`, for texts, the kind of a character (vowel, consonant, space, ...), whatever b is."""
     mode: Literal["zero", "augment"] = "zero"
     """How the network sees coarse values. `zero`: as classes whose least significant digits are
     zero. `augment`: as additional classes, one per resolution and coarse value."""
@@ -54,7 +58,7 @@ def faults(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> li
         of_net = _unet_faults(config, config.net, shape)
     else:
         of_net = _transformer_faults(config, config.net, shape)
-    return _output_faults(config, shape, classes) + _upscale_faults(config, classes) + of_net
+    return _output_faults(config, shape, classes) + _upscale_faults(config, shape, classes) + of_net
 
 
 def _output_faults(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> list[str]:
@@ -72,7 +76,7 @@ def _output_faults(config: ModelConfig, shape: tuple[int, int, int], classes: in
     return [f"output: {config.output} {unfit[config.output]}; choose {' or '.join(fitting)}"]
 
 
-def _upscale_faults(config: ModelConfig, classes: int) -> list[str]:
+def _upscale_faults(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> list[str]:
     if config.objective != "upscale":
         return []
     upscale, problems = config.upscale, []
@@ -81,7 +85,13 @@ def _upscale_faults(config: ModelConfig, classes: int) -> list[str]:
             f"output: the objective upscale chooses digits, not values of a {config.output};"
             " choose categorical, or the objective oa"
         )
-    if not 2 <= upscale.branch <= classes:
+    if upscale.levels == "letters":
+        if classes not in (TEXT8, BYTES) or shape[2] > 1:
+            problems.append(
+                f"upscale.levels: letters are those of texts, with {TEXT8} or {BYTES} classes, not "
+                f"of {shape[2]} channels with {classes} classes; choose digits"
+            )
+    elif not 2 <= upscale.branch <= classes:
         problems.append(
             f"upscale.branch: {upscale.branch} children cannot refine {classes} classes step by"
             f" step; choose from 2 to {classes}"

@@ -53,17 +53,13 @@ class DataParametrization:
         """
         coarsening = self.coarsening
         logits = features.reshape(*features.shape[:3], self.channels, coarsening.classes)
-        padding = coarsening.branch**coarsening.stages - coarsening.classes
-        mass = jnp.pad(
-            logits.astype(jnp.float32),
-            ((0, 0), (0, 0), (0, 0), (0, 0), (0, padding)),
-            constant_values=IMPOSSIBLE,
-        )
+        mass = coarsening.by_code(logits.astype(jnp.float32), IMPOSSIBLE)
         children = jnp.zeros((*previous.shape, coarsening.branch), jnp.float32)
         # Finest stage first: the sums at one resolution are the terms at the next coarser one.
         for resolution in range(coarsening.stages):
+            mass = _padded(mass, coarsening.branch)
             families = mass.reshape(*previous.shape, -1, coarsening.branch)
-            family = previous // coarsening.branch ** (resolution + 1)
+            family = coarsening.family(previous, resolution)
             own = jnp.take_along_axis(families, family[..., None, None], axis=-2)[..., 0, :]
             at_stage = (stage == coarsening.stages - 1 - resolution)[:, None, None, None, None]
             children = jnp.where(at_stage, own, children)
@@ -112,6 +108,13 @@ class DirectParametrization:
             for digit in range(coarsening.branch)
         ]
         return jnp.where(jnp.stack(exists, axis=-1), own, IMPOSSIBLE)
+
+
+def _padded(mass: Float[Array, "... n"], multiple: int) -> Float[Array, "... m"]:
+    padding = -mass.shape[-1] % multiple
+    if not padding:
+        return mass
+    return jnp.pad(mass, [(0, 0)] * (mass.ndim - 1) + [(0, padding)], constant_values=IMPOSSIBLE)
 
 
 Parametrization = DataParametrization | DirectParametrization

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ardm.model.coarsening import Coarsening
+from ardm.model.letters import TEXT8, LetterKinds
 from ardm.model.upscale import DataParametrization, DirectParametrization
 
 pytestmark = pytest.mark.slow
@@ -15,6 +16,7 @@ COARSENINGS = [
     Coarsening(7, 3),
     Coarsening(6, 6),
     Coarsening(64, 4),
+    LetterKinds.of(TEXT8),
 ]
 every_coarsening = pytest.mark.parametrize("coarsening", COARSENINGS, ids=str)
 every_kind = pytest.mark.parametrize("kind", [DataParametrization, DirectParametrization])
@@ -44,13 +46,13 @@ def test_the_data_parametrization_agrees_with_enumeration_of_the_children(coarse
     logits = np.asarray(features, np.float64).reshape(-1, 2, coarsening.classes)
     for stage in range(coarsening.stages):
         log_p = np.asarray(digit_log_probs(data, features, x, stage))[:, 0, 0]
-        unit = coarsening.branch ** (coarsening.stages - 1 - stage)
+        parents = np.asarray(coarsening.previous(x, stage))[:, 0, 0, 0]
+        digits = np.asarray(coarsening.digit(x, stage))[:, 0, 0, 0]
         for value in range(coarsening.classes):
-            parent = value - value % (unit * coarsening.branch)
-            family = range(parent, min(parent + unit * coarsening.branch, coarsening.classes))
+            family = [v for v in range(coarsening.classes) if parents[v] == parents[value]]
             total = np.logaddexp.reduce(logits[value][:, family], axis=-1)
             for digit in range(coarsening.branch):
-                own = [v for v in family if (v - parent) // unit == digit]
+                own = [v for v in family if digits[v] == digit]
                 if own:
                     expected = np.logaddexp.reduce(logits[value][:, own], axis=-1) - total
                     np.testing.assert_allclose(
