@@ -8,6 +8,7 @@ from typing import Any
 from ardm.analysis import goodput
 from ardm.checkpoint import checkpoints, restore
 from ardm.checkpoint.checkpoints import Checkpoint, Unfinished
+from ardm.data.config import medium
 from ardm.errors import Unreadable
 from ardm.runner.environment import Change, latest_changes
 from ardm.store import registry
@@ -65,6 +66,7 @@ def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, A
         "skipped": skipped,
         "attempts": [_attempt(record) for record in records],
         "metrics": _metrics(records, progress),
+        "unit": medium(spec.data).unit,
         "steps_per_s": progress.get("steps_per_s") if live else None,
         "eta_s": progress.get("eta_s") if live else None,
         "save_error": progress.get("save_error"),

@@ -1,5 +1,6 @@
 """The command `policy`: find generation policies, and measure their cost."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,6 @@ from ardm.cli.options import (
     AsJson,
     JobName,
     Split,
-    SplitName,
     StoreUri,
     Target,
     describe,
@@ -66,15 +66,16 @@ def policy(
     options.require_writable("--out", png)
     from ardm.plots.curves import policy_curve
 
+    unit = pretrained.medium.unit
     measured, losses = pretrained.policy(
-        numbers, split, images=images, passes=passes, report=_report, warn=say
+        numbers, split, images=images, passes=passes, report=partial(_report, unit), warn=say
     )
     entries = [_entry(item) for item in measured]
     if not json:
-        _print(measured, split)
+        _print(measured, f"{split} {pretrained.medium.examples}", unit)
     title = f"{pretrained.name}, step {pretrained.step}"
     options.write_still(
-        png, policy_curve(measured, title, split, pretrained.model.objective.stages)
+        png, policy_curve(measured, title, split, pretrained.model.objective.stages, unit)
     )
     path = pretrained.kept_policies.keep(entries, losses)
     say(f"policies of {describe(pretrained)}: {path}; curve: {png}")
@@ -96,8 +97,8 @@ def _numbers(text: str) -> list[int]:
         ) from None
 
 
-def _report(item: "Measured") -> None:
-    say(f"measured {item.kind}, {item.budget} calls: {item.found.nelbo_bpd:.4f} bits/dim")
+def _report(unit: str, item: "Measured") -> None:
+    say(f"measured {item.kind}, {item.budget} calls: {item.found.nelbo_bpd:.4f} {unit}")
 
 
 def _entry(item: "Measured") -> dict[str, Any]:
@@ -127,11 +128,11 @@ def _cost(item: "Measured") -> dict[str, Any]:
     }
 
 
-def _print(measured: "list[Measured]", split: SplitName) -> None:
+def _print(measured: "list[Measured]", examples: str, unit: str) -> None:
     sequential = measured[-1]
     table = Table(box=None, pad_edge=False)
     table.add_column("network calls", justify="right")
-    for heading in ("bits/dim", "extra nats", "saved nats"):
+    for heading in (unit, "extra nats", "saved nats"):
         table.add_column(heading, justify="right")
     for item in measured:
         if item.kind == "uniform":
@@ -145,7 +146,7 @@ def _print(measured: "list[Measured]", split: SplitName) -> None:
     out.print(table)
     estimate = sequential.found
     out.print(
-        f"NELBO of the optimal policies on {estimate.images} {split} images, {estimate.passes} "
+        f"NELBO of the optimal policies on {estimate.images} {examples}, {estimate.passes} "
         f"pass{'es' if estimate.passes > 1 else ''}, ± standard error; extra nats: compared with "
         "one network call per dimension; saved nats: compared with the uniform policy of the same "
         "budget; both are paired differences over the same images, orders and steps"

@@ -90,10 +90,13 @@ def evaluate(
     seed = pretrained.spec.seed if seed is None else seed
     if exact:
         likelihood = pretrained.likelihood(split, images, seed, policy)
-        exact_scores = _exact(likelihood, f"{split} images by {describe(pretrained)}", orders or 1)
+        words = pretrained.medium
+        examples = f"{split} {words.examples}"
+        label = f"{examples} by {describe(pretrained)}"
+        exact_scores = _exact(likelihood, label, orders or 1, words.unit)
         result = _as_json(exact_scores)
         if not json:
-            _print(exact_scores, split)
+            _print(exact_scores, examples, words.unit)
     else:
         result = _estimate(pretrained, split, images, passes or 1, seed, policy, to)._asdict()
     if json:
@@ -113,10 +116,12 @@ def _estimate(
 
     per_image, index = pretrained.per_image(split, images, passes, seed, budget)
     mean = estimate(per_image, pretrained.model.objective)
+    words = pretrained.medium
     under = "" if budget is None else f" under the optimal policy of {budget} calls"
     say(
         f"{split} NELBO of {describe(pretrained)}{under}: {mean.nelbo_bpd:.4f} ± {mean.se_bpd:.4f} "
-        f"bits/dim = {mean.nelbo_nats:.2f} ± {mean.se_nats:.2f} nats ({mean.images} images, "
+        f"{words.unit} = {mean.nelbo_nats:.2f} ± {mean.se_nats:.2f} nats "
+        f"({mean.images} {words.examples}, "
         f"{mean.passes} pass{'es' if mean.passes > 1 else ''})"
     )
     if to:
@@ -125,14 +130,14 @@ def _estimate(
     return mean
 
 
-def _exact(likelihood: "Likelihood", images: str, orders: int) -> "Exact":
+def _exact(likelihood: "Likelihood", images: str, orders: int, unit: str) -> "Exact":
     say(
         f"exact likelihood of {likelihood.count} {images}, in {likelihood.calls_per_image} "
         f"network calls per image and order: about {duration(orders * likelihood.seconds())}"
     )
 
     def report(order: int, score: "Score") -> None:
-        say(f"order {order} of {orders}: {score.nll_bpd:.4f} ± {score.se_bpd:.4f} bits/dim")
+        say(f"order {order} of {orders}: {score.nll_bpd:.4f} ± {score.se_bpd:.4f} {unit}")
 
     columns = (BarColumn(bar_width=30), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
@@ -153,10 +158,10 @@ def _as_json(exact: "Exact") -> dict[str, Any]:
     }
 
 
-def _print(exact: "Exact", split: SplitName) -> None:
+def _print(exact: "Exact", examples: str, unit: str) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("orders")
-    for heading in ("bits/dim", "nats"):
+    for heading in (unit, "nats"):
         table.add_column(heading, justify="right")
     rows = [(f"number {number}", score) for number, score in enumerate(exact.orders, 1)]
     if len(rows) > 1:
@@ -167,7 +172,7 @@ def _print(exact: "Exact", split: SplitName) -> None:
         bpd = f"{score.nll_bpd:.4f} ± {score.se_bpd:.4f}"
         table.add_row(name, bpd, f"{score.nll_nats:.2f} ± {score.se_nats:.2f}")
     out.print(table)
-    words = f"negative log-likelihood ± standard error, {exact.images} {split} images"
+    words = f"negative log-likelihood ± standard error, {exact.images} {examples}"
     if len(exact.orders) > 1:
         words += (
             "; ensemble of k: the likelihood of each image, averaged over k orders; best of k: the "

@@ -144,6 +144,7 @@ def compare(
     models = [load_pretrained(target, store, None) for target in targets]
     _require_same_data(models)
     chosen, _ = models[0].images(split, images)
+    words = models[0].medium
     from ardm.training.estimates import difference, estimate
 
     estimates: list[PerImage] = []
@@ -151,7 +152,7 @@ def compare(
     for pretrained in models:
         estimates.append(pretrained.evaluator(seed).per_image(pretrained.params, chosen, passes))
         means.append(mean := estimate(estimates[-1], pretrained.model.objective))
-        figures = f"{mean.nelbo_bpd:.4f} ± {mean.se_bpd:.4f} bits/dim"
+        figures = f"{mean.nelbo_bpd:.4f} ± {mean.se_bpd:.4f} {words.unit}"
         say(f"{pretrained.name}, {describe(pretrained)}: {figures}")
     rows = []
     for one, other in combinations(range(len(models)), 2):
@@ -171,11 +172,11 @@ def compare(
         settings = {"split": split, "images": len(chosen), "passes": passes, "seed": seed}
         show(settings | {"metric": "nelbo_bpd", "runs": runs, "rows": rows})
         return
-    _print(rows, dict(zip(targets, _labels(models, targets), strict=True)))
+    _print(rows, dict(zip(targets, _labels(models, targets), strict=True)), words.unit)
     out.print(
         f"NELBO of the first run minus that of the second, ± standard error, on {len(chosen)} "
-        f"{split} images in pairs; runs differ if that is more than {_STANDARD_ERRORS:.0f} "
-        "standard errors"
+        f"{split} {words.examples} in pairs; runs differ if that is more than "
+        f"{_STANDARD_ERRORS:.0f} standard errors"
     )
 
 
@@ -188,7 +189,7 @@ def _require_same_data(models: "list[Pretrained]") -> None:
             raise InputError(
                 f"{first.name} and {other.name} were trained on different data "
                 f"({first.spec.data.dataset}, {other.spec.data.dataset}): compare runs of the "
-                "same images"
+                "same data"
             )
 
 
@@ -210,10 +211,10 @@ def _labels(models: "list[Pretrained]", targets: list[str]) -> list[str]:
     return names if len(set(names)) == len(names) else targets
 
 
-def _print(rows: list[dict[str, Any]], labels: dict[str, str]) -> None:
+def _print(rows: list[dict[str, Any]], labels: dict[str, str], unit: str) -> None:
     table = Table(box=None, pad_edge=False)
-    for heading in ("runs", "bits/dim", "nats", ""):
-        table.add_column(heading, justify="right" if heading in ("bits/dim", "nats") else "left")
+    for heading in ("runs", unit, "nats", ""):
+        table.add_column(heading, justify="right" if heading in (unit, "nats") else "left")
     for row in rows:
         one, other = labels[row["a"]], labels[row["b"]]
         better = one if row["difference"] < 0 else other

@@ -129,14 +129,14 @@ def _print_status(result: dict[str, Any]) -> None:
         rows.append(
             ("speed", f"{result['steps_per_s']:.2f} steps/s, ETA {duration(result['eta_s'])}")
         )
-    metrics, saved = result["metrics"], result["checkpoint"]
+    metrics, saved, unit = result["metrics"], result["checkpoint"], result["unit"]
     if metrics["train_nelbo_bpd"]:
-        rows.append(("train NELBO", f"{metrics['train_nelbo_bpd']:.4f} bits/dim"))
+        rows.append(("train NELBO", f"{metrics['train_nelbo_bpd']:.4f} {unit}"))
     for split in ("valid", "test"):
         value, se, step = (metrics[f"{split}_{name}"] for name in ("nelbo_bpd", "nelbo_se", "step"))
         if step is not None:
             finite = None not in (value, se)
-            nelbo = f"{value:.4f} ± {se:.4f} bits/dim" if finite else "not finite"
+            nelbo = f"{value:.4f} ± {se:.4f} {unit}" if finite else "not finite"
             rows.append((f"{split} NELBO", f"{nelbo} at step {step}"))
     if result["skipped_steps"]:
         rows.append(("skipped", f"{result['skipped_steps']} steps that were not finite"))

@@ -28,6 +28,7 @@ def loss_curve(
     train: Mapping[int, float],
     evaluated: Mapping[str, Mapping[int, tuple[float, float]]],
     title: str,
+    unit: str = "bits/dim",
 ) -> bytes:
     """Plot the NELBO against the training step.
 
@@ -35,11 +36,12 @@ def loss_curve(
         train: for each step the bits/dim of the parameters on the training batch.
         evaluated: for each split and step the bits/dim of the EMA, and their standard error.
         title: title above the axes.
+        unit: unit of the NELBO.
 
     Returns:
         A PNG.
     """
-    figure, axes = _axes(title, "training step", "NELBO (bits/dim)")
+    figure, axes = _axes(title, "training step", f"NELBO ({unit})")
     if train:
         values = np.array(list(train.values()))
         axes.plot(list(train), values, color=FAINT, lw=0.8, label="train, batch means")
@@ -63,7 +65,12 @@ def _points(axes: Axes, split: str, points: Mapping[int, tuple[float, float]]) -
 
 
 def loss_per_t(
-    nats: Float[np.ndarray, " steps"], step: int, title: str, values: int, stages: int = 1
+    nats: Float[np.ndarray, " steps"],
+    step: int,
+    title: str,
+    values: int,
+    stages: int = 1,
+    unit: str = "bits/dim",
 ) -> bytes:
     """Plot L[t], as the KL tracker estimates it, against the generation step t.
 
@@ -73,6 +80,7 @@ def loss_per_t(
         title: title above the axes.
         values: number of values in one image, by which the sum is divided to give bits/dim.
         stages: number of stages of Upscale ARDM; each stage has a curve of its own.
+        unit: unit of the sum, as a word.
 
     Returns:
         A PNG.
@@ -89,7 +97,7 @@ def loss_per_t(
     axes.set_xlim(0, max(len(nats) - 1, 1))
     axes.set_ylim(bottom=0)
     bpd = float(nats.sum() / (values * np.log(2.0)))
-    axes.set_title(f"{title}: step {step}, {bpd:.4f} bits/dim", loc="left", color=INK)
+    axes.set_title(f"{title}: step {step}, {bpd:.4f} {unit}", loc="left", color=INK)
     axes.legend(frameon=False)
     return render(figure)
 
@@ -151,7 +159,11 @@ _LOOKS: dict[Kind, dict[str, Any]] = {
 
 
 def policy_curve(
-    measured: Sequence[Measured], title: str, split: str = "valid", stages: int = 1
+    measured: Sequence[Measured],
+    title: str,
+    split: str = "valid",
+    stages: int = 1,
+    unit: str = "bits/dim",
 ) -> bytes:
     """Plot the NELBO against the number of network calls, and below it the optimal policies.
 
@@ -160,6 +172,7 @@ def policy_curve(
         title: title above the axes.
         split: name of the split that they were measured on.
         stages: number of stages of Upscale ARDM; dotted lines separate them.
+        unit: unit of the NELBO.
 
     Returns:
         A PNG.
@@ -168,13 +181,13 @@ def policy_curve(
     optimal = [item for item in measured if item.kind == "optimal"]
     room = 0.28 * max(len(optimal), 1) + 0.3
     upper, lower = figure.subplots(2, 1, height_ratios=[6.4 - 1.4 - room, room])
-    _costs(upper, measured, title, split)
+    _costs(upper, measured, title, f"{split} NELBO ({unit})")
     _starts(lower, optimal, len(measured[-1].starts), stages)
     return render(figure)
 
 
-def _costs(axes: Axes, measured: Sequence[Measured], title: str, split: str) -> None:
-    dress(axes, title, "network calls per image", f"{split} NELBO (bits/dim)")
+def _costs(axes: Axes, measured: Sequence[Measured], title: str, quantity: str) -> None:
+    dress(axes, title, "network calls per example", quantity)
     sequential = measured[-1]
     level, error = sequential.found.nelbo_bpd, 2 * sequential.found.se_bpd
     axes.axhspan(level - error, level + error, color=INK, alpha=0.07, lw=0)

@@ -127,11 +127,12 @@ class EvaluationHook:
 
         name = self._run.name
         evaluated = {"valid": self._curve.valid, "test": self._curve.test}
-        curve = curves.loss_curve(self._curve.train, evaluated, name)
+        unit = medium(self._spec.data).unit
+        curve = curves.loss_curve(self._curve.train, evaluated, name, unit)
         self._heartbeat.put("plots", "loss.png", curve)
         nats = np.asarray(state.kl.nats)
         objective = self._model.objective
-        per_t = curves.loss_per_t(nats, step, name, objective.values, objective.stages)
+        per_t = curves.loss_per_t(nats, step, name, objective.values, objective.stages, unit)
         self._heartbeat.put("plots", "loss-per-t.png", per_t)
 
 
