@@ -127,7 +127,8 @@ def pace(job: str, store: str, name: str) -> float:
     run = Run(Store(store), f"{name}-pace")
     train(job, store, run.name, PACE_STEPS, f"evaluation.first={WARM}", "evaluation.images=1")
     events = [event for n in run.attempts() for event in event_log.read(run, n)]
-    first, last = (event for event in events if isinstance(event, kinds.Evaluated))
+    evaluated = [event for event in events if isinstance(event, kinds.Evaluated)]
+    first, last = (event for event in evaluated if event.split == "valid")
     return (last.step - first.step) / (last.time - first.time)
 
 
