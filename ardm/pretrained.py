@@ -1,77 +1,28 @@
-"""A trained model: sampling, in-painting, evaluation, and the search for policies."""
+"""A trained model: what it generates and compresses."""
 
-import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Literal, overload
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt
+from jaxtyping import Bool, UInt
 
 from ardm import prompts
-from ardm.checkpoint.kept_policies import PULLED, KeptPolicies
-from ardm.data.alphabet import Alphabet
-from ardm.data.config import alphabet, medium
-from ardm.data.dataset import Dataset, Images, spread_indices
-from ardm.data.dataset import load as load_data
-from ardm.data.media import TEXT, Medium
-from ardm.errors import InputError
-from ardm.generated import Calls, Completions, Samples
-from ardm.job.spec import JobSpec
-from ardm.model import draws, inpaint, policy, sampling
-from ardm.model.build import Model, Params
-from ardm.store.run_directory import Run
-from ardm.store.store import Store
-from ardm.training.estimates import Estimate, PerImage, estimate
-from ardm.training.evaluate import Evaluator
-from ardm.training.likelihood import Exact, Likelihood
-from ardm.training.policy_costs import Measured, measure, measure_steps
+from ardm.checkpoint.digest import digest
+from ardm.compression.codec import Codec, Compressed
+from ardm.generated import Completions, Samples
+from ardm.model import draws, inpaint, sampling
+from ardm.scoring import Scoring
 from ardm.training.state import seed_key
 
-log = logging.getLogger(__name__)
 
-Split = Literal["valid", "test", "train"]
-
-USUAL_BUDGETS = (10, 20, 50, 100)
-"""Default budgets of a search for policies (network calls per image)."""
-
-EXACT_IMAGES, POLICY_IMAGES = 16, 1000
-"""Default numbers of images for an exact likelihood and for the measurement of a policy."""
-
-
-@dataclass(frozen=True, eq=False)
-class Pretrained:
+class Pretrained(Scoring):
     """A trained model with the parameters of a verified checkpoint.
 
     >>> model = ardm.load("hello", store="runs")
     >>> model.sample(16, budget=50).save("digits.png")
 
-    Attributes:
-        name: name of the run.
-        spec: the frozen spec of the run.
-        model: the model without its parameters.
-        params: the exponential moving average of the parameters.
-        tracked_losses: the losses L tracked in training, in nats per dimension, for each generation
-            step; they lag behind the parameters by about a thousand training steps.
-        attempt: number of the attempt that wrote the checkpoint.
-        step: number of training steps done.
-        digest: SHA-256 digest of the whole state.
-        home: the run that holds the checkpoint, or the directory that it was pulled to.
-        cache: address of the cache of prepared data; None for no cache.
+    Its attributes are those of `Checkpointed`.
     """
-
-    name: str
-    spec: JobSpec
-    model: Model
-    params: Params
-    tracked_losses: Float[np.ndarray, " steps"]
-    attempt: int
-    step: int
-    digest: str
-    home: Run | Path
-    cache: str | None = None
 
     def sample(
         self,
@@ -182,259 +133,50 @@ class Pretrained:
         )
         return Completions(completed, len(calls.starts), calls.kind, self.alphabet)
 
-    @overload
-    def evaluate(
+    def compress(
         self,
-        split: Split = ...,
+        paths: Sequence[str | Path],
         *,
-        images: int | None = ...,
-        passes: int = ...,
-        seed: int | None = ...,
-        budget: int | None = ...,
-        exact: Literal[False] = ...,
-        orders: int = ...,
-    ) -> Estimate: ...
-
-    @overload
-    def evaluate(
-        self,
-        split: Split = ...,
-        *,
-        images: int | None = ...,
-        passes: int = ...,
-        seed: int | None = ...,
-        budget: int | None = ...,
-        exact: Literal[True],
-        orders: int = ...,
-    ) -> Exact: ...
-
-    def evaluate(
-        self,
-        split: Split = "valid",
-        *,
-        images: int | None = None,
-        passes: int = 1,
-        seed: int | None = None,
         budget: int | None = None,
-        exact: bool = False,
         orders: int = 1,
-    ) -> Estimate | Exact:
-        """Estimate the NELBO of held-out images, or compute their likelihood.
-
-        >>> nelbo = model.evaluate("valid", images=64)  # .nelbo_bpd ± .se_bpd
-        >>> nelbo.images, nelbo.passes
-        (64, 1)
+        seed: int = 0,
+        called: Callable[[], None] = lambda: None,
+    ) -> Compressed:
+        """Compress files without loss into one stream, whose bytes are the result's `data`.
 
         Args:
-            split: the split to evaluate.
-            images: number of images, evenly spread over the split; default: all, with `exact` 16.
-            passes: number of orders and generation steps per image, for the estimate.
-            seed: seed of the orders and generation steps; default: the run's seed.
-            budget: number of network calls per image, under the optimal policy; default: one per
+            paths: PNG or IDX files, or texts.
+            budget: number of network calls per image, made where they help most; default: one per
                 dimension.
-            exact: whether to compute the likelihood, with every network call, instead of the
-                estimate.
-            orders: number of random orders, for the likelihood.
+            orders: number of orders, of which each example uses the best.
+            seed: seed of the orders.
+            called: called after each round of network calls.
 
         Raises:
-            InputError: an argument is out of bounds.
+            InputError: a file cannot be represented by the model, or an argument is out of bounds.
         """
-        if exact:
-            return self.likelihood(split, images, seed, budget).compute(orders)
-        per_image, _ = self.per_image(split, images, passes, seed, budget)
-        return estimate(per_image, self.model.objective)
+        starts = self.calls(None, budget).starts
+        return self._codec.compress([Path(p) for p in paths], starts, seed, orders, called)
 
-    def per_image(
-        self,
-        split: Split = "valid",
-        images: int | None = None,
-        passes: int = 1,
-        seed: int | None = None,
-        budget: int | None = None,
-    ) -> tuple[PerImage, Int[np.ndarray, " n"]]:
-        """Estimate the NELBO of every image: see `evaluate`.
+    def decompress(
+        self, data: bytes, origin: str = "data", called: Callable[[], None] = lambda: None
+    ) -> list[tuple[str, bytes]]:
+        """Restore the files that `compress` compressed.
 
-        >>> estimates, index = model.per_image("valid", images=8)
-        >>> index.shape
-        (8,)
+        Args:
+            data: the compressed bytes.
+            origin: name of the compressed file, for messages.
+            called: called after each round of network calls.
 
         Returns:
-            The estimates, and the indices of the images within the split.
-        """
-        starts = None if budget is None else self.calls(None, budget).starts
-        chosen, index = self.images(split, images)
-        evaluator = self.evaluator(seed)
-        return evaluator.per_image(self.params, chosen, passes, policy=starts), index
-
-    def likelihood(
-        self,
-        split: Split = "valid",
-        images: int | None = None,
-        seed: int | None = None,
-        budget: int | None = None,
-    ) -> Likelihood:
-        """The exact likelihood, to be computed with `compute`: see `evaluate`."""
-        starts = self.calls(None, budget).starts if budget else self.model.objective.exact_starts
-        chosen, _ = self.images(split, images, usual=EXACT_IMAGES)
-        return Likelihood(self.model, self.params, self._seed(seed), chosen, starts)
-
-    def policy(
-        self,
-        budgets: Sequence[int] | None = None,
-        split: Split = "valid",
-        *,
-        images: int | None = None,
-        passes: int = 1,
-        report: Callable[[Measured], None] = lambda measured: None,
-        warn: Callable[[str], None] = log.warning,
-    ) -> tuple[list[Measured], Float[np.ndarray, " steps"] | None]:
-        """Find the best policy for each budget of network calls, and measure its cost in nats.
-
-        >>> measured, losses = model.policy([10], images=32, warn=print)
-        32 estimates say little about 784 steps: ...
-        >>> [(policy.kind, policy.budget) for policy in measured]
-        [('optimal', 10), ('uniform', 10), ('sequential', 784)]
-
-        Args:
-            budgets: numbers of network calls per image; default: 10, 20, 50 and 100, if they fit.
-            split: the split to measure on.
-            images: number of images, evenly spread over the split; default: 1000.
-            passes: number of orders and generation steps per image.
-            report: called with each policy when it has been measured.
-            warn: called with a sentence if there are too few images to measure L.
-
-        Returns:
-            The policies, and the measured losses L per generation step by which they were found;
-            None in place of L if there are too few images, so that the losses tracked in training
-            were used.
+            The names and contents of the files.
 
         Raises:
-            InputError: a budget or the number of images is out of bounds.
+            InputError: the bytes are damaged, or were written by another model or on a machine that
+                computes other bits.
         """
-        objective = self.model.objective
-        if not objective.several_per_call:
-            raise InputError(
-                f"the objective {self.spec.model.objective} generates one dimension per call, so "
-                "there is no policy to choose; use a model with objective oa or upscale"
-            )
-        if budgets is None:
-            budgets = [b for b in USUAL_BUDGETS if objective.stages <= b <= objective.steps]
-        policy.require_budgets(budgets, objective.D, objective.stages)
-        chosen, _ = self.images(split, images, usual=POLICY_IMAGES)
-        evaluator, losses = self.evaluator(None), None
-        if len(chosen) * passes >= objective.steps:
-            losses = measure_steps(evaluator, self.params, chosen, passes)
-        else:
-            warn(
-                f"{len(chosen) * passes} estimates say little about {objective.steps} steps: the "
-                "policies are found from the losses tracked in training"
-            )
-        L = self.tracked_losses if losses is None else losses
-        return measure(evaluator, self.params, L, chosen, budgets, passes, report), losses
+        return self._codec.decompress(data, origin, called)
 
     @property
-    def kept_policies(self) -> KeptPolicies:
-        """The policies that `ardm policy` keeps beside this checkpoint."""
-        origin = {"run": self.name, "step": self.step, "digest": self.digest}
-        if isinstance(self.home, Path):
-            return KeptPolicies(Store(str(self.home)), PULLED, origin)
-        name = self.home.policies(self.attempt, self.step)
-        return KeptPolicies(self.home.store, name, origin)
-
-    @property
-    def losses(self) -> Float[np.ndarray, " steps"]:
-        """The losses L in nats, as measured by `ardm policy`, else as tracked in training."""
-        kept = self.kept_policies.losses()
-        if kept is None or kept.shape != self.tracked_losses.shape:
-            return self.tracked_losses
-        return kept
-
-    @cached_property
-    def data(self) -> Dataset:
-        """The data that the model was trained on."""
-        return load_data(self.spec.data, self.cache)
-
-    @property
-    def alphabet(self) -> Alphabet | None:
-        """The alphabet of the texts that the model generates; None if it generates images."""
-        return alphabet(self.spec.data) if self.medium == TEXT else None
-
-    @property
-    def medium(self) -> Medium:
-        """What the model generates."""
-        return medium(self.spec.data)
-
-    @property
-    def data_title(self) -> str:
-        """The name of the data set, with "(dynamic)" if the binarization is dynamic."""
-        data = self.spec.data
-        return f"{data.dataset} (dynamic)" if data.binarize == "dynamic" else data.dataset
-
-    def images(
-        self, split: Split = "valid", count: int | None = None, usual: int | None = None
-    ) -> tuple[Images, Int[np.ndarray, " n"]]:
-        """Images of a split, evenly spread over it, and their indices within the split.
-
-        >>> images, index = model.images("valid", 3)
-        >>> images.shape, index.shape
-        ((3, 28, 28, 1), (3,))
-
-        Args:
-            split: the split.
-            count: number of images; None for the usual number.
-            usual: the usual number of images, at most; None for all of them.
-
-        Raises:
-            InputError: the split has fewer images than `count`.
-        """
-        images = self.data.images(split)
-        if count is not None and count > len(images):
-            raise InputError(
-                f"--images {count}: the {split} split of {self.data.title} has {len(images)} "
-                f"{self.medium.examples}; give fewer, or leave the option out"
-            )
-        index = spread_indices(len(images), count or usual)
-        return images[index], index
-
-    def calls(
-        self, steps: int | None, budget: int | None, known: int = 0, wanted: int | None = None
-    ) -> Calls:
-        """The network calls that generate an image.
-
-        Args:
-            steps: number of calls, evenly spread.
-            budget: number of calls, made where they help most.
-            known: number of dimensions that are given.
-            wanted: number of dimensions to generate; default: all others.
-
-        Raises:
-            InputError: both numbers are given, or more calls than dimensions to generate, or fewer
-                and the model generates one dimension per call.
-        """
-        if steps and budget:
-            raise InputError(
-                f"--steps {steps} (evenly spread) and --budget {budget} (where they help most) "
-                "exclude each other; give one of them"
-            )
-        objective = self.model.objective
-        stages = objective.stages
-        left = stages * (objective.D - known if wanted is None else wanted)
-        number = steps or budget or left
-        if number < left and not objective.several_per_call:
-            raise InputError(
-                f"{number} network calls for {left} dimensions: the objective "
-                f"{self.spec.model.objective} generates one dimension per call; leave --budget and "
-                "--steps out"
-            )
-        starts = policy.remaining(
-            self.losses, known, number, stages=stages, evenly=budget is None, wanted=wanted
-        )
-        kind = "sequential" if number == left else "uniform" if steps else "optimal"
-        return Calls(starts, kind)
-
-    def evaluator(self, seed: int | None) -> Evaluator:
-        """The evaluator of the NELBO, with the random draws of a seed; default: the run's seed."""
-        return Evaluator(self.model, self._seed(seed))
-
-    def _seed(self, seed: int | None) -> int:
-        return self.spec.seed if seed is None else seed
+    def _codec(self) -> Codec:
+        return Codec(self.model, self.params, digest(self.params), self.alphabet)

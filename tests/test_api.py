@@ -39,7 +39,13 @@ def follow(name: str, documented: object, names: dict[str, object]) -> None:
     """Run all examples in a docstring and in those of its methods."""
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     finder = doctest.DocTestFinder(recurse=documented is not ardm)
-    examples = finder.find(documented, name, globs={"ardm": ardm} | names)
+    # The methods of a class are spread over its bases.
+    bases = documented.__mro__ if isinstance(documented, type) else [documented]
+    parts = [
+        part for part in bases if (getattr(part, "__module__", "") or "").startswith("ardm")
+    ] or [documented]
+    globs = {"ardm": ardm} | names
+    examples = [example for part in parts for example in finder.find(part, name, globs=globs)]
     said: list[str] = []
     for example in examples:
         runner.run(example, out=said.append)

@@ -1,7 +1,7 @@
 """Imports point one way, from right to left:
 
 data, model <- training <- plots, job <- store <- events <- checkpoint <- runner
-    <- analysis, cluster <- api, chaos <- cli
+    <- analysis, cluster, compression <- api, chaos <- cli
 """
 
 import ast
@@ -21,7 +21,17 @@ ROOT = Path(ardm.__file__).parent
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
 BASE = {"config", "errors", "filesystem", "outages", "strict_json"}
-FACE = {"api", "generated", "loading", "opening", "pretrained", "prompts", "runs"}
+FACE = {
+    "api",
+    "checkpointed",
+    "generated",
+    "loading",
+    "opening",
+    "pretrained",
+    "prompts",
+    "runs",
+    "scoring",
+}
 """Files beside the packages that make up the public interface."""
 
 LOWER = {
@@ -36,7 +46,8 @@ LOWER = {
     "runner": {"plots", "checkpoint"},
     "analysis": {"runner"},
     "cluster": {"runner"},
-    "api": {"analysis", "cluster"},
+    "compression": {"runner"},
+    "api": {"analysis", "cluster", "compression"},
     "chaos": {"analysis", "cluster"},
     "cli": {"api", "chaos"},
 }

@@ -10,6 +10,7 @@ import typer
 from ardm.cli import (
     budgeting,
     chaos,
+    compressing,
     evaluating,
     inpainting,
     jobs,
@@ -39,6 +40,7 @@ MODULES = [
     watching,
     results,
     inpainting,
+    compressing,
     evaluating,
     reporting,
     budgeting,

@@ -102,6 +102,8 @@ MOVING = {".gif": "GIF"}
 
 TEXT = {".txt": "text"}
 
+ARCHIVE = {".ardm": "ardm"}
+
 ARRAYS = {".npz": "NPZ"}
 
 Picture = Annotated[

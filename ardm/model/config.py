@@ -4,7 +4,7 @@ from math import gcd, isqrt
 from typing import Literal, get_args
 
 from ardm.config import Count, Section
-from ardm.model.letters import BYTES, TEXT8
+from ardm.model.characters import BYTES, TEXT8
 from ardm.model.net_config import WIDEST, NetConfig, TransformerConfig, UNetConfig, Width
 
 OutputKind = Literal["categorical", "logistic_mixture", "rgb_mixture"]

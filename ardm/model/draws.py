@@ -214,7 +214,7 @@ def fixed(name: str, key: Key[Array, ""], shape: tuple[int, int, int]) -> Int32[
 def known_first(
     sigma: Int[Array, "b h w m"],
     known: Bool[Array | ndarray, "h w m"],
-    wanted: Bool[Array | ndarray, "h w m"] | None = None,
+    wanted: Bool[Array | ndarray, "... h w m"] | None = None,
 ) -> Int[Array, "b h w m"]:
     """Move the known dimensions to the front of every order; the order of the others stays.
 
@@ -224,14 +224,15 @@ def known_first(
     Args:
         sigma: permutations of 0 .. D-1.
         known: true where a dimension is given.
-        wanted: true where a dimension is to be generated; the rest comes last. Default: all.
+        wanted: true where a dimension is to be generated, in all orders alike or in each of them;
+            the rest comes last. Default: all.
 
     Returns:
         Permutations of 0 .. D-1. The n known dimensions have the numbers 0 .. n-1.
     """
     flat = sigma.reshape(len(sigma), -1)
     place = jnp.where(known, 0, 1 if wanted is None else jnp.where(wanted, 1, 2))
-    behind = flat + place.reshape(-1) * flat.shape[1]
+    behind = flat + jnp.broadcast_to(place, sigma.shape).reshape(flat.shape) * flat.shape[1]
     return jnp.argsort(jnp.argsort(behind)).reshape(sigma.shape).astype(sigma.dtype)
 
 

@@ -5,7 +5,7 @@ from math import log
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer, Key, UInt
+from jaxtyping import Array, Float, Int, Integer, Key, UInt
 
 from ardm.model.output import value_type
 
@@ -154,6 +154,24 @@ class LogisticMixture:
         logits, means, log_scales = self._rows(parameters)
         inside = bin_log_prob(x[..., None], means, log_scales, self.classes)
         return jax.nn.logsumexp(jax.nn.log_softmax(logits, axis=-1) + inside, axis=-1)
+
+    def class_log_prob(
+        self,
+        parameters: Parameters,
+        x: Integer[Array, "b h w c"],
+        dims: Int[Array, "b n"],
+        part: int,
+    ) -> Float[Array, "b n k"]:
+        """Log-probabilities of all classes of some dimensions."""
+        logits, means, log_scales = self._rows(parameters)
+        weights = jnp.broadcast_to(jax.nn.log_softmax(logits, axis=-1), means.shape)
+        weight, mean, log_scale = (
+            jnp.take_along_axis(v.reshape(len(v), -1, self.components), dims[..., None], axis=1)
+            for v in (weights, means, log_scales)
+        )
+        x = jnp.arange(self.classes)[:, None]
+        inside = bin_log_prob(x, mean[..., None, :], log_scale[..., None, :], self.classes)
+        return jax.nn.logsumexp(weight[..., None, :] + inside, axis=-1)
 
     def noise(self, key: Key[Array, ""], height: int, width: int) -> Float[Array, "h w n"]:
         """Draw the random numbers for one image: two per dimension, uniform on [0, 1)."""

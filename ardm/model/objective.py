@@ -108,6 +108,11 @@ class Objective(ABC):
         return (*self.shape[:2], self.output.channels)
 
     @property
+    def channels_per_entry(self) -> int:
+        """The number of values that one entry of the mask hides."""
+        return self.output.channels // self.output.mask_channels
+
+    @property
     @abstractmethod
     def value_type(self) -> type[np.unsignedinteger[Any]]:
         """The type of the values of an image."""

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer, Key, UInt
+from jaxtyping import Array, Float, Int, Integer, Key, UInt
 
 Logits = Float[Array, "b h w c k"]
 
@@ -46,6 +46,22 @@ class Output(Protocol):
         self, parameters: Float[Array, "b h w ..."], x: Integer[Array, "b h w c"]
     ) -> Float[Array, "b h w m"]:
         """Log-probability of the values of `x` at each entry of the mask, in nats, float32."""
+
+    def class_log_prob(
+        self,
+        parameters: Float[Array, "b h w ..."],
+        x: Integer[Array, "b h w c"],
+        dims: Int[Array, "b n"],
+        part: int,
+    ) -> Float[Array, "b n k"]:
+        """Log-probabilities of all classes of single values, in nats, not necessarily normalized.
+
+        Args:
+            parameters: parameters of the distribution.
+            x: images; of an entry of the mask only the values before `part` are used.
+            dims: which entries of the mask, 0 .. D-1.
+            part: which of the values that an entry hides.
+        """
 
     def noise(self, key: Key[Array, ""], height: int, width: int) -> Float[Array, "h w n"]:
         """Draw the random numbers that `draw` needs for one image, uniform on [0, 1)."""
@@ -89,6 +105,13 @@ class Categorical:
         """Log-probability of the values `x`, in nats, float32."""
         log_p = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
         return jnp.take_along_axis(log_p, x[..., None].astype(jnp.int32), axis=-1)[..., 0]
+
+    def class_log_prob(
+        self, logits: Logits, x: Integer[Array, "b h w c"], dims: Int[Array, "b n"], part: int
+    ) -> Float[Array, "b n k"]:
+        """Log-probabilities of all classes of some dimensions: their logits."""
+        flat = logits.reshape(len(logits), -1, self.classes)
+        return jnp.take_along_axis(flat, dims[..., None], axis=1).astype(jnp.float32)
 
     def noise(self, key: Key[Array, ""], height: int, width: int) -> Float[Array, "h w c"]:
         """Draw the random numbers that `draw` needs for one image, uniform on [0, 1)."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer, Key, UInt
+from jaxtyping import Array, Float, Int, Integer, Key, UInt
 
 from ardm.model import logistic
 from ardm.model.output import value_type
@@ -63,6 +63,30 @@ class RGBMixture:
             here = x[..., channel, None]
             total = total + logistic.bin_log_prob(here, mean, log_scale, self.classes)
         return jax.nn.logsumexp(total, axis=-1, keepdims=True)
+
+    def class_log_prob(
+        self,
+        parameters: Parameters,
+        x: Integer[Array, "b h w 3"],
+        dims: Int[Array, "b n"],
+        part: int,
+    ) -> Float[Array, "b n k"]:
+        """Log-probabilities of all classes of a channel of some pixels, given earlier channels."""
+        flat = parameters.reshape(len(parameters), -1, 1, 10, self.components)
+        at = jnp.take_along_axis(flat, dims[:, :, None, None, None], axis=1)
+        pixels = jnp.take_along_axis(x.reshape(len(x), -1, 1, 3), dims[:, :, None, None], axis=1)
+        level = logistic.level(pixels, self.classes)
+        total = jax.nn.log_softmax(at[..., 0, :], axis=-1)[..., None, :]
+        for channel in range(part + 1):
+            mean, log_scale = _conditional(at, channel, level, self.classes)
+            values = pixels[..., channel, None, None]
+            if channel == part:
+                values = jnp.arange(self.classes)[:, None]
+            inside = logistic.bin_log_prob(
+                values, mean[..., None, :], log_scale[..., None, :], self.classes
+            )
+            total = total + inside
+        return jax.nn.logsumexp(total, axis=-1)[:, :, 0]
 
     def noise(self, key: Key[Array, ""], height: int, width: int) -> Float[Array, "h w 4"]:
         """Draw the random numbers for one image: four per pixel, uniform on [0, 1)."""

@@ -152,12 +152,7 @@ class Likelihood:
         Raises:
             InputError: several orders of a model that has only one.
         """
-        if number > 1 and self._objective.natural_order:
-            raise InputError(
-                f"{number} orders: an autoregressive model has only the natural order; leave "
-                "--orders out, or use a model of any order (model.objective oa, upscale or "
-                "permuted)"
-            )
+        self._require_orders(number)
         log_p = np.empty((number, len(self._images)))
         scores, values = [], self._objective.values
         for i in range(number):
@@ -169,6 +164,25 @@ class Likelihood:
         mean = _score(log_p.mean(axis=0), values)
         return Exact(scores, mean, together, len(self._images), len(self._starts))
 
+    def per_image(self, number: int) -> Float[np.ndarray, "number n"]:
+        """The log-likelihood of every image under each of a number of orders, in nats."""
+        self._require_orders(number)
+        return np.stack(
+            [self._log_p(i, self._images, self._starts, None, lambda: None) for i in range(number)]
+        )
+
+    def order(self, number: int) -> Int[np.ndarray, "stages h w m"]:
+        """The order of a number, one for each stage."""
+        return _orders(self._objective, jax.random.fold_in(self._key, number))
+
+    def _require_orders(self, number: int) -> None:
+        if number > 1 and self._objective.natural_order:
+            raise InputError(
+                f"{number} orders: an autoregressive model has only the natural order; leave "
+                "--orders out, or use a model of any order (model.objective oa, upscale or "
+                "permuted)"
+            )
+
     def _log_p(
         self,
         order: int,
@@ -178,7 +192,7 @@ class Likelihood:
         called: Callable[[], None],
     ) -> Float[np.ndarray, " n"]:
         """Log-likelihoods of images under an order. Each device computes a part of them."""
-        sigma = _orders(self._objective, jax.random.fold_in(self._key, order))
+        sigma = self.order(order)
         batches = -(-len(images) // self._batch)
         bounds = np.arange(len(self._devices) + 1) * batches // len(self._devices) * self._batch
 

@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ardm.model.characters import TEXT8
 from ardm.model.coarsening import Coarsening
-from ardm.model.letters import TEXT8, LetterKinds
+from ardm.model.letters import LetterKinds
 from ardm.model.upscale import DataParametrization, DirectParametrization
 
 pytestmark = pytest.mark.slow

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ardm.model.characters import BYTES, TEXT8
 from ardm.model.coarsening import Coarsening
-from ardm.model.letters import BYTES, TEXT8, LetterKinds
+from ardm.model.letters import LetterKinds
 
 COARSENINGS = [
     Coarsening(k, b)

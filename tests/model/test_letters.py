@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from ardm.model import policy
+from ardm.model.characters import BYTES, TEXT8, kinds
 from ardm.model.config import UpscaleConfig
 from ardm.model.evaluation import log_likelihood
-from ardm.model.letters import BYTES, TEXT8, LetterKinds, kinds
+from ardm.model.letters import LetterKinds
 from ardm.model.sampling import sample
 from tests.model.tiny import tiny_params, tiny_transformer
 
