@@ -12,7 +12,8 @@ from PIL import Image
 from ardm.compression.container import FileEntry
 from ardm.data import formats
 from ardm.data.alphabet import Alphabet
-from ardm.data.pixels import Refused, decode
+from ardm.data.pixels import decode
+from ardm.data.provenance import Refused
 from ardm.errors import InputError
 from ardm.model.build import Model
 

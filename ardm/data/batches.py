@@ -4,6 +4,7 @@ import numpy as np
 
 from ardm.data.binarize import binarize_batch
 from ardm.data.config import AugmentConfig
+from ardm.data.crops import Crops
 from ardm.data.dataset import Images
 
 NOTHING = AugmentConfig()
@@ -55,7 +56,7 @@ class Batches:
 
     def __init__(
         self,
-        images: Images,
+        images: Images | Crops,
         batch_size: int,
         seed: int,
         changes: AugmentConfig = NOTHING,
@@ -65,7 +66,7 @@ class Batches:
         """Prepare the sequence of batches.
 
         Args:
-            images: uint8 `[N, H, W, C]`, N at least 1; the array is not copied.
+            images: `[N, H, W, C]`, N at least 1; the array is not copied.
             batch_size: B, the number of examples per step.
             seed: seed of the run, not negative.
             changes: augmentation of the images, by default none.

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from ardm.config import MOST, Section
 from ardm.data.alphabet import Alphabet, AlphabetName
-from ardm.data.media import IMAGE, TEXT, Medium
+from ardm.data.media import AUDIO, IMAGE, TEXT, Medium
 from ardm.errors import InputError
 
 Side = Annotated[int, Field(gt=0, le=65_536)]
@@ -24,6 +24,8 @@ KNOWN: dict[str, tuple[tuple[int, int, int], int]] = {
     "fashion_mnist": ((28, 28, 1), 256),
     "cifar10": ((32, 32, 3), 256),
 }
+EncodingName = Literal["mu-law", "linear"]
+
 FREE_CLASSES = 256
 """Classes of a free folder of images: eight bits a channel."""
 
@@ -34,8 +36,14 @@ TEXTS: dict[str, tuple[AlphabetName, ...]] = {
 }
 """The data sets of texts, and the alphabets that each may have; the first is the default."""
 
-USUAL_LENGTH = 256
-"""Default length of a sequence of text."""
+AUDIO_SETS = ("audio", "sc09")
+"""The data sets of recordings."""
+
+USUAL_LENGTH = {TEXT: 256, AUDIO: 16_000}
+"""Default length of a sequence."""
+
+USUAL_RATE = 16_000
+"""Default samples per second."""
 
 
 class AugmentConfig(Section):
@@ -48,7 +56,7 @@ class AugmentConfig(Section):
 
 
 class DataConfig(Section):
-    """Which images or texts to train on, and where they come from.
+    """Which images, texts or recordings to train on, and where they come from.
 
     `bundled` is inside the package and needs no network; `tfds` downloads the published files once;
     `files` reads a folder (`ardm.data.files` and `ardm.data.texts` say what it may hold).
@@ -63,9 +71,12 @@ class DataConfig(Section):
         "text",
         "text8",
         "enwik8",
+        "audio",
+        "sc09",
     ] = "binarized_mnist"
     """A published data set, or the user's own, read with `source: files`: `images`, any folder of
-    images; `text`, any text or folder of texts. `text` with `source: bundled` is a novel."""
+    images; `text`, any text or folder of texts; `audio`, any folder of WAV files. `text` with
+    `source: bundled` is a novel."""
     source: Literal["bundled", "tfds", "files"] = "bundled"
     path: Annotated[str, Field(min_length=1)] | None = None
     """The folder that `files` reads, or the file of a text: a local path, or an fsspec URL such as
@@ -77,9 +88,14 @@ class DataConfig(Section):
     anew each time that an image is dealt. Bounds of the two cannot be compared."""
     augment: AugmentConfig = AugmentConfig()
     length: Side | None = None
-    """Characters of one sequence of text; null: 256."""
+    """Characters of one sequence of text, or samples of one of audio; null: 256, or 16,000."""
     alphabet: AlphabetName | None = None
     """The classes of `text`: `bytes`, or `text8`, the space and the letters a to z; null: bytes."""
+    rate: Annotated[int, Field(ge=100, le=192_000)] | None = None
+    """Samples per second of audio; recordings at other rates are resampled; null: 16,000."""
+    encoding: EncodingName | None = None
+    """The classes of audio: `mu-law`, 256 that follow the logarithm of the amplitude, or `linear`,
+    all 65,536 values of 16-bit samples; null: mu-law."""
 
     @field_validator("path")
     @classmethod
@@ -98,7 +114,7 @@ class DataConfig(Section):
 
     @check(mode="after")
     def _fits(self) -> Self:
-        faults = _source_faults(self) + _text_faults(self)
+        faults = _source_faults(self) + _medium_faults(self)
         if not faults and self.augment.quarter_turns and not self.needs_shape:
             height, width, _ = describe(self)[0]
             if height != width:
@@ -119,7 +135,7 @@ class DataConfig(Section):
 def describe(config: DataConfig) -> tuple[tuple[int, int, int], int]:
     """Shape (H, W, C) of one example and K, its number of classes; no file is read.
 
-    A sequence of L characters has the shape (L, 1, 1).
+    A sequence of L characters or samples has the shape (L, 1, 1).
 
     Raises:
         InputError: the images were not measured (`ardm.job.spec.load` does it).
@@ -133,13 +149,28 @@ def describe(config: DataConfig) -> tuple[tuple[int, int, int], int]:
             )
         return config.shape, FREE_CLASSES
     if config.dataset in TEXTS:
-        return (config.length or USUAL_LENGTH, 1, 1), alphabet(config).classes
+        return (config.length or USUAL_LENGTH[TEXT], 1, 1), alphabet(config).classes
+    if config.dataset in AUDIO_SETS:
+        classes = 65_536 if encoding(config) == "linear" else 256
+        return (config.length or USUAL_LENGTH[AUDIO], 1, 1), classes
     return KNOWN[config.dataset]
 
 
 def medium(config: DataConfig) -> Medium:
     """What the examples of a data set are."""
+    if config.dataset in AUDIO_SETS:
+        return AUDIO
     return TEXT if config.dataset in TEXTS else IMAGE
+
+
+def rate(config: DataConfig) -> int:
+    """Samples per second of a data set of recordings."""
+    return config.rate or USUAL_RATE
+
+
+def encoding(config: DataConfig) -> EncodingName:
+    """How the samples of a data set of recordings become classes."""
+    return config.encoding or "mu-law"
 
 
 def alphabet(config: DataConfig) -> Alphabet:
@@ -147,21 +178,27 @@ def alphabet(config: DataConfig) -> Alphabet:
     return Alphabet(config.alphabet or TEXTS[config.dataset][0])
 
 
-def _text_faults(config: DataConfig) -> list[str]:
-    """Say which keys of texts do not fit the data set, and which of images do not fit a text."""
-    dataset = config.dataset
-    if dataset not in TEXTS:
-        given = {"length": config.length, "alphabet": config.alphabet}
-        return [
-            f"{key}: {dataset} holds images, no texts; leave it out"
-            for key, value in given.items()
-            if value is not None
-        ]
-    faults = []
-    if config.alphabet and config.alphabet not in TEXTS[dataset]:
+_MEDIA_OF_KEY = {
+    "shape": (IMAGE,),
+    "augment": (IMAGE,),
+    "length": (TEXT, AUDIO),
+    "alphabet": (TEXT,),
+    "rate": (AUDIO,),
+    "encoding": (AUDIO,),
+}
+"""The keys that only some media have."""
+
+
+def _medium_faults(config: DataConfig) -> list[str]:
+    """Say which keys do not fit the medium of the data set, or its alphabet or rate."""
+    dataset, own = config.dataset, medium(config)
+    faults = [
+        f"{key}: {dataset} holds {own.examples}, which have none; leave it out"
+        for key, media in _MEDIA_OF_KEY.items()
+        if own not in media and getattr(config, key) not in (None, AugmentConfig())
+    ]
+    if dataset in TEXTS and config.alphabet not in (None, *TEXTS[dataset]):
         faults.append(f"alphabet: {dataset} has the alphabet {TEXTS[dataset][0]}; leave it out")
-    if config.augment != AugmentConfig():
-        faults.append(f"augment: {dataset} holds texts, no images; leave it out")
     return faults
 
 
@@ -171,10 +208,11 @@ def _source_faults(config: DataConfig) -> list[str]:
     faults = []
     if dataset == "images" and source != "files":
         faults.append(f"source: {source} has no free images; give source: files and a path")
-    elif dataset in TEXTS and source == "tfds":
+    elif dataset in (*TEXTS, *AUDIO_SETS) and source == "tfds":
         faults.append(f"source: tfds has no {dataset}; give source: files and a path")
     elif dataset not in ("binarized_mnist", "text") and source == "bundled":
-        choice = "give source: files" if dataset in TEXTS else "choose from tfds, files"
+        is_published = dataset in KNOWN
+        choice = "choose from tfds, files" if is_published else "give source: files and a path"
         faults.append(f"source: {dataset} is not in the package; {choice}")
     elif source == "files" and config.path is None:
         faults.append("path: required with source: files; give the folder that holds the files")
@@ -194,9 +232,7 @@ def _source_faults(config: DataConfig) -> list[str]:
             faults.append("shape: images have 1 channel (gray) or 3 (RGB), got 2")
         if prod(config.shape) > MOST:
             faults.append(f"shape: an image holds at most {MOST} numbers, got {prod(config.shape)}")
-    if dataset in TEXTS and config.shape is not None:
-        faults.append(f"shape: {dataset} holds texts; give their length, and leave the shape out")
-    elif dataset != "images" and config.shape is not None:
+    if dataset in KNOWN and config.shape is not None:
         height, width, channels = KNOWN[dataset][0]
         faults.append(f"shape: {dataset} always has {height}x{width}x{channels}; leave it out")
     return faults

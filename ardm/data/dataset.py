@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import UInt
 
 from ardm.data.config import DataConfig, medium
-from ardm.data.media import TEXT
+from ardm.data.crops import Crops
+from ardm.data.media import AUDIO, IMAGE, TEXT
 from ardm.data.provenance import Report
 from ardm.errors import InputError
 
@@ -27,7 +28,8 @@ class Dataset:
         name: name of the data set, as in the job file.
         shape: shape `(H, W, C)` of one image.
         classes: K, the number of classes; values are `0 .. K-1`.
-        train: training images, uint8 `[N, H, W, C]`.
+        train: training images, uint8 or uint16 `[N, H, W, C]`; of texts and recordings all
+            sequences within them, which overlap.
         valid: validation images, likewise.
         test: test images, likewise.
         sha256: hex digest of the three arrays (shapes and bytes). Equal digests mean equal data,
@@ -35,20 +37,19 @@ class Dataset:
         report: where the images were read from, and which files were left out.
         dynamic: whether `train` holds gray values 0 .. 255 that are binarized at random each time
             they are used.
-        crops: whether `train` holds all sequences within a long one: example i begins at its i-th
-            value, so neighbors overlap.
+        places: the word for the values of an example.
     """
 
     name: str
     shape: tuple[int, int, int]
     classes: int
-    train: Images = field(repr=False)
+    train: Images | Crops = field(repr=False)
     valid: Images = field(repr=False)
     test: Images = field(repr=False)
     sha256: str
     report: Report = field(default_factory=Report, repr=False)
     dynamic: bool = False
-    crops: bool = False
+    places: str = IMAGE.places
 
     @classmethod
     def of(
@@ -112,9 +113,9 @@ class Dataset:
 
     def images(self, split: str) -> Images:
         """The images of a split as they are evaluated: values 0 .. K-1, the same each time."""
-        images: Images = getattr(self, split)
-        if self.crops and split == "train":  # sequences that do not overlap
-            return images[:: self.shape[0]]
+        images: Images | Crops = getattr(self, split)
+        if isinstance(images, Crops):
+            return images.in_turn()
         if self.dynamic and split == "train":
             from ardm.data.binarize import SEED, binarize
 
@@ -123,7 +124,8 @@ class Dataset:
 
     def describe(self) -> str:
         """A line that names the size and the origin of each split."""
-        parts, unit = [], " characters" if self.crops else ""
+        parts = []
+        unit = f" {self.places}" if isinstance(self.train, Crops) else ""
         for split in SPLITS:
             origin = self.report.origins.get(split, "published")
             parts.append(f"{split} {self._size(split):,}{unit} ({origin})")
@@ -132,18 +134,15 @@ class Dataset:
     def as_json(self) -> dict[str, Any]:
         """Sizes and origins of the splits, and files left out or converted, as a JSON value.
 
-        The sizes are numbers of images, or of characters.
+        The sizes are numbers of images, characters or samples.
         """
         sizes = {split: self._size(split) for split in SPLITS}
         return {"dataset": self.title, "sizes": sizes, **self.report.as_json()}
 
     def _size(self, split: str) -> int:
-        """The number of images, or of characters."""
-        images: Images = getattr(self, split)
-        if not self.crops:
-            return len(images)
-        length = self.shape[0]
-        return len(images) + length - 1 if split == "train" else len(images) * length
+        """The number of images, or of the values of texts and recordings."""
+        images: Images | Crops = getattr(self, split)
+        return images.size if isinstance(self.train, Crops) else len(images)
 
 
 def spread(images: Images, count: int | None) -> Images:
@@ -192,6 +191,10 @@ def load(config: DataConfig, cache: str | None = None) -> Dataset:
         from ardm.data import texts
 
         return texts.read(config)
+    if medium(config) == AUDIO:
+        from ardm.data import recordings
+
+        return recordings.read(config)
     if config.source == "bundled":
         from ardm.data import bundled
 

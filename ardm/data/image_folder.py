@@ -9,8 +9,8 @@ import numpy as np
 from ardm.data import splits
 from ardm.data.dataset import SPLITS, Images, spread_indices
 from ardm.data.folder import Folder
-from ardm.data.pixels import Refused, decode, endings, with_channels
-from ardm.data.provenance import Report, Unused, by_reason, count_changes
+from ardm.data.pixels import decode, endings, with_channels
+from ardm.data.provenance import Refused, Report, Unused, by_reason, count_changes
 from ardm.data.walk import Listing
 from ardm.errors import InputError
 

@@ -18,4 +18,5 @@ class Medium(NamedTuple):
 
 
 IMAGE = Medium("images", "pixels", "bits/dim")
+AUDIO = Medium("recordings", "samples", "bits/sample")
 TEXT = Medium("texts", "characters", "bits/char")

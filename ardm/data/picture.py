@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from ardm.data.pixels import WRONG_SIZE, Picture, Refused, decode, with_channels
+from ardm.data.pixels import WRONG_SIZE, Picture, decode, with_channels
+from ardm.data.provenance import Refused
 from ardm.errors import InputError
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from ardm.data.provenance import Refused
+
 # Pillow's warnings name neither the file nor what is wrong with its pixels.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -21,19 +23,6 @@ _UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 """Formats that Pillow opens but cannot decode by itself; for EPS it would start Ghostscript."""
 _STILL = {"MPO", "PSD"}
 """Formats whose first frame is the picture; other frames are parts or previews of it."""
-
-
-class Refused(Exception):
-    """A file whose pixels cannot be used.
-
-    Attributes:
-        reason: the kind of fault; equal for all files with this fault.
-        detail: what is wrong with this file; may be empty.
-    """
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        self.reason, self.detail = reason, detail
-        super().__init__(f"{reason} ({detail})" if detail else reason)
 
 
 class Picture(NamedTuple):

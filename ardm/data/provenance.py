@@ -26,6 +26,19 @@ class Unused(NamedTuple):
         return f"{name} ({self.detail})" if self.detail else name
 
 
+class Refused(Exception):
+    """A file that cannot be used.
+
+    Attributes:
+        reason: the kind of fault; equal for all files with this fault.
+        detail: what is wrong with this file; may be empty.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason} ({detail})" if detail else reason)
+
+
 @dataclass(frozen=True)
 class Report:
     """What a data set was read from.

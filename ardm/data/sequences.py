@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Integer
 
+from ardm.data.crops import Crops, chunks
 from ardm.data.dataset import SPLITS, Dataset
+from ardm.data.media import TEXT
 from ardm.data.provenance import Report
 from ardm.errors import InputError
 
@@ -66,11 +68,10 @@ def cut(
         name=name,
         shape=(length, 1, 1),
         classes=classes,
-        # A view: the crops share the memory of the text.
-        train=np.lib.stride_tricks.sliding_window_view(train, length)[:, :, None, None],
-        valid=valid.reshape(-1, length, 1, 1),
-        test=test.reshape(-1, length, 1, 1),
+        train=Crops([train], length),
+        valid=chunks(valid, length),
+        test=chunks(test, length),
         sha256=digest.hexdigest(),
         report=replace(report, origins=_ORIGINS),
-        crops=True,
+        places=TEXT.places,
     )

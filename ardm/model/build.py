@@ -15,9 +15,10 @@ from ardm.errors import SpecError
 from ardm.model.baselines import Autoregressive, Permuted
 from ardm.model.coarsening import Coarsening
 from ardm.model.config import ModelConfig, UpscaleConfig, faults
+from ardm.model.dilated import DilatedNet
 from ardm.model.letters import LetterKinds
 from ardm.model.logistic import LogisticMixture
-from ardm.model.net_config import TransformerConfig
+from ardm.model.net_config import DilatedConfig, TransformerConfig
 from ardm.model.objective import Objective
 from ardm.model.order_agnostic import OrderAgnostic
 from ardm.model.output import Categorical, Output
@@ -150,7 +151,7 @@ class Model:
         """Graph definition of the network, and the shapes of its parameters."""
         return nnx.split(nnx.eval_shape(lambda: self._network(_Keys(jax.random.key(0)))))
 
-    def _network(self, keys: _Keys) -> UNet | Transformer:
+    def _network(self, keys: _Keys) -> UNet | Transformer | DilatedNet:
         config, objective, dtype = self.config.net, self.objective, jnp.dtype(self.config.dtype)
         coarsening = objective.coarsening if isinstance(objective, Upscale) else None
         augment = self.config.upscale.mode == "augment"
@@ -161,6 +162,18 @@ class Model:
                 self.classes,
                 objective.features // self.shape[2],
                 _ATTENDS.get(self.config.objective, "all"),
+                coarsening,
+                augment=augment,
+                dtype=dtype,
+                rngs=keys,
+            )
+        if isinstance(config, DilatedConfig):
+            return DilatedNet(
+                config,
+                self.shape,
+                self.classes,
+                objective.steps,
+                objective.features,
                 coarsening,
                 augment=augment,
                 dtype=dtype,

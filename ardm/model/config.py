@@ -54,10 +54,17 @@ def faults(config: ModelConfig, shape: tuple[int, int, int], classes: int) -> li
     Returns:
         One sentence per fault, which names the key and the choices that fit; empty if all fits.
     """
-    if isinstance(config.net, UNetConfig):
-        of_net = _unet_faults(config, config.net, shape)
-    else:
+    if isinstance(config.net, TransformerConfig):
         of_net = _transformer_faults(config, config.net, shape)
+    else:
+        of_net = _causality_faults(config)
+        if isinstance(config.net, UNetConfig):
+            of_net += _side_faults(config.net, shape) + _width_faults(config.net)
+        elif shape[1:] != (1, 1):
+            of_net.append(
+                "net.kind: dilated convolutions run along a sequence, but the images are "
+                f"{shape[0]}x{shape[1]}x{shape[2]}; choose unet"
+            )
     return _output_faults(config, shape, classes) + _upscale_faults(config, shape, classes) + of_net
 
 
@@ -104,14 +111,13 @@ def _upscale_faults(config: ModelConfig, shape: tuple[int, int, int], classes: i
     return problems
 
 
-def _unet_faults(config: ModelConfig, net: UNetConfig, shape: tuple[int, int, int]) -> list[str]:
-    faults = _side_faults(net, shape) + _width_faults(net)
-    if config.objective in ("autoregressive", "permuted"):
-        faults.append(
-            f"net.kind: the objective {config.objective} needs a causal network, and a unet is "
-            "none; choose transformer, or the objective oa"
-        )
-    return faults
+def _causality_faults(config: ModelConfig) -> list[str]:
+    if config.objective not in ("autoregressive", "permuted"):
+        return []
+    return [
+        f"net.kind: the objective {config.objective} needs a causal network, and {config.net.kind} "
+        "is none; choose transformer, or the objective oa"
+    ]
 
 
 def _transformer_faults(

@@ -57,7 +57,25 @@ class TransformerConfig(Section):
     """Dropout rate of what a layer adds to its input, in training only."""
 
 
-_CLASSES: dict[str, type[Section]] = {"unet": UNetConfig, "transformer": TransformerConfig}
+class DilatedConfig(Section):
+    """A stack of gated dilated convolutions along a sequence, for audio (DiffWave)."""
+
+    kind: Literal["dilated"] = "dilated"
+    channels: Width = 64
+    """Width of the network."""
+    blocks: Depth = 20
+    """Blocks, each with a dilated convolution of three taps."""
+    cycle: Annotated[int, Field(gt=0, le=16)] = 10
+    """The dilation doubles from block to block, and begins at 1 again after this many blocks."""
+    dropout: Fraction = 0.0
+    """Dropout rate before each block's last layer, in training only."""
+
+
+_CLASSES: dict[str, type[Section]] = {
+    "unet": UNetConfig,
+    "transformer": TransformerConfig,
+    "dilated": DilatedConfig,
+}
 KINDS = tuple(_CLASSES)
 
 
@@ -68,7 +86,9 @@ def _kind(value: Any) -> str | None:
 
 
 NetConfig = Annotated[
-    Annotated[UNetConfig, Tag("unet")] | Annotated[TransformerConfig, Tag("transformer")],
+    Annotated[UNetConfig, Tag("unet")]
+    | Annotated[TransformerConfig, Tag("transformer")]
+    | Annotated[DilatedConfig, Tag("dilated")],
     Discriminator(_kind, custom_error_type="kind", custom_error_message=", ".join(KINDS)),
 ]
 """The network that predicts every hidden dimension at once; `kind` selects its class."""

@@ -9,6 +9,9 @@ from jaxtyping import Array, Bool, Float, Int, Integer
 
 from ardm.model.coarsening import Coarsening
 
+_MOST_ONE_HOT = 4096
+"""Largest number of rows of a table that is multiplied by one-hot rows."""
+
 
 class TokenEmbedding(nnx.Module):
     """Embeds the class of every dimension; all hidden dimensions share the mask token.
@@ -52,7 +55,7 @@ class TokenEmbedding(nnx.Module):
         """
         row = jnp.where(visible, values.astype(jnp.int32), self.classes)
         row = row + dims % self.channels * (self.classes + 1)
-        return _rows(self.table, row, self.dtype)
+        return rows(self.table, row, self.dtype)
 
 
 class UpscaleTokens(nnx.Module):
@@ -105,16 +108,20 @@ class UpscaleTokens(nnx.Module):
         """
         stage = (t // self.dims)[:, None, None, None]
         before = jnp.broadcast_to(self.coarsening.stages - stage, x.shape)
-        tokens = _rows(self.stage, 2 * stage + mask, self.dtype)
+        tokens = rows(self.stage, 2 * stage + mask, self.dtype)
         for table, resolution in ((self.before, before), (self.after, before - mask)):
             value = self.coarsening.coarse(x, resolution)
             row = self.coarsening.identity(value, resolution) if self.augment else value
             row = row + jnp.arange(self.channels) * self.rows
-            tokens = tokens + _rows(table, row, self.dtype)
+            tokens = tokens + rows(table, row, self.dtype)
         return rearrange(tokens, "b h w c f -> b (h w c) f")
 
 
-def _rows(table: nnx.Embed, row: Int[Array, "..."], dtype: DTypeLike) -> Float[Array, "... f"]:
-    # The gradient of a product with one-hot rows sums in a fixed order; a look-up's does not.
+def rows(table: nnx.Embed, row: Int[Array, "..."], dtype: DTypeLike) -> Float[Array, "... f"]:
+    """Rows of a table. A large table is looked up: one-hot rows would not fit the memory."""
+    if table.num_embeddings > _MOST_ONE_HOT:
+        return jnp.take(table.embedding[...].astype(dtype), row, axis=0)
+    # The gradient of a product with one-hot rows sums in a fixed order. That of a look-up does so
+    # on a CPU, and on a GPU with the flag for deterministic operations only, which is slow.
     one_hot = jax.nn.one_hot(row, table.num_embeddings, dtype=dtype)
     return one_hot @ table.embedding[...].astype(dtype)

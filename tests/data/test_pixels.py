@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ardm.data.pixels import Refused, decode, endings, with_channels
+from ardm.data.pixels import decode, endings, with_channels
+from ardm.data.provenance import Refused
 
 RANDOM = np.random.default_rng(0)
 GRAY = RANDOM.integers(0, 256, (5, 7), np.uint8)
