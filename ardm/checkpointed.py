@@ -10,10 +10,11 @@ from jaxtyping import Float, Int
 
 from ardm.checkpoint.kept_policies import PULLED, KeptPolicies
 from ardm.data.alphabet import Alphabet
-from ardm.data.config import alphabet, medium
+from ardm.data.config import alphabet, encoding, medium, rate
 from ardm.data.dataset import Dataset, Images, spread_indices
 from ardm.data.dataset import load as load_data
-from ardm.data.media import TEXT, Medium
+from ardm.data.media import AUDIO, TEXT, Medium
+from ardm.data.waves import Sound
 from ardm.errors import InputError
 from ardm.generated import Calls
 from ardm.job.spec import JobSpec
@@ -81,6 +82,12 @@ class Checkpointed:
     def alphabet(self) -> Alphabet | None:
         """The alphabet of the texts that the model generates; None if it generates images."""
         return alphabet(self.spec.data) if self.medium == TEXT else None
+
+    @property
+    def sound(self) -> Sound | None:
+        """How the recordings that the model generates sound; None if it generates others."""
+        data = self.spec.data
+        return Sound(rate(data), encoding(data)) if self.medium == AUDIO else None
 
     @property
     def medium(self) -> Medium:

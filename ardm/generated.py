@@ -1,4 +1,4 @@
-"""What a trained model generates: samples, and completed images or texts."""
+"""What a trained model generates: samples, and completed images, texts or recordings."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int, UInt
 
 from ardm.data.alphabet import Alphabet, show_all
+from ardm.data.waves import Sound
 from ardm.errors import InputError
 
 
@@ -25,20 +26,21 @@ class Calls(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Generated images or texts; a notebook shows them.
+    """Generated images, texts or recordings; a notebook shows them.
 
     >>> samples = model.sample(4, budget=10)
     >>> samples.images.shape, samples.calls, samples.policy
     ((4, 28, 28, 1), 10, 'optimal')
 
     Attributes:
-        images: the images, with values 0 .. K-1; those of texts have the shape `[L, 1, 1]`.
+        images: the images, with values 0 .. K-1; texts and recordings have the shape `[L, 1, 1]`.
         chain: all images before the first network call and after every call, -1 where a dimension
             is not generated yet; None unless requested.
         calls: number of network calls per image.
         policy: kind of the policy: `optimal`, `uniform` or `sequential`.
         classes: number of values of a dimension, K.
-        alphabet: alphabet of the texts; None for images.
+        alphabet: alphabet of the texts; None for others.
+        sound: rate and encoding of the recordings; None for others.
     """
 
     images: UInt[np.ndarray, "num h w c"]
@@ -47,6 +49,7 @@ class Samples:
     policy: str
     classes: int
     alphabet: Alphabet | None = None
+    sound: Sound | None = None
 
     @property
     def texts(self) -> list[str]:
@@ -67,14 +70,25 @@ class Samples:
             raise InputError("no chain was kept; sample with chain=True")
         return [show_all(frame, _letters(self.alphabet)) for frame in self.chain]
 
-    def png(self) -> bytes:
-        """The images as a grid, a PNG file."""
-        from ardm.plots import pictures  # Matplotlib takes a second to import
+    def waves(self) -> list[bytes]:
+        """The recordings as WAV files.
 
+        Raises:
+            InputError: the model generates others.
+        """
+        sound = _sound(self.sound)
+        return [sound.wav(values) for values in self.images]
+
+    def png(self) -> bytes:
+        """The images as a grid, or the waves and spectrograms of recordings; a PNG file."""
+        from ardm.plots import pictures, sound_sheets  # Matplotlib takes a second to import
+
+        if self.sound is not None:
+            return sound_sheets.sheet(self.sound.samples(self.images[:, :, 0, 0]), self.sound.rate)
         return pictures.grid(self.images, self.classes)
 
     def save(self, path: str | Path) -> None:
-        """Write the grid to a PNG file, or the texts to a text file."""
+        """Write the picture to a PNG file, or the texts to a text file."""
         from ardm.plots import text_sheets
 
         data = self.png() if self.alphabet is None else text_sheets.sheet(self.texts).encode()
@@ -93,19 +107,21 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Completions:
-    """Completed images or texts.
+    """Completed images, texts or recordings.
 
     Attributes:
         images: several completions of each given image, with values 0 .. K-1.
         calls: number of network calls per image.
         policy: kind of the policy: `optimal`, `uniform` or `sequential`.
-        alphabet: alphabet of the texts; None for images.
+        alphabet: alphabet of the texts; None for others.
+        sound: rate and encoding of the recordings; None for others.
     """
 
     images: UInt[np.ndarray, "n completions h w c"]
     calls: int
     policy: str
     alphabet: Alphabet | None = None
+    sound: Sound | None = None
 
     @property
     def texts(self) -> list[list[str]]:
@@ -120,5 +136,11 @@ class Completions:
 
 def _letters(alphabet: Alphabet | None) -> Alphabet:
     if alphabet is None:
-        raise InputError("the model generates images, no texts; use .images")
+        raise InputError("the model generates no texts; use .images")
     return alphabet
+
+
+def _sound(sound: Sound | None) -> Sound:
+    if sound is None:
+        raise InputError("the model generates no recordings; use .images")
+    return sound

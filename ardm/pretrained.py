@@ -38,7 +38,7 @@ class Pretrained(Scoring):
         prompt: str | None = None,
         infill: str | None = None,
     ) -> Samples:
-        """Generate images or texts.
+        """Generate images, texts or recordings.
 
         >>> model.sample(4, budget=20).images.shape
         (4, 28, 28, 1)
@@ -53,7 +53,8 @@ class Pretrained(Scoring):
             temperature: divisor of the logits; below 1 the images are more likely ones.
             seed: seed of the orders and values.
             chain: whether to keep the images after every network call.
-            length: number of characters of a text; default: that of the sequences of training.
+            length: number of characters of a text, or of samples of a recording; default: that of
+                the sequences of training.
             prompt: the beginning of every text.
             infill: a text in which every `_` is one character to generate.
 
@@ -65,7 +66,9 @@ class Pretrained(Scoring):
                 images.
         """
         objective, key = self.model.objective, seed_key(seed)
-        given = prompts.read(self.alphabet, objective, length=length, prompt=prompt, infill=infill)
+        given = prompts.read(
+            self.medium, self.alphabet, objective, length=length, prompt=prompt, infill=infill
+        )
         calls = self.calls(steps, budget, int(given.known.sum()), int(given.wanted.sum()))
         samples = sampling.sample(
             self.model.bind(self.params),
@@ -85,6 +88,7 @@ class Pretrained(Scoring):
             calls.kind,
             self.model.classes,
             self.alphabet,
+            self.sound,
         )
 
     def inpaint(
@@ -131,7 +135,7 @@ class Pretrained(Scoring):
             objective=self.model.objective,
             temperature=temperature,
         )
-        return Completions(completed, len(calls.starts), calls.kind, self.alphabet)
+        return Completions(completed, len(calls.starts), calls.kind, self.alphabet, self.sound)
 
     def compress(
         self,

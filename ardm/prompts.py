@@ -1,15 +1,17 @@
-"""Prompts of text models: which characters are given, and which are to be generated."""
+"""Prompts: which characters or samples are given, and which are to be generated."""
 
 import numpy as np
 from jaxtyping import UInt
 
 from ardm.data.alphabet import BLANK, Alphabet
+from ardm.data.media import IMAGE, Medium
 from ardm.errors import InputError
 from ardm.model.objective import Objective
 from ardm.model.sampling import Given
 
 
 def read(
+    medium: Medium,
     alphabet: Alphabet | None,
     objective: Objective,
     *,
@@ -17,28 +19,31 @@ def read(
     prompt: str | None = None,
     infill: str | None = None,
 ) -> Given:
-    """Find out what is given and what is wanted of a text.
+    """Find out what is given and what is wanted of an example.
 
     Args:
-        alphabet: alphabet of the model; None if it generates images.
+        medium: what the model generates.
+        alphabet: alphabet of a model of texts; None for others.
         objective: objective of the model.
-        length: number of characters to generate, with those of the prompt; default: the
-            length of the model's sequences.
+        length: number of characters to generate, with those of the prompt, or of samples; default:
+            the length of the model's sequences.
         prompt: the beginning of the text.
         infill: a text in which every `_` is one hidden character.
 
     Raises:
         InputError: two options exclude each other, a text is too long for the model or outside of
-            its alphabet, nothing is left to generate, or the model generates images.
+            its alphabet, nothing is left to generate, or the model has no such options.
     """
     if alphabet is None:
-        options = {"--length": length, "--prompt": prompt, "--infill": infill}
+        options = {"--prompt": prompt, "--infill": infill}
+        options |= {"--length": length} if medium == IMAGE else {}
         if used := [option for option, value in options.items() if value is not None]:
             raise InputError(
-                f"{used[0]}: the model generates images, no texts; leave it out, or give parts of "
-                "images with `ardm inpaint`"
+                f"{used[0]}: the model generates {medium.examples}, no texts; leave it out, or "
+                "give parts of them with `ardm inpaint`"
             )
-        return Given.nothing(objective)
+        if length is None:
+            return Given.nothing(objective)
     limit = objective.D
     if infill is not None and (prompt is not None or length is not None):
         raise InputError(
@@ -48,8 +53,12 @@ def read(
     total = limit if length is None else length
     if total > limit:
         raise InputError(
-            f"--length {length}: the model generates sequences of at most {limit} characters "
+            f"--length {length}: the model generates sequences of at most {limit} {medium.places} "
             "(data.length); give a smaller length"
+        )
+    if alphabet is None:
+        return Given.nothing(objective)._replace(
+            wanted=np.arange(limit).reshape(objective.shape) < total
         )
     if infill is not None:
         return _infill(alphabet, limit, infill)

@@ -24,6 +24,7 @@ from ardm.cli.options import (
     load_pretrained,
     provenance,
 )
+from ardm.cli.results import write_waves
 from ardm.config import MOST
 from ardm.errors import InputError
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ardm.data.alphabet import Alphabet
+    from ardm.data.waves import Sound
     from ardm.generated import Completions
     from ardm.pretrained import Pretrained
 
@@ -78,17 +80,19 @@ def inpaint(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Complete images or texts from a given part, each in several ways."""
+    """Complete images, texts or recordings from a given part, each in several ways."""
     _require_one("--mask", mask, "--keep", keep)
     _require_one("--image", image, "--images", images)
-    options.require_writable("--out", to, options.STILL | options.TEXT)
+    options.require_writable("--out", to, options.STILL | options.TEXT | options.SOUND)
     pretrained = load_pretrained(target, store, job)
-    is_text = pretrained.alphabet is not None
-    if is_text:
-        _refuse_pictures(image, mask)
-    else:
-        to = to or Path(f"{pretrained.name}-{pretrained.step}-inpaint.png")
-    options.require_writable("--out", to, options.TEXT if is_text else options.STILL)
+    is_text, is_sound = pretrained.alphabet is not None, pretrained.sound is not None
+    if is_text or is_sound:
+        _refuse_pictures(pretrained, image, mask)
+    if not is_text:
+        suffix = "wav" if is_sound else "png"
+        to = to or Path(f"{pretrained.name}-{pretrained.step}-inpaint.{suffix}")
+    formats = options.TEXT if is_text else options.SOUND if is_sound else options.STILL
+    options.require_writable("--out", to, formats)
     known, originals = _all_or_errors(
         lambda: _known(pretrained, mask, keep), lambda: _originals(pretrained, image, split, images)
     )
@@ -115,6 +119,9 @@ def inpaint(
     if pretrained.alphabet is not None:
         _write_texts(pretrained.alphabet, originals, known, completed, to, quiet=json)
         used |= {"characters_given": int(known.sum()), "texts": completed.texts}
+    elif pretrained.sound is not None and to is not None:
+        wavs = _write_waves(pretrained.sound, originals, known, completed, to)
+        used |= {"samples_given": int(known.sum()), "wavs": wavs}
     elif to is not None:
         from ardm.plots.pictures import completion_grid
 
@@ -152,12 +159,39 @@ def _write_texts(
         out.print(sheet.rstrip(), markup=False)
 
 
-def _refuse_pictures(image: Path | None, mask: Path | None) -> None:
+def _write_waves(
+    sound: "Sound",
+    originals: "np.ndarray",
+    known: "np.ndarray",
+    completed: "Completions",
+    to: Path,
+) -> list[str]:
+    """Write the originals, their given parts with silence in the gaps, and their completions."""
+    import numpy as np
+
+    from ardm.plots import sound_sheets
+
+    silence = 32_768 if sound.encoding == "linear" else 128
+    given = np.where(known[..., None], originals, silence).astype(originals.dtype)
+    values, names = [], []
+    for number, (original, part, completions) in enumerate(
+        zip(originals, given, completed.images, strict=True), 1
+    ):
+        values += [original, part, *completions]
+        own = ["original", "given", *(str(n) for n in range(1, len(completions) + 1))]
+        names += [f"{number}-{name}" for name in own]
+    samples = sound.samples(np.stack(values)[:, :, 0, 0])
+    png = sound_sheets.sheet(samples, sound.rate, names)
+    return write_waves(to, [sound.wav(one) for one in values], png, names)
+
+
+def _refuse_pictures(pretrained: "Pretrained", image: Path | None, mask: Path | None) -> None:
+    own = "a text of your own with `ardm sample --infill`, or " if pretrained.alphabet else ""
     for option, path in (("--image", image), ("--mask", mask)):
         if path is not None:
             raise InputError(
-                f"{option} {path}: the model generates texts; complete a text of your own with "
-                "`ardm sample --infill`, or texts of the split with --keep"
+                f"{option} {path}: the model generates {pretrained.medium.examples}; complete {own}"
+                "those of the split with --keep"
             )
 
 

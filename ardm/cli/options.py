@@ -102,6 +102,8 @@ MOVING = {".gif": "GIF"}
 
 TEXT = {".txt": "text"}
 
+SOUND = {".wav": "WAV"}
+
 ARCHIVE = {".ardm": "ardm"}
 
 ARRAYS = {".npz": "NPZ"}

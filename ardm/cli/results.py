@@ -24,13 +24,17 @@ from ardm.cli.options import (
     provenance,
 )
 from ardm.config import MOST
+from ardm.data.media import IMAGE
+from ardm.errors import InputError
 from ardm.runs import Run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ardm.generated import Samples
 
 
-_DEFAULT_IMAGES, _DEFAULT_TEXTS = 16, 4
+_DEFAULT_IMAGES, _DEFAULT_OTHERS = 16, 4
 
 
 @errors_as_messages
@@ -62,7 +66,7 @@ def sample(
     job: JobName = None,
     num: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST, help="Number of images (default: 16) or texts (default: 4)."),
+        typer.Option(min=1, max=MOST, help="Number of images (default: 16), or of others (4)."),
     ] = None,
     steps: Steps = None,
     budget: Budget = None,
@@ -76,7 +80,9 @@ def sample(
     length: Annotated[
         int | None,
         typer.Option(
-            min=1, max=MOST, help="Characters of a text; default: as many as a training sequence."
+            min=1,
+            max=MOST,
+            help="Characters of a text or samples of a recording; default: as a training sequence.",
         ),
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="The beginning of every text.")] = None,
@@ -90,8 +96,8 @@ def sample(
         Path | None,
         typer.Option(
             "--out",
-            help="The file to write: an image in the format of its suffix, or .txt for texts, "
-            "which are printed by default.",
+            help="The file to write: an image in the format of its suffix; .txt for texts, which "
+            "are printed by default; .wav for recordings, one for each, with a .png of all.",
         ),
     ] = None,
     chain: Annotated[
@@ -102,16 +108,19 @@ def sample(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Draw images or texts from the newest verified checkpoint."""
-    options.require_writable("--out", to, options.STILL | options.TEXT)
+    """Draw images, texts or recordings from the newest verified checkpoint."""
+    options.require_writable("--out", to, options.STILL | options.TEXT | options.SOUND)
     options.require_writable("--chain", chain, options.MOVING | options.TEXT)
     pretrained = load_pretrained(target, store, job)
-    is_text = pretrained.alphabet is not None
+    is_text, is_sound = pretrained.alphabet is not None, pretrained.sound is not None
+    formats = options.TEXT if is_text else options.SOUND if is_sound else options.STILL
     if not is_text:
-        to = to or Path(f"{pretrained.name}-{pretrained.step}.png")
-    options.require_writable("--out", to, options.TEXT if is_text else options.STILL)
+        to = to or Path(f"{pretrained.name}-{pretrained.step}.{'wav' if is_sound else 'png'}")
+    options.require_writable("--out", to, formats)
+    if is_sound and chain:
+        raise InputError(f"--chain {chain}: recordings have no picture of it; leave it out")
     options.require_writable("--chain", chain, options.MOVING | (options.TEXT if is_text else {}))
-    num = num or (_DEFAULT_TEXTS if is_text else _DEFAULT_IMAGES)
+    num = num or (_DEFAULT_IMAGES if pretrained.medium == IMAGE else _DEFAULT_OTHERS)
     samples = pretrained.sample(
         num,
         budget=budget,
@@ -135,6 +144,9 @@ def sample(
         _write_texts(samples, to, chain, quiet=json)
         used |= {"length": samples.images.shape[1], "texts": samples.texts}
         used |= {"out": str(to) if to else None}
+    elif is_sound and to is not None:
+        used |= {"length": samples.images.shape[1], "png": str(to.with_suffix(".png"))}
+        used |= {"wavs": write_waves(to, samples.waves(), samples.png())}
     elif to is not None:
         options.write_still(to, samples.png())
         _write_chain(samples, chain)
@@ -157,6 +169,28 @@ def _write_texts(samples: "Samples", to: Path | None, chain: Path | None, *, qui
         is_moving = chain.suffix.lower() in options.MOVING
         data = text_sheets.animation(frames) if is_moving else text_sheets.chain(frames).encode()
         options.write(chain, data)
+
+
+def write_waves(
+    to: Path, waves: "Sequence[bytes]", png: bytes, names: "Sequence[str]" = ()
+) -> list[str]:
+    """Write recordings beside each other, each with its name, and a picture of all.
+
+    Args:
+        to: path of the recordings, without their names.
+        waves: the recordings.
+        png: the picture.
+        names: names of the recordings; default: their numbers.
+
+    Returns:
+        The paths of the recordings.
+    """
+    names = names or [str(number) for number in range(1, len(waves) + 1)]
+    paths = [to.with_name(f"{to.stem}-{name}{to.suffix}") for name in names]
+    for path, wave in zip(paths, waves, strict=True):
+        options.write(path, wave)
+    options.write(to.with_suffix(".png"), png)
+    return [str(path) for path in paths]
 
 
 def _write_chain(samples: "Samples", chain: Path | None) -> None:

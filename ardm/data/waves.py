@@ -5,6 +5,7 @@ field for both.
 """
 
 import io
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int16, Integer, UInt
@@ -40,6 +41,26 @@ def decode(values: Integer[np.ndarray, "..."], encoding: EncodingName) -> Int16[
     y = (values.astype(np.float64) + 0.5) / 128.0 - 1.0
     x = np.sign(y) * ((1.0 + _MU) ** np.abs(y) - 1.0) / _MU
     return np.clip(np.rint(x * _FULL), -_FULL, _FULL - 1).astype(np.int16)
+
+
+class Sound(NamedTuple):
+    """How the classes of a model of recordings sound.
+
+    Attributes:
+        rate: samples per second.
+        encoding: how samples became classes.
+    """
+
+    rate: int
+    encoding: EncodingName
+
+    def samples(self, values: Integer[np.ndarray, "..."]) -> Int16[np.ndarray, "..."]:
+        """16-bit samples of classes."""
+        return decode(values, self.encoding)
+
+    def wav(self, values: Integer[np.ndarray, "..."]) -> bytes:
+        """A WAV file of a sequence of classes, of any shape."""
+        return write(self.samples(values).reshape(-1), self.rate)
 
 
 def read(content: bytes) -> tuple[Samples, int, int]:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt
 
 from ardm.data.alphabet import show_all
-from ardm.data.config import alphabet, medium
+from ardm.data.config import alphabet, encoding, medium, rate
 from ardm.data.dataset import Dataset, spread_indices
-from ardm.data.media import IMAGE
+from ardm.data.media import AUDIO, IMAGE
+from ardm.data.waves import Sound
 from ardm.events import kinds
 from ardm.events.curve import Curve
 from ardm.events.event_log import EventLog
@@ -117,9 +119,23 @@ class EvaluationHook:
             png = pictures.grid(samples.images, model.classes)
             self._heartbeat.put("samples", f"{step:08d}.png", png)
             return
+        if medium(self._spec.data) == AUDIO:
+            self._write_sounds(samples.images, step)
+            return
         texts = show_all(samples.images, alphabet(self._spec.data))
         self._heartbeat.put("samples", f"{step:08d}.txt", text_sheets.sheet(texts).encode())
         self._heartbeat.text("samples", text_sheets.markdown(texts), step)
+
+    def _write_sounds(self, values: UInt[np.ndarray, "n l 1 1"], step: int) -> None:
+        # Imported here since it imports Matplotlib, which would delay the first step.
+        from ardm.plots import sound_sheets
+
+        data = self._spec.data
+        sound = Sound(rate(data), encoding(data))
+        for number, one in enumerate(values, 1):
+            self._heartbeat.put("samples", f"{step:08d}-{number}.wav", sound.wav(one))
+        png = sound_sheets.sheet(sound.samples(values[:, :, 0, 0]), sound.rate)
+        self._heartbeat.put("samples", f"{step:08d}.png", png)
 
     def _draw_curves(self, state: TrainState, step: int) -> None:
         # Imported here since it imports Matplotlib, which would delay the first step.

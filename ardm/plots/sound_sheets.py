@@ -1,0 +1,63 @@
+"""Pictures of recordings: the wave and the spectrogram of each."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int16
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ardm.plots.curves import ACCENT, INK, render
+
+_HEIGHT, _WIDTH = 1.5, 4.0
+"""Size of a panel in inches."""
+_WINDOW_S = 0.02
+"""Length of a window of the spectrogram (seconds)."""
+_FLOOR_DB = -90.0
+"""Level at which the colors of the spectrogram end, below the largest possible one."""
+
+
+def sheet(samples: Int16[np.ndarray, "n l"], rate: int, names: Sequence[str] = ()) -> bytes:
+    """Draw a row for each recording: its wave on the left, its spectrogram on the right.
+
+    Args:
+        samples: 16-bit samples.
+        rate: samples per second.
+        names: titles of the rows; default: their numbers.
+
+    Returns:
+        A PNG.
+    """
+    names = names or [str(number) for number in range(1, len(samples) + 1)]
+    size = (2 * _WIDTH, _HEIGHT * len(samples) + 0.4)
+    figure = Figure(figsize=size, dpi=120, layout="constrained")
+    rows = figure.subplots(len(samples), 2, squeeze=False, sharex=True)
+    for (wave, spectrogram), recording, name in zip(rows, samples, names, strict=True):
+        _wave(wave, recording, rate, name)
+        _spectrogram(spectrogram, recording, rate)
+    for axes in rows[-1]:
+        axes.set_xlabel("seconds")
+    return render(figure)
+
+
+def _wave(axes: Axes, samples: Int16[np.ndarray, " l"], rate: int, name: str) -> None:
+    axes.plot(np.arange(len(samples)) / rate, samples / 32_768, color=ACCENT, lw=0.5)
+    axes.set_ylim(-1, 1)
+    axes.set_ylabel(name, color=INK, rotation=0, ha="right", va="center")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _spectrogram(axes: Axes, samples: Int16[np.ndarray, " l"], rate: int) -> None:
+    size = max(16, min(len(samples), round(_WINDOW_S * rate)))
+    padded = np.pad(samples / 32_768, (0, max(size - len(samples), 0)))
+    axes.specgram(
+        np.maximum(np.abs(padded), 1e-6) * np.sign(padded + 1e-12),
+        NFFT=size,
+        Fs=rate,
+        noverlap=size * 3 // 4,
+        cmap="magma",
+        vmin=_FLOOR_DB,
+        scale="dB",
+    )
+    axes.yaxis.set_major_formatter(lambda hertz, _: f"{hertz / 1000:g}")
+    axes.set_ylabel("kHz", color=INK)
