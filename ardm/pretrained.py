@@ -183,4 +183,4 @@ class Pretrained(Scoring):
 
     @property
     def _codec(self) -> Codec:
-        return Codec(self.model, self.params, digest(self.params), self.alphabet)
+        return Codec(self.model, self.params, digest(self.params), self.alphabet, self.sound)

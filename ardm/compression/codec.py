@@ -13,6 +13,7 @@ from ardm.compression import container, files
 from ardm.compression.coder import Decoder, Encoder
 from ardm.compression.container import Header
 from ardm.data.alphabet import Alphabet
+from ardm.data.waves import Sound
 from ardm.errors import InputError
 from ardm.model import coding, policy
 from ardm.model.build import Model, Params
@@ -54,13 +55,15 @@ class Codec:
         model: the model.
         params: its parameters, the EMA.
         digest: digest of the parameters.
-        alphabet: alphabet of a model of texts; None for images.
+        alphabet: alphabet of a model of texts; None for others.
+        sound: rate and encoding of a model of recordings; None for others.
     """
 
     model: Model
     params: Params
     digest: str
     alphabet: Alphabet | None
+    sound: Sound | None = None
 
     def compress(
         self,
@@ -82,7 +85,7 @@ class Codec:
         Raises:
             InputError: a file cannot be represented by the model.
         """
-        loaded = files.load(paths, self.model, self.alphabet)
+        loaded = files.load(paths, self.model, self.alphabet, self.sound)
         encoder = Encoder()
         chosen = self._best_orders(loaded, starts, seed, orders)
         values = self._transcode(
@@ -137,7 +140,7 @@ class Codec:
                 f"{origin}: the values that were read do not have the digest in the header; this "
                 "machine computes other bits than the one that compressed the files"
             )
-        return files.contents(header.files, values, self.model, self.alphabet)
+        return files.contents(header.files, values, self.model, self.alphabet, self.sound)
 
     def _transcode(
         self,
@@ -225,10 +228,10 @@ class Codec:
         """What is coded according to the header, if the stream can hold that much."""
         objective = self.model.objective
         policy.segments(np.array(header.starts, np.int32), objective.D, end=objective.steps)
-        kinds = {"text"} if self.alphabet else {"png", "idx"}
+        kinds = {"text"} if self.alphabet else {"wav"} if self.sound else {"png", "idx"}
         numbers = [files.count(entry, self.model) for entry in header.files]
         sizes = [
-            entry.size if entry.kind == "text" else entry.size * objective.D
+            entry.size if entry.kind in files.SEQUENCES else entry.size * objective.D
             for entry in header.files
         ]
         # The likeliest class has a probability below 1, so every value costs a part of a bit.

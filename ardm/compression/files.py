@@ -10,12 +10,17 @@ from jaxtyping import Bool, UInt
 from PIL import Image
 
 from ardm.compression.container import FileEntry
-from ardm.data import formats
+from ardm.data import formats, waves
 from ardm.data.alphabet import Alphabet
+from ardm.data.crops import chunks
 from ardm.data.pixels import decode
 from ardm.data.provenance import Refused
+from ardm.data.waves import Sound
 from ardm.errors import InputError
 from ardm.model.build import Model
+
+SEQUENCES = ("text", "wav")
+"""Kinds of files that are cut into sequences."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -34,13 +39,17 @@ class Loaded(NamedTuple):
     wanted: Bool[np.ndarray, "num h w m"]
 
 
-def load(paths: Sequence[Path], model: Model, alphabet: Alphabet | None) -> Loaded:
+def load(
+    paths: Sequence[Path], model: Model, alphabet: Alphabet | None, sound: Sound | None = None
+) -> Loaded:
     """Read files as examples of a model.
 
     Args:
-        paths: PNG or IDX files for a model of images, any files for a model of bytes.
+        paths: PNG or IDX files for a model of images, any files for a model of bytes, WAV files for
+            one of recordings.
         model: the model.
-        alphabet: alphabet of a model of texts; None for images.
+        alphabet: alphabet of a model of texts; None for others.
+        sound: rate and encoding of a model of recordings; None for others.
 
     Raises:
         InputError: a file cannot be read, or cannot be represented without loss; the message names
@@ -50,9 +59,12 @@ def load(paths: Sequence[Path], model: Model, alphabet: Alphabet | None) -> Load
     for path in paths:
         try:
             content = _content(path)
-            entry, examples = (
-                _text(path, content, model, alphabet) if alphabet else _images(path, content, model)
-            )
+            if alphabet:
+                entry, examples = _text(path, content, model, alphabet)
+            elif sound:
+                entry, examples = _recording(path, content, model, sound)
+            else:
+                entry, examples = _images(path, content, model)
             entries.append(entry)
             values.append(examples)
         except InputError as error:
@@ -72,7 +84,7 @@ def wanted(entries: Sequence[FileEntry], model: Model) -> Bool[np.ndarray, "num 
     parts = [np.zeros((0, *shape), bool)]
     for entry in entries:
         full = np.ones((count(entry, model), *shape), bool)
-        if entry.kind == "text" and entry.size % length:
+        if entry.kind in SEQUENCES and entry.size % length:
             full[-1, entry.size % length :] = False
         parts.append(full)
     return np.concatenate(parts)
@@ -80,7 +92,7 @@ def wanted(entries: Sequence[FileEntry], model: Model) -> Bool[np.ndarray, "num 
 
 def count(entry: FileEntry, model: Model) -> int:
     """The number of examples of a file."""
-    return -(-entry.size // model.shape[0]) if entry.kind == "text" else entry.size
+    return -(-entry.size // model.shape[0]) if entry.kind in SEQUENCES else entry.size
 
 
 def contents(
@@ -88,6 +100,7 @@ def contents(
     values: UInt[np.ndarray, "num h w c"],
     model: Model,
     alphabet: Alphabet | None,
+    sound: Sound | None = None,
 ) -> list[tuple[str, bytes]]:
     """The names and contents of the files whose examples were decoded."""
     files, first = [], 0
@@ -96,6 +109,9 @@ def contents(
         first += len(own)
         if entry.kind == "text" and alphabet is not None:
             data = alphabet.decode(own.reshape(-1)[: entry.size])
+        elif entry.kind == "wav" and sound is not None:
+            samples = sound.samples(own.reshape(-1)[: entry.size])
+            data = waves.write(samples, entry.rate or sound.rate, entry.bits or 16)
         elif entry.kind == "idx":
             data = _idx(own * (entry.white or 1))
         else:
@@ -114,6 +130,28 @@ def _text(
     padded = np.pad(found, (0, -len(found) % length))
     entry = FileEntry(name=path.name, kind="text", size=len(found))
     return entry, padded.reshape(-1, length, 1, 1)
+
+
+def _recording(
+    path: Path, content: bytes, model: Model, sound: Sound
+) -> tuple[FileEntry, UInt[np.ndarray, "n l 1 1"]]:
+    try:
+        samples, rate, bits = waves.read(content)
+    except Refused as error:
+        raise InputError(f"{path}: expected a WAV file, received: {error}") from error
+    if rate != sound.rate:
+        raise InputError(
+            f"{path}: expected {sound.rate} samples per second, as the model's recordings have, "
+            f"received {rate}"
+        )
+    values = waves.encode(samples, sound.encoding)
+    if not np.array_equal(sound.samples(values), samples):
+        raise InputError(
+            f"{path}: its samples would not come back as they are, because the model knows only 256 "
+            "of them (data.encoding: mu-law); use a model with data.encoding: linear"
+        )
+    entry = FileEntry(name=path.name, kind="wav", size=len(samples), rate=rate, bits=bits)
+    return entry, chunks(values, model.shape[0], model.classes // 2)
 
 
 def _images(
