@@ -147,7 +147,7 @@ def _recording(
     values = waves.encode(samples, sound.encoding)
     if not np.array_equal(sound.samples(values), samples):
         raise InputError(
-            f"{path}: its samples would not come back as they are, because the model knows only 256 "
+            f"{path}: its samples would not come back as they are: the model knows only 256 values "
             "of them (data.encoding: mu-law); use a model with data.encoding: linear"
         )
     entry = FileEntry(name=path.name, kind="wav", size=len(samples), rate=rate, bits=bits)
