@@ -22,9 +22,11 @@ from ardm.cli.options import (
     Temperature,
     describe,
     load_pretrained,
+    medium_of,
     provenance,
 )
 from ardm.config import MOST
+from ardm.data.media import TEXT
 from ardm.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,14 +83,15 @@ def inpaint(
     """Complete images or texts from a given part, each in several ways."""
     _require_one("--mask", mask, "--keep", keep)
     _require_one("--image", image, "--images", images)
-    options.require_writable("--out", to, options.STILL | options.TEXT)
-    pretrained = load_pretrained(target, store, job)
-    is_text = pretrained.alphabet is not None
+    is_text = medium_of(target, store, job) == TEXT
+    formats = options.TEXT if is_text else options.STILL
+    options.require_writable("--out", to, formats)
     if is_text:
         _refuse_pictures(image, mask)
-    else:
+    pretrained = load_pretrained(target, store, job)
+    if not is_text:
         to = to or Path(f"{pretrained.name}-{pretrained.step}-inpaint.png")
-    options.require_writable("--out", to, options.TEXT if is_text else options.STILL)
+        options.require_writable("--out", to, formats)
     known, originals = _all_or_errors(
         lambda: _known(pretrained, mask, keep), lambda: _originals(pretrained, image, split, images)
     )

@@ -21,9 +21,11 @@ from ardm.cli.options import (
     describe,
     find_run,
     load_pretrained,
+    medium_of,
     provenance,
 )
 from ardm.config import MOST
+from ardm.data.media import TEXT
 from ardm.runs import Run
 
 if TYPE_CHECKING:
@@ -103,14 +105,14 @@ def sample(
     json: AsJson = False,
 ) -> None:
     """Draw images or texts from the newest verified checkpoint."""
-    options.require_writable("--out", to, options.STILL | options.TEXT)
-    options.require_writable("--chain", chain, options.MOVING | options.TEXT)
+    is_text = medium_of(target, store, job) == TEXT
+    formats = options.TEXT if is_text else options.STILL
+    options.require_writable("--out", to, formats)
+    options.require_writable("--chain", chain, options.MOVING | (options.TEXT if is_text else {}))
     pretrained = load_pretrained(target, store, job)
-    is_text = pretrained.alphabet is not None
     if not is_text:
         to = to or Path(f"{pretrained.name}-{pretrained.step}.png")
-    options.require_writable("--out", to, options.TEXT if is_text else options.STILL)
-    options.require_writable("--chain", chain, options.MOVING | (options.TEXT if is_text else {}))
+        options.require_writable("--out", to, formats)
     num = num or (_DEFAULT_TEXTS if is_text else _DEFAULT_IMAGES)
     samples = pretrained.sample(
         num,

@@ -9,7 +9,6 @@ from pydantic import model_validator as check
 from pydantic_core import PydanticCustomError
 
 from ardm.config import MOST, Section
-from ardm.data.alphabet import Alphabet, AlphabetName
 from ardm.data.media import IMAGE, TEXT, Medium
 from ardm.errors import InputError
 
@@ -26,6 +25,11 @@ KNOWN: dict[str, tuple[tuple[int, int, int], int]] = {
 }
 FREE_CLASSES = 256
 """Classes of a free folder of images: eight bits a channel."""
+
+AlphabetName = Literal["bytes", "text8"]
+
+ALPHABETS: dict[AlphabetName, int] = {"bytes": 256, "text8": 27}
+"""The number of classes of each alphabet (see `ardm.data.alphabet`)."""
 
 TEXTS: dict[str, tuple[AlphabetName, ...]] = {
     "text": ("bytes", "text8"),
@@ -133,7 +137,7 @@ def describe(config: DataConfig) -> tuple[tuple[int, int, int], int]:
             )
         return config.shape, FREE_CLASSES
     if config.dataset in TEXTS:
-        return (config.length or USUAL_LENGTH, 1, 1), alphabet(config).classes
+        return (config.length or USUAL_LENGTH, 1, 1), ALPHABETS[alphabet(config)]
     return KNOWN[config.dataset]
 
 
@@ -142,9 +146,9 @@ def medium(config: DataConfig) -> Medium:
     return TEXT if config.dataset in TEXTS else IMAGE
 
 
-def alphabet(config: DataConfig) -> Alphabet:
-    """The alphabet of a data set of texts."""
-    return Alphabet(config.alphabet or TEXTS[config.dataset][0])
+def alphabet(config: DataConfig) -> AlphabetName:
+    """Name of the alphabet of a data set of texts."""
+    return config.alphabet or TEXTS[config.dataset][0]
 
 
 def _text_faults(config: DataConfig) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ardm.data.alphabet import show_all
+from ardm.data.alphabet import Alphabet, show_all
 from ardm.data.config import alphabet, medium
 from ardm.data.dataset import Dataset, spread_indices
 from ardm.data.media import IMAGE
@@ -117,7 +117,7 @@ class EvaluationHook:
             png = pictures.grid(samples.images, model.classes)
             self._heartbeat.put("samples", f"{step:08d}.png", png)
             return
-        texts = show_all(samples.images, alphabet(self._spec.data))
+        texts = show_all(samples.images, Alphabet(alphabet(self._spec.data)))
         self._heartbeat.put("samples", f"{step:08d}.txt", text_sheets.sheet(texts).encode())
         self._heartbeat.text("samples", text_sheets.markdown(texts), step)
 
