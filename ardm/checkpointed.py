@@ -81,7 +81,7 @@ class Checkpointed:
     @property
     def alphabet(self) -> Alphabet | None:
         """The alphabet of the texts that the model generates; None if it generates images."""
-        return alphabet(self.spec.data) if self.medium == TEXT else None
+        return Alphabet(alphabet(self.spec.data)) if self.medium == TEXT else None
 
     @property
     def sound(self) -> Sound | None:

@@ -46,7 +46,7 @@ settings.load_profile("ardm")
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
-ROOM = 3 * 2**28
+ROOM = 5 * 2**27
 """Bytes that a process of the tests may have before it forgets its compiled programs."""
 
 GROWTH = 2**27

@@ -22,10 +22,12 @@ from ardm.cli.options import (
     Temperature,
     describe,
     load_pretrained,
+    medium_of,
     provenance,
 )
 from ardm.cli.results import write_waves
 from ardm.config import MOST
+from ardm.data.media import AUDIO, IMAGE, TEXT
 from ardm.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ardm.data.alphabet import Alphabet
+    from ardm.data.media import Medium
     from ardm.data.waves import Sound
     from ardm.generated import Completions
     from ardm.pretrained import Pretrained
@@ -83,16 +86,16 @@ def inpaint(
     """Complete images, texts or recordings from a given part, each in several ways."""
     _require_one("--mask", mask, "--keep", keep)
     _require_one("--image", image, "--images", images)
-    options.require_writable("--out", to, options.STILL | options.TEXT | options.SOUND)
-    pretrained = load_pretrained(target, store, job)
-    is_text, is_sound = pretrained.alphabet is not None, pretrained.sound is not None
-    if is_text or is_sound:
-        _refuse_pictures(pretrained, image, mask)
-    if not is_text:
-        suffix = "wav" if is_sound else "png"
-        to = to or Path(f"{pretrained.name}-{pretrained.step}-inpaint.{suffix}")
-    formats = options.TEXT if is_text else options.SOUND if is_sound else options.STILL
+    medium = medium_of(target, store, job)
+    formats = options.FORMATS[medium]
     options.require_writable("--out", to, formats)
+    if medium != IMAGE:
+        _refuse_pictures(medium, image, mask)
+    pretrained = load_pretrained(target, store, job)
+    if medium != TEXT:
+        suffix = "wav" if medium == AUDIO else "png"
+        to = to or Path(f"{pretrained.name}-{pretrained.step}-inpaint.{suffix}")
+        options.require_writable("--out", to, formats)
     known, originals = _all_or_errors(
         lambda: _known(pretrained, mask, keep), lambda: _originals(pretrained, image, split, images)
     )
@@ -185,12 +188,12 @@ def _write_waves(
     return write_waves(to, [sound.wav(one) for one in values], png, names)
 
 
-def _refuse_pictures(pretrained: "Pretrained", image: Path | None, mask: Path | None) -> None:
-    own = "a text of your own with `ardm sample --infill`, or " if pretrained.alphabet else ""
+def _refuse_pictures(medium: "Medium", image: Path | None, mask: Path | None) -> None:
+    own = "a text of your own with `ardm sample --infill`, or " if medium == TEXT else ""
     for option, path in (("--image", image), ("--mask", mask)):
         if path is not None:
             raise InputError(
-                f"{option} {path}: the model generates {pretrained.medium.examples}; complete {own}"
+                f"{option} {path}: the model generates {medium.examples}; complete {own}"
                 "those of the split with --keep"
             )
 

@@ -9,12 +9,14 @@ import typer
 
 from ardm.cli.console import say
 from ardm.config import LARGEST_SEED, MOST
+from ardm.data import media
 from ardm.errors import InputError
 from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
 
 if TYPE_CHECKING:
+    from ardm.data.media import Medium
     from ardm.pretrained import Pretrained
 
 
@@ -104,6 +106,9 @@ TEXT = {".txt": "text"}
 
 SOUND = {".wav": "WAV"}
 
+FORMATS = {media.IMAGE: STILL, media.TEXT: TEXT, media.AUDIO: SOUND}
+"""The formats in which what a model generates is written, by its medium."""
+
 ARCHIVE = {".ardm": "ardm"}
 
 ARRAYS = {".npz": "NPZ"}
@@ -127,6 +132,21 @@ def find_run(store: str, name: str | None, job: str | None) -> Run:
     """
     runs = Store(store)
     return Run(runs, name) if name else registry.newest(runs, job)
+
+
+def medium_of(target: str | None, store: str, job: str | None) -> "Medium":
+    """What a model generates, without loading it; the arguments are those of `load_pretrained`.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    from ardm.checkpoint.pull import NOTE
+    from ardm.data.config import medium
+    from ardm.job.spec import load
+
+    if target and (Path(target) / NOTE).is_file():
+        return medium(load(Path(target) / "job.yaml").data)
+    return medium(registry.read_spec(find_run(store, target, job)).data)
 
 
 def load_pretrained(target: str | None, store: str, job: str | None) -> "Pretrained":

@@ -21,10 +21,11 @@ from ardm.cli.options import (
     describe,
     find_run,
     load_pretrained,
+    medium_of,
     provenance,
 )
 from ardm.config import MOST
-from ardm.data.media import IMAGE
+from ardm.data.media import AUDIO, IMAGE, TEXT
 from ardm.errors import InputError
 from ardm.runs import Run
 
@@ -109,18 +110,19 @@ def sample(
     json: AsJson = False,
 ) -> None:
     """Draw images, texts or recordings from the newest verified checkpoint."""
-    options.require_writable("--out", to, options.STILL | options.TEXT | options.SOUND)
-    options.require_writable("--chain", chain, options.MOVING | options.TEXT)
-    pretrained = load_pretrained(target, store, job)
-    is_text, is_sound = pretrained.alphabet is not None, pretrained.sound is not None
-    formats = options.TEXT if is_text else options.SOUND if is_sound else options.STILL
-    if not is_text:
-        to = to or Path(f"{pretrained.name}-{pretrained.step}.{'wav' if is_sound else 'png'}")
+    medium = medium_of(target, store, job)
+    formats = options.FORMATS[medium]
     options.require_writable("--out", to, formats)
-    if is_sound and chain:
+    if medium == AUDIO and chain:
         raise InputError(f"--chain {chain}: recordings have no picture of it; leave it out")
-    options.require_writable("--chain", chain, options.MOVING | (options.TEXT if is_text else {}))
-    num = num or (_DEFAULT_IMAGES if pretrained.medium == IMAGE else _DEFAULT_OTHERS)
+    moving = options.MOVING | (options.TEXT if medium == TEXT else {})
+    options.require_writable("--chain", chain, moving)
+    pretrained = load_pretrained(target, store, job)
+    if medium != TEXT:
+        suffix = "wav" if medium == AUDIO else "png"
+        to = to or Path(f"{pretrained.name}-{pretrained.step}.{suffix}")
+        options.require_writable("--out", to, formats)
+    num = num or (_DEFAULT_IMAGES if medium == IMAGE else _DEFAULT_OTHERS)
     samples = pretrained.sample(
         num,
         budget=budget,
@@ -140,11 +142,11 @@ def sample(
     used = {"num": num, "steps": samples.calls, "policy": samples.policy}
     used |= {"order": order, "seed": seed, "temperature": temperature}
     used |= {"chain": str(chain) if chain else None}
-    if is_text:
+    if medium == TEXT:
         _write_texts(samples, to, chain, quiet=json)
         used |= {"length": samples.images.shape[1], "texts": samples.texts}
         used |= {"out": str(to) if to else None}
-    elif is_sound and to is not None:
+    elif medium == AUDIO and to is not None:
         used |= {"length": samples.images.shape[1], "png": str(to.with_suffix(".png"))}
         used |= {"wavs": write_waves(to, samples.waves(), samples.png())}
     elif to is not None:

@@ -1,14 +1,12 @@
 """The alphabets of texts: how characters become classes, and classes characters."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Int, Integer, UInt8
 
+from ardm.data.config import ALPHABETS, AlphabetName
 from ardm.errors import InputError
-
-AlphabetName = Literal["bytes", "text8"]
 
 BLANK = "_"
 """Stands for a hidden character, in a prompt and in what is printed of an unfinished text."""
@@ -29,7 +27,7 @@ class Alphabet:
     @property
     def classes(self) -> int:
         """K, the number of classes."""
-        return 256 if self.name == "bytes" else len(_TEXT8)
+        return ALPHABETS[self.name]
 
     def encode(self, text: bytes, origin: str) -> UInt8[np.ndarray, " n"]:
         """Turn a text into classes.

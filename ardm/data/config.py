@@ -9,7 +9,6 @@ from pydantic import model_validator as check
 from pydantic_core import PydanticCustomError
 
 from ardm.config import MOST, Section
-from ardm.data.alphabet import Alphabet, AlphabetName
 from ardm.data.media import AUDIO, IMAGE, TEXT, Medium
 from ardm.errors import InputError
 
@@ -28,6 +27,11 @@ EncodingName = Literal["mu-law", "linear"]
 
 FREE_CLASSES = 256
 """Classes of a free folder of images: eight bits a channel."""
+
+AlphabetName = Literal["bytes", "text8"]
+
+ALPHABETS: dict[AlphabetName, int] = {"bytes": 256, "text8": 27}
+"""The number of classes of each alphabet (see `ardm.data.alphabet`)."""
 
 TEXTS: dict[str, tuple[AlphabetName, ...]] = {
     "text": ("bytes", "text8"),
@@ -149,7 +153,7 @@ def describe(config: DataConfig) -> tuple[tuple[int, int, int], int]:
             )
         return config.shape, FREE_CLASSES
     if config.dataset in TEXTS:
-        return (config.length or USUAL_LENGTH[TEXT], 1, 1), alphabet(config).classes
+        return (config.length or USUAL_LENGTH[TEXT], 1, 1), ALPHABETS[alphabet(config)]
     if config.dataset in AUDIO_SETS:
         classes = 65_536 if encoding(config) == "linear" else 256
         return (config.length or USUAL_LENGTH[AUDIO], 1, 1), classes
@@ -173,9 +177,9 @@ def encoding(config: DataConfig) -> EncodingName:
     return config.encoding or "mu-law"
 
 
-def alphabet(config: DataConfig) -> Alphabet:
-    """The alphabet of a data set of texts."""
-    return Alphabet(config.alphabet or TEXTS[config.dataset][0])
+def alphabet(config: DataConfig) -> AlphabetName:
+    """Name of the alphabet of a data set of texts."""
+    return config.alphabet or TEXTS[config.dataset][0]
 
 
 _MEDIA_OF_KEY = {

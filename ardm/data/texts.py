@@ -35,17 +35,18 @@ def read(config: DataConfig) -> Dataset:
         InputError: files are missing or too short, or have characters outside of the alphabet.
     """
     (length, _, _), _ = describe(config)
+    letters = Alphabet(alphabet(config))
     if config.source == "bundled":
         text, origin, report = bundled_text.read(), bundled_text.TITLE, Report()
-        values = alphabet(config).encode(text, origin)
+        values = letters.encode(text, origin)
     elif config.dataset == "text":
         origin = str(config.path)
-        values, left_out = _joined(origin, alphabet(config))
+        values, left_out = _joined(origin, letters)
         report = Report(left_out=left_out)
     else:
         origin = str(config.path)
-        values, report = _published(config.dataset, origin, alphabet(config)), Report()
-    return sequences.cut(config.dataset, alphabet(config).classes, values, length, report, origin)
+        values, report = _published(config.dataset, origin, letters), Report()
+    return sequences.cut(config.dataset, letters.classes, values, length, report, origin)
 
 
 def _joined(path: str, letters: Alphabet) -> tuple[UInt8[np.ndarray, " n"], list[Unused]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt
 
-from ardm.data.alphabet import show_all
+from ardm.data.alphabet import Alphabet, show_all
 from ardm.data.config import alphabet, encoding, medium, rate
 from ardm.data.dataset import Dataset, spread_indices
 from ardm.data.media import AUDIO, IMAGE
@@ -122,7 +122,7 @@ class EvaluationHook:
         if medium(self._spec.data) == AUDIO:
             self._write_sounds(samples.images, step)
             return
-        texts = show_all(samples.images, alphabet(self._spec.data))
+        texts = show_all(samples.images, Alphabet(alphabet(self._spec.data)))
         self._heartbeat.put("samples", f"{step:08d}.txt", text_sheets.sheet(texts).encode())
         self._heartbeat.text("samples", text_sheets.markdown(texts), step)
 

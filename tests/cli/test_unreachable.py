@@ -33,6 +33,8 @@ READING = {
     "compare": ["compare", "mine", "other"],
     "policy": ["policy", "mine", "--budgets", "2"],
     "inpaint": ["inpaint", "mine", "--keep", "top-half"],
+    "compress": ["compress", "mine", str(TINY), "--out", "/tmp/x.ardm"],
+    "decompress": ["decompress", "mine", str(TINY), "--to", "/tmp/x"],
     "report": ["report", "mine"],
     "plan": ["plan", "--run", "mine"],
 }

@@ -120,10 +120,10 @@ def test_no_examples_are_coded_as_nothing():
     assert found.shape == (0, 7, 1, 1)
 
 
-@given(st.integers(2, 300), st.floats(0.01, 50.0), st.integers(0, 100))
+@given(st.sampled_from([2, 3, 16, 17, 256, 300]), st.floats(0.01, 50.0), st.integers(0, 100))
 def test_counts_are_positive_and_close_to_the_probabilities(classes, spread, seed):
     logits = spread * np.random.default_rng(seed).standard_normal((1, 1, classes))
-    found = np.asarray(counts(jnp.asarray(logits, jnp.float32)))[0, 0]
+    found = np.asarray(jax.jit(counts)(jnp.asarray(logits, jnp.float32)))[0, 0]
     assert found.min() >= 1
     assert found.sum() == total(classes)
     p = np.exp(logits[0, 0] - np.logaddexp.reduce(logits[0, 0]))
