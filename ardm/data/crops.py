@@ -27,7 +27,7 @@ class Crops:
             for whole, few in zip(wholes, missing, strict=True)
         ]
         self._values = filled[0] if len(filled) == 1 else np.concatenate(filled)
-        self._length, self._filling = length, filling
+        self._length = length
         sizes = np.array([len(whole) for whole in filled])
         self._begins = np.concatenate([[0], np.cumsum(sizes)])
         self._ends = np.cumsum(sizes - length + 1)
@@ -59,12 +59,13 @@ class Crops:
         return self._values[begin[:, None] + np.arange(self._length)][:, :, None, None]
 
     def in_turn(self) -> UInt[np.ndarray, "n length 1 1"]:
-        """The sequences that follow each other without overlap and hold every value once.
+        """The sequences that follow each other without overlap, from the begin of each long one.
 
-        The last one of each long sequence is filled up.
+        What is left at the end of a long one is not in any of them.
         """
+        length = self._length
         parts = [
-            chunks(self._values[begin:end], self._length, self._filling)
+            chunks(self._values[begin : end - (end - begin) % length], length)
             for begin, end in zip(self._begins[:-1], self._begins[1:], strict=True)
         ]
         return np.concatenate(parts)
