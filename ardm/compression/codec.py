@@ -21,9 +21,9 @@ from ardm.model.coding import Code, Examples
 from ardm.runner.environment import environment
 from ardm.training.likelihood import Likelihood
 
-_MOST_EXAMPLES = 16
-_MOST_PARAMETERS = 2**21
-"""Largest number of values of a batch; both bound the memory of a network call."""
+_MOST_EXAMPLES, _MOST_OUTPUTS = 16, 2**25
+"""Largest numbers of examples of a network call and of its outputs, which bound its memory. The
+order of the values in the stream depends on them, so they are a part of the format."""
 
 
 class Compressed(NamedTuple):
@@ -169,7 +169,7 @@ class Codec:
     @property
     def _batch(self) -> int:
         values = self.model.objective.D * self.model.objective.features
-        return max(1, min(_MOST_EXAMPLES, _MOST_PARAMETERS * 16 // values))
+        return max(1, min(_MOST_EXAMPLES, _MOST_OUTPUTS // values))
 
     def _sigma(
         self, starts: Int[np.ndarray, " budget"], seed: int, orders: int
