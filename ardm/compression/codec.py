@@ -168,8 +168,8 @@ class Codec:
 
     @property
     def _batch(self) -> int:
-        values = self.model.objective.D * self.model.objective.features
-        return max(1, min(_MOST_EXAMPLES, _MOST_OUTPUTS // values))
+        outputs = self.model.objective.D * self.model.objective.features
+        return max(1, min(_MOST_EXAMPLES, _MOST_OUTPUTS // outputs))
 
     def _sigma(
         self, starts: Int[np.ndarray, " budget"], seed: int, orders: int

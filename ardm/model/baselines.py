@@ -27,7 +27,7 @@ class Permuted(OrderAgnostic):
     def seen(
         self, sigma: Int[Array, "b h w m"], t: Int[Array, " b"]
     ) -> Bool[Array, "b h w m"] | Int[Array, "b h w m"]:
-        """The network is told the whole order; it cannot see later dimensions."""
+        """The network receives the whole order; its causal mask hides later dimensions."""
         return sigma
 
     def terms(

@@ -126,8 +126,8 @@ def _transformer_faults(
     faults = []
     if config.output != "categorical" and shape[2] > 1:
         faults.append(
-            f"net.kind: a transformer has an output of its own for each channel, and a "
-            f"{config.output} joins those of a pixel; choose unet, or output: categorical"
+            f"net.kind: a transformer predicts each channel separately, but the output "
+            f"{config.output} needs all channels of a pixel; choose unet, or output: categorical"
         )
     if net.width % (4 * net.heads):
         choice = (

@@ -168,7 +168,7 @@ class Objective(ABC):
     def seen(
         self, sigma: Int[Array, "b h w m"], t: Int[Array, " b"]
     ) -> Bool[Array, "b h w m"] | Int[Array, "b h w m"]:
-        """What the network is told of an order: which dimensions are visible at a step.
+        """What the network receives about the order: the mask of visible dimensions at a step.
 
         Args:
             sigma: the order of each example.

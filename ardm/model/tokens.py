@@ -16,7 +16,7 @@ _MOST_ONE_HOT = 4096
 class TokenEmbedding(nnx.Module):
     """Embeds the class of every dimension; all hidden dimensions share the mask token.
 
-    Every channel has rows of its own: one for each class, and one for the mask token.
+    The table has K + 1 rows for each channel: one for each class, and one for the mask token.
     """
 
     def __init__(

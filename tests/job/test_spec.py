@@ -220,3 +220,21 @@ def test_the_group_may_have_every_size_within_bounds_that_divides_the_shards(wor
     spec = parse(f"job: a\nscaling: {{workers: {workers}}}", "job.yaml", ["training.grad_shards=8"])
     assert spec.scaling.sizes(spec.training.grad_shards) == sizes
     assert parse(spec.to_yaml(), "job.yaml") == spec
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (
+            "{kind: transfomer}",
+            "model.net.kind: expected unet or transformer, got 'transfomer'; did",
+        ),
+        ("{kind: [a]}", "model.net.kind: expected unet or transformer, got ['a']"),
+        ("{kind: transformer, patch: 2}", "model.net.patch: unknown key; known here: kind, width"),
+        ("{kind: transformer, head: 2}", "model.net.head: unknown key; did you mean 'heads'?"),
+        ("{kind: transformer, heads: 0}", "model.net.heads: "),
+        ("3", "model.net: "),
+    ],
+)
+def test_a_network_has_the_keys_of_its_kind(net, message):
+    assert message in faults(f"job: a\nmodel: {{net: {net}}}")

@@ -35,8 +35,8 @@ def log_p(model, x, order, starts):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_prediction_depends_on_earlier_dimensions_alone(kind):
-    """Every dimension has a class of its own, so the gradient by a class's row of the embedding
-    shows which predictions that dimension reaches."""
+    """No two dimensions have the same class. So the gradient with respect to the embedding of a
+    class shows which predictions depend on that dimension."""
     model = tiny_transformer(LENGTH, LENGTH, objective=kind)
     x = jnp.arange(LENGTH, dtype=jnp.uint8).reshape(1, LENGTH, 1, 1)
     params = tiny_params(model)

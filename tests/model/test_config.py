@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from ardm.model.config import ModelConfig, UpscaleConfig, faults
-from ardm.model.net_config import UNetConfig
+from ardm.model.net_config import TransformerConfig, UNetConfig
 
 MNIST = (28, 28, 1)
 
@@ -140,3 +140,38 @@ def test_stages_that_fit(branch, mode, parametrisation):
 
 def test_the_stages_of_another_objective_do_not_matter():
     assert faults(ModelConfig(upscale=UpscaleConfig(branch=1)), MNIST, 16) == []
+
+
+TEXT = (16, 1, 1)
+
+
+def transformer(net=None, **options):
+    return ModelConfig(net=TransformerConfig(**net or {}), **options)
+
+
+@pytest.mark.parametrize(
+    ("config", "shape", "message"),
+    [
+        (transformer({"width": 36, "heads": 4}), TEXT, "choose from [1, 3, 9]"),
+        (
+            transformer({"width": 30}),
+            TEXT,
+            "choose a width that is a multiple of 4 times the heads",
+        ),
+        (transformer(output="logistic_mixture"), (8, 8, 3), "choose unet, or output: categorical"),
+        (ModelConfig(objective="permuted"), MNIST, "permuted needs a causal network"),
+        (
+            ModelConfig(objective="upscale", upscale=UpscaleConfig(levels="letters")),
+            MNIST,
+            "letters",
+        ),
+    ],
+)
+def test_what_a_network_cannot_do_is_refused_with_the_choices(config, shape, message):
+    (fault,) = faults(config, shape, 50)
+    assert message in fault
+
+
+@pytest.mark.parametrize("objective", ["oa", "autoregressive", "permuted"])
+def test_a_transformer_fits_every_objective(objective):
+    assert faults(transformer(objective=objective), TEXT, 256) == []
