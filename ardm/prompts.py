@@ -36,7 +36,8 @@ def read(
     """
     if alphabet is None:
         options = {"--prompt": prompt, "--infill": infill}
-        options |= {"--length": length} if medium == IMAGE else {}
+        if medium == IMAGE and length is not None:
+            options["--length"] = str(length)
         if used := [option for option, value in options.items() if value is not None]:
             raise InputError(
                 f"{used[0]}: the model generates {medium.examples}, no texts; leave it out, or "

@@ -3,6 +3,7 @@ import pytest
 
 from ardm import prompts
 from ardm.data.alphabet import Alphabet
+from ardm.data.media import AUDIO, IMAGE, TEXT
 from ardm.errors import InputError
 from tests.model.tiny import tiny_model, tiny_transformer
 
@@ -11,7 +12,7 @@ OBJECTIVE = tiny_transformer(12, 256).objective
 
 
 def read(alphabet=BYTES, objective=OBJECTIVE, **options):
-    return prompts.read(alphabet, objective, **options)
+    return prompts.read(TEXT, alphabet, objective, **options)
 
 
 def shown(given) -> str:
@@ -80,7 +81,16 @@ def test_a_model_of_images_has_no_prompts(option):
     objective = tiny_model().objective
     value = 3 if option == "length" else "a_"
     with pytest.raises(InputError, match=f"--{option}: the model generates images, no texts"):
-        prompts.read(None, objective, **{option: value})
-    given = prompts.read(None, objective)
+        prompts.read(IMAGE, None, objective, **{option: value})
+    given = prompts.read(IMAGE, None, objective)
     assert given.wanted.all()
     assert not given.known.any()
+
+
+def test_a_recording_may_be_shorter_but_has_no_prompt():
+    given = prompts.read(AUDIO, None, OBJECTIVE, length=5)
+    assert shown(given) == "_____......."
+    with pytest.raises(InputError, match="--prompt: the model generates recordings, no texts"):
+        prompts.read(AUDIO, None, OBJECTIVE, prompt="a")
+    with pytest.raises(InputError, match="--length 13: .* at most 12 samples"):
+        prompts.read(AUDIO, None, OBJECTIVE, length=13)

@@ -5,7 +5,7 @@ field for both.
 """
 
 import io
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int16, Integer, UInt
@@ -16,8 +16,9 @@ from ardm.data.provenance import Refused
 _MU = 255.0
 _FULL = 32_768
 """Half the range of 16-bit samples."""
-_SUBTYPES = {"PCM_U8": 8, "PCM_16": 16}
+_SUBTYPES: dict[str, "Bits"] = {"PCM_U8": 8, "PCM_16": 16}
 
+Bits = Literal[8, 16]
 Samples = Int16[np.ndarray, " n"]
 
 
@@ -63,7 +64,7 @@ class Sound(NamedTuple):
         return write(self.samples(values).reshape(-1), self.rate)
 
 
-def read(content: bytes) -> tuple[Samples, int, int]:
+def read(content: bytes) -> tuple[Samples, int, Bits]:
     """Read a WAV file.
 
     Returns:

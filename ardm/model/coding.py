@@ -23,7 +23,7 @@ LANES = 2
 """Number of batches that take the walk side by side, each on a device if there are so many. The
 order of the values in the stream depends on it, so it is a part of the format."""
 
-_MOST_COUNTS = 2**23
+_MOST_COUNTS = 2**22
 """Largest number of counts that are computed and copied together."""
 
 Code = Callable[[Int[ndarray, "n k"], Int[ndarray, " n"] | None], Int[ndarray, " n"]]
@@ -119,7 +119,7 @@ def canary(
         batch: examples per network call.
     """
     random = np.random.Generator(np.random.PCG64(0))
-    size = min(objective.D, 64)
+    size = min(objective.D, 64, _at_once(objective, batch))
     ranks = random.random((batch, objective.D)).argsort(axis=1).astype(np.int32)
     sigma = jnp.asarray(ranks.reshape(batch, *objective.shape))
     values = random.integers(0, objective.output.classes, (batch, *objective.image_shape))
@@ -176,7 +176,7 @@ def _walk(
     D, parts = objective.D, objective.channels_per_entry
     segments = policy.segments(starts, D, end=objective.steps)
     longest = max(int(right - left) for left, right in segments)
-    size = max(1, min(longest, _MOST_COUNTS // (batch * objective.output.classes)))
+    size = min(longest, _at_once(objective, batch))
     wanted = examples.wanted.reshape(batch, D)
     ends = wanted.sum(axis=1)
     # Arrays that are committed to the device select it; generators may change threads.
@@ -208,6 +208,11 @@ def _walk(
                 drawn[rows, at, part] = yield _Request(np.asarray(found)[rows, columns], values)
         x = _write(objective, x, drawn.reshape(x.shape), sigma, left, last)
     return np.asarray(x)
+
+
+def _at_once(objective: Objective, batch: int) -> int:
+    """The number of steps whose counts are computed together."""
+    return max(1, _MOST_COUNTS // (batch * objective.output.classes))
 
 
 def _target(

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int16
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import signal
 
 from ardm.plots.curves import ACCENT, INK, render
 
@@ -13,8 +14,10 @@ _HEIGHT, _WIDTH = 1.5, 4.0
 """Size of a panel in inches."""
 _WINDOW_S = 0.02
 """Length of a window of the spectrogram (seconds)."""
-_FLOOR_DB = -90.0
-"""Level at which the colors of the spectrogram end, below the largest possible one."""
+_SHORTEST = 16
+"""Least length of a window (samples)."""
+_FLOOR_DB, _CEILING_DB = -90.0, -20.0
+"""Levels at which the colors of the spectrogram begin and end; a sine of full scale has -3 dB."""
 
 
 def sheet(samples: Int16[np.ndarray, "n l"], rate: int, names: Sequence[str] = ()) -> bytes:
@@ -48,16 +51,19 @@ def _wave(axes: Axes, samples: Int16[np.ndarray, " l"], rate: int, name: str) ->
 
 
 def _spectrogram(axes: Axes, samples: Int16[np.ndarray, " l"], rate: int) -> None:
-    size = max(16, min(len(samples), round(_WINDOW_S * rate)))
-    padded = np.pad(samples / 32_768, (0, max(size - len(samples), 0)))
-    axes.specgram(
-        np.maximum(np.abs(padded), 1e-6) * np.sign(padded + 1e-12),
-        NFFT=size,
-        Fs=rate,
-        noverlap=size * 3 // 4,
+    size = max(_SHORTEST, min(len(samples) // 4, round(_WINDOW_S * rate)))
+    padded = np.pad(samples / 32_768, (0, max(2 * size - len(samples), 0)))
+    frequencies, _, power = signal.spectrogram(
+        padded, rate, nperseg=size, noverlap=size * 3 // 4, detrend=False, scaling="spectrum"
+    )
+    axes.imshow(
+        10.0 * np.log10(power + 10.0 ** (_FLOOR_DB / 10.0)),
+        extent=(0.0, len(samples) / rate, 0.0, frequencies[-1]),
+        origin="lower",
+        aspect="auto",
         cmap="magma",
         vmin=_FLOOR_DB,
-        scale="dB",
+        vmax=_CEILING_DB,
     )
     axes.yaxis.set_major_formatter(lambda hertz, _: f"{hertz / 1000:g}")
     axes.set_ylabel("kHz", color=INK)

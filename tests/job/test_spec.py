@@ -227,9 +227,9 @@ def test_the_group_may_have_every_size_within_bounds_that_divides_the_shards(wor
     [
         (
             "{kind: transfomer}",
-            "model.net.kind: expected unet or transformer, got 'transfomer'; did",
+            "model.net.kind: expected unet, transformer or dilated, got 'transfomer'; did",
         ),
-        ("{kind: [a]}", "model.net.kind: expected unet or transformer, got ['a']"),
+        ("{kind: [a]}", "model.net.kind: expected unet, transformer or dilated, got ['a']"),
         ("{kind: transformer, patch: 2}", "model.net.patch: unknown key; known here: kind, width"),
         ("{kind: transformer, head: 2}", "model.net.head: unknown key; did you mean 'heads'?"),
         ("{kind: transformer, heads: 0}", "model.net.heads: "),

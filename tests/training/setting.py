@@ -10,7 +10,7 @@ import numpy as np
 from ardm.data.batches import Batches
 from ardm.model.build import Model, build
 from ardm.model.config import ModelConfig, UpscaleConfig
-from ardm.model.net_config import TransformerConfig, UNetConfig
+from ardm.model.net_config import DilatedConfig, TransformerConfig, UNetConfig
 from ardm.training.config import TrainingConfig
 from ardm.training.group import Alone
 from ardm.training.loop import Work
@@ -35,6 +35,20 @@ def tiny_text_model(objective: str = "oa", dropout: float = 0.1) -> Model:
     net = TransformerConfig(width=8, blocks=2, heads=2, expansion=2, dropout=dropout)
     options = {"upscale": UpscaleConfig(branch=2, mode="augment")}
     return build(ModelConfig(net=net, objective=objective, **options), (6, 1, 1), 3)
+
+
+def tiny_sound_model(kind: str = "mu-law", dropout: float = 0.1) -> Model:
+    """A model of recordings of nine samples; `kind` is its encoding, or `upscale` with branch 16."""
+    net = DilatedConfig(channels=8, blocks=3, cycle=2, dropout=dropout)
+    options = {
+        "mu-law": {},
+        "linear": {"output": "logistic_mixture", "components": 2},
+        "upscale": {
+            "objective": "upscale",
+            "upscale": UpscaleConfig(branch=16, mode="augment", parametrisation="data"),
+        },
+    }[kind]
+    return build(ModelConfig(net=net, **options), (9, 1, 1), 256 if kind == "mu-law" else 65_536)
 
 
 def tiny_config(**changes) -> TrainingConfig:

@@ -20,6 +20,7 @@ from tests.training.setting import (
     tiny_config,
     tiny_images,
     tiny_model,
+    tiny_sound_model,
     tiny_text_model,
     tiny_work,
     together,
@@ -39,8 +40,12 @@ KINDS = {
 TEXTS = ["oa", "upscale", "autoregressive", "permuted"]
 """For each golden value the objective of the `tiny_text_model` that it belongs to."""
 
+SOUNDS = ["mu-law", "linear", "upscale"]
+"""For each golden value the kind of the `tiny_sound_model` that it belongs to."""
+
 MODELS = {kind: partial(tiny_model, **options) for kind, options in KINDS.items()}
 MODELS |= {f"text {objective}": partial(tiny_text_model, objective) for objective in TEXTS}
+MODELS |= {f"sound {kind}": partial(tiny_sound_model, kind) for kind in SOUNDS}
 
 GOLDEN = {
     "categorical": {
@@ -84,6 +89,24 @@ GOLDEN = {
         "grad_norm": 3.622562,
         "ema_norm": 12.105738,
         "kl_mean": 1.417102,
+    },
+    "sound mu-law": {
+        "nelbo_bpd": 7.995755,
+        "grad_norm": 0.335538,
+        "ema_norm": 26.771927,
+        "kl_mean": 5.542562,
+    },
+    "sound linear": {
+        "nelbo_bpd": 17.110443,
+        "grad_norm": 1.035822,
+        "ema_norm": 14.544695,
+        "kl_mean": 11.774533,
+    },
+    "sound upscale": {
+        "nelbo_bpd": 15.990218,
+        "grad_norm": 0.969988,
+        "ema_norm": 368.329712,
+        "kl_mean": 2.772212,
     },
 }
 
@@ -178,7 +201,7 @@ def test_one_step_gives_the_value_that_it_gave_before(kind):
     step = Step(model, tiny_config(), SEED, Alone())
     begin = states.place(states.init(model, tiny_config(), SEED))
     random = np.random.default_rng(1)
-    images = random.integers(0, model.classes, (8, *model.shape), dtype=np.uint8)
+    images = random.integers(0, model.classes, (8, *model.shape), dtype=model.objective.value_type)
     after, metrics = step(begin, images, 0)
     measured = {
         "nelbo_bpd": float(metrics.nelbo_bpd),
