@@ -92,5 +92,5 @@ def test_a_recording_may_be_shorter_but_has_no_prompt():
     assert shown(given) == "_____......."
     with pytest.raises(InputError, match="--prompt: the model generates recordings, no texts"):
         prompts.read(AUDIO, None, OBJECTIVE, prompt="a")
-    with pytest.raises(InputError, match="--length 13: .* at most 12 samples"):
+    with pytest.raises(InputError, match=r"--length 13: .* at most 12 samples"):
         prompts.read(AUDIO, None, OBJECTIVE, length=13)

@@ -38,7 +38,7 @@ def tiny_text_model(objective: str = "oa", dropout: float = 0.1) -> Model:
 
 
 def tiny_sound_model(kind: str = "mu-law", dropout: float = 0.1) -> Model:
-    """A model of recordings of nine samples; `kind` is its encoding, or `upscale` with branch 16."""
+    """A model of recordings of nine samples; `kind` is the encoding, or `upscale` (branch 16)."""
     net = DilatedConfig(channels=8, blocks=3, cycle=2, dropout=dropout)
     options = {
         "mu-law": {},
