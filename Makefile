@@ -1,5 +1,5 @@
 # Every target sets up what it needs.
-# Variables: JOB RUN STORE ADDRESS WORKERS SET FOLLOW CLUSTER MINUTES FAULTS SEED.
+# Variables: JOB RUN STORE ADDRESS WORKERS SET FOLLOW CLUSTER MINUTES FAULTS SEED ONLY.
 
 JOB ?= binmnist
 PYTHON ?= python3
@@ -108,8 +108,8 @@ test: setup ## run all tests
 test-fast: setup ## run the tests that are neither slow nor need a cluster (a few minutes)
 	$(BIN)/python -m pytest --numprocesses=logical --no-loadscope-reorder -m "not cluster and not slow"
 
-bench: setup ## time a training step, in pairs
-	@$(BIN)/python benchmarks/step.py $(JOB_FILE)
+bench: setup ## measure what training, compression and others cost (ONLY=step for a part)
+	@$(BIN)/python benchmarks/bench.py $(if $(ONLY),--only $(ONLY))
 
 bench-recovery: JOB = smoke
 bench-recovery: setup ## measure the cost of kills, notices and saves, and compare Ray Train

@@ -95,9 +95,9 @@ def keep_freed_memory() -> None:
     """Make glibc keep large freed blocks from now on instead of returning them to the kernel.
 
     XLA on CPU allocates its temporaries anew at every call. Blocks that were returned to the kernel
-    then cost page faults (`benchmarks/step.py` measures how much). Memory that is free already is
-    returned first, so call this after compiling, which frees more than a gigabyte. Without glibc
-    this function does nothing.
+    then cost page faults (`make bench ONLY=allocator` measures how much). Memory that is free
+    already is returned first, so call this after compiling, which frees more than a gigabyte.
+    Without glibc this function does nothing.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -122,6 +122,21 @@ class Step:
         total = self._sum([contribution] * self.group.size)
         jax.block_until_ready(self._apply(state, total))
 
+    def flops(self, state: TrainState, images: UInt[np.ndarray, "share h w c"]) -> float:
+        """Floating-point operations of this worker's gradients in one step.
+
+        XLA counts them before it optimizes. The optimizer and the sums are left out, as is usual.
+
+        Args:
+            state: a state of the right shapes, with any values.
+            images: images as for a step.
+        """
+        one = images[: self.shard_size]
+        counted = _micro_step.lower(
+            *self._micro.args, state.params, self._key, state.step, np.int32(0), one
+        ).cost_analysis()
+        return len(self.shards) * float(counted["flops"]) if counted else float("nan")
+
     def _share_of(self, state: TrainState, images: UInt[np.ndarray, "share h w c"]) -> Shard:
         """Compute the contribution of this worker to a step."""
         copies = self._devices.replicate((state.params, self._key, state.step))
