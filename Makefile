@@ -20,7 +20,7 @@ RUN_OR_JOB = $(or $(RUN),--job $(JOB))
 SETS := $(foreach item,$(SET),--set $(item))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report plan chaos soak bench bench-recovery bench-history check test test-fast \
+.PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report plan doctor chaos soak bench bench-recovery bench-history check test test-fast \
         lint fix cluster-up cluster-down gcs-emulator down clean lock try-bounds
 
 help: ## list all targets
@@ -74,6 +74,9 @@ report: setup ## report the goodput and the cost of RUN
 
 plan: setup ## predict goodput and cost on preemptible machines
 	@$(ARDM) plan
+
+doctor: setup ## check this machine, Ray and the store
+	@$(ARDM) doctor
 
 down: setup ## stop the local Ray that `make submit` started
 	@$(ARDM) down

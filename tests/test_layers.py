@@ -1,7 +1,7 @@
 """Imports point one way, from right to left:
 
 data, model <- training <- plots, job <- store <- events <- checkpoint <- runner
-    <- analysis, cluster, compression <- api, chaos <- cli
+    <- analysis, cluster, compression <- api, chaos, doctor <- cli
 """
 
 import ast
@@ -49,7 +49,8 @@ LOWER = {
     "compression": {"runner"},
     "api": {"analysis", "cluster", "compression"},
     "chaos": {"analysis", "cluster"},
-    "cli": {"api", "chaos"},
+    "doctor": {"cluster"},
+    "cli": {"api", "chaos", "doctor"},
 }
 """The layers directly below each one; it may import from those below them, too."""
 

@@ -11,6 +11,7 @@ from ardm.cli import (
     budgeting,
     chaos,
     compressing,
+    doctoring,
     evaluating,
     inpainting,
     jobs,
@@ -46,6 +47,7 @@ MODULES = [
     budgeting,
     planning,
     chaos,
+    doctoring,
     node,
 ]
 

@@ -42,6 +42,9 @@ NAMES = {
     "GlobalState": "ray._private.state",
     "NodeDeathInfo": "ray.core.generated.common_pb2",
     "autoscaler_pb2": "ray.core.generated",
+    # What `ray up` does to a file first: `ardm.doctor.cluster_file`.
+    "prepare_config": "ray.autoscaler._private.util",
+    "validate_config": "ray.autoscaler._private.util",
 }
 """Name -> the module that has it."""
 

@@ -1,5 +1,6 @@
 """Ports of this machine: finding free ones, and checking which process or server listens."""
 
+import json
 import socket
 import urllib.error
 import urllib.parse
@@ -66,13 +67,27 @@ def answers(address: str, headers: Mapping[str, str] | None = None) -> bool:
         headers: headers with our token, which the server must accept. Without headers, a server
             that asks for a token counts as well.
     """
-    # A proxy must not see a token, and its loopback interface is another one.
-    proxies = urllib.request.ProxyHandler({} if is_here(address) else None)
-    request = urllib.request.Request(f"{address}/api/version", headers=dict(headers or {}))
     try:
-        with urllib.request.build_opener(proxies).open(request, timeout=5) as reply:
-            return bool(reply.status == 200)
+        version(address, headers)
     except urllib.error.HTTPError as error:
         return headers is None and error.code in (401, 403)
     except (OSError, ValueError):
         return False
+    return True
+
+
+def version(address: str, headers: Mapping[str, str] | None = None) -> str:
+    """The version of the Ray whose job server answers at an address.
+
+    Raises:
+        OSError: nothing answers, or it refuses the token.
+        ValueError: something else answers.
+    """
+    # A proxy must not see a token, and its loopback interface is another one.
+    proxies = urllib.request.ProxyHandler({} if is_here(address) else None)
+    request = urllib.request.Request(f"{address}/api/version", headers=dict(headers or {}))
+    with urllib.request.build_opener(proxies).open(request, timeout=5) as reply:
+        answer = json.load(reply)
+    if not isinstance(answer, dict) or "ray_version" not in answer:
+        raise ValueError(f"no Ray answers at {address}")
+    return str(answer["ray_version"])

@@ -1,0 +1,1 @@
+"""`ardm doctor`: checks of everything that a run needs on this machine."""
