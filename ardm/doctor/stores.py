@@ -193,50 +193,51 @@ def _remedy(error: Exception) -> str:
 def _credentials(opened: Store) -> Check:
     """Where the credentials come from; never the credentials themselves."""
     scheme = opened.uri.partition("://")[0]
-    found = {"gs": _google, "s3": _amazon, "az": _azure}[scheme]()
+    found = {"gs": _google, "s3": _amazon, "az": _azure}[scheme](opened)
     if found is None:
+        # A machine in the cloud may have a role of its own; writing will show it.
         remedies = {
             "gs": "run `gcloud auth application-default login`, or set "
             "GOOGLE_APPLICATION_CREDENTIALS to the file of a service account",
             "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
             "az": "set AZURE_STORAGE_CONNECTION_STRING, or an account and its key",
         }
-        return Check("credentials", ok=False, finding="none were found", remedy=remedies[scheme])
+        finding = "none were found but those that this machine may have"
+        return Check("credentials", ok=True, finding=finding, remedy=remedies[scheme])
     return Check("credentials", ok=True, finding=found)
 
 
-def _google() -> str | None:
+def _google(opened: Store) -> str | None:
     if host := os.environ.get("STORAGE_EMULATOR_HOST"):
         return f"none are needed: STORAGE_EMULATOR_HOST is set ({host})"
-    import google.auth
-    from google.auth.exceptions import DefaultCredentialsError
-
-    try:
-        credentials, project = google.auth.default()
-    except DefaultCredentialsError:
+    found: Any = opened.fs.credentials.credentials
+    if found is None:  # gcsfs goes on without, which public buckets accept
         return None
-    account: Any = getattr(credentials, "service_account_email", None)
-    who = f"service account {account}" if account else type(credentials).__module__
-    return f"{who}, project {project or 'unknown'}"
+    account = getattr(found, "service_account_email", None)
+    return f"service account {account}" if account else type(found).__module__
 
 
-def _amazon() -> str | None:
-    import botocore.session
+def _amazon(opened: Store) -> str | None:
+    if names := _set_among("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"):
+        return f"from {names}"
+    file = Path("~/.aws/credentials").expanduser()
+    return f"from {file}" if file.exists() else None
 
-    found = botocore.session.get_session().get_credentials()
-    return f"from {found.method}" if found else None
 
-
-def _azure() -> str | None:
-    names = (
+def _azure(opened: Store) -> str | None:
+    names = _set_among(
         "AZURE_STORAGE_CONNECTION_STRING",
         "AZURE_STORAGE_ACCOUNT_KEY",
         "AZURE_STORAGE_SAS_TOKEN",
         "AZURE_STORAGE_CLIENT_SECRET",
         "AZURE_CLIENT_ID",
     )
-    set_ones = [name for name in names if os.environ.get(name)]
-    return f"from {', '.join(set_ones)}" if set_ones else None
+    return f"from {names}" if names else None
+
+
+def _set_among(*names: str) -> str:
+    """The names of the variables that are set, separated by commas."""
+    return ", ".join(name for name in names if os.environ.get(name))
 
 
 def _file_system(path: Path) -> str:

@@ -95,7 +95,7 @@ def test_no_secret_is_printed(monkeypatch):
         secret = os.environ["AWS_SECRET_ACCESS_KEY"]
         found = list(stores.store(f"{clouds.make_bucket('s3')}/runs"))
         assert faults(found) == []
-        assert named(found, "credentials").finding == "from env"
+        assert named(found, "credentials").finding == "from AWS_ACCESS_KEY_ID"
         assert secret not in repr(found)
     monkeypatch.setenv("HTTPS_PROXY", "http://user:secret-word@proxy:1")
     assert "secret-word" not in repr(list(ray_jobs.proxies()))
