@@ -20,7 +20,7 @@ from ardm.errors import ArdmError, Interrupted, JobFailed
 from ardm.events.events import Outcome
 from ardm.job.spec import JobSpec
 from ardm.outages import of_the_store
-from ardm.runner import control
+from ardm.runner import alerts, control
 from ardm.runner.context import to_error
 from ardm.store import registry
 from ardm.store.retry import Deadline, retry
@@ -64,11 +64,16 @@ def _drive(run: Run, submission: str) -> None:
     ray.init(logging_level=logging.WARNING)
     gpu = _use_gpu(spec)
     save_at_signals(run)
-    fit_again(lambda: workers.fit(run, spec, submission, gpu=gpu))
-    number = max(control.attempts_of(run, submission), default=0)
-    ended = control.ended(run, number)
-    if ended is None:
-        raise JobFailed(f"attempt {number} of {run.name} ended without a word")
+    try:
+        fit_again(lambda: workers.fit(run, spec, submission, gpu=gpu))
+        number = max(control.attempts_of(run, submission), default=0)
+        ended = control.ended(run, number)
+        if ended is None:
+            raise JobFailed(f"attempt {number} of {run.name} ended without a word")
+    except Exception as failure:
+        # No attempt can tell it. The other ends are told by the attempts themselves.
+        alerts.send(run, spec, "failed", str(failure).splitlines()[0])
+        raise
     if ended.outcome == Outcome.STOPPED:
         # Ray reports a job as stopped only if its job server ends the driver.
         time.sleep(STOP_PATIENCE)

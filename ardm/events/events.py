@@ -113,6 +113,8 @@ class Outcome(StrEnum):
     """Ended by a preemption notice or a signal, with its state saved."""
     RESIZED = "resized"
     """Ended, with its state saved, so that the group continues with another number of workers."""
+    LIMITED = "limit_reached"
+    """The hours or the cost of `limits` are reached; ended with its state saved."""
     SUPERSEDED = "superseded"
     """A newer attempt holds the run."""
     WORKER_LOST = "worker_lost"
@@ -141,6 +143,7 @@ class Outcome(StrEnum):
         return self in {
             Outcome.COMPLETED,
             Outcome.STOPPED,
+            Outcome.LIMITED,
             Outcome.FAILED,
             Outcome.OUT_OF_MEMORY,
             Outcome.BAD_INPUT,
@@ -154,6 +157,7 @@ class Outcome(StrEnum):
         return self in {
             Outcome.COMPLETED,
             Outcome.STOPPED,
+            Outcome.LIMITED,
             Outcome.PREEMPTED,
             Outcome.RESIZED,
             Outcome.SUPERSEDED,
@@ -169,5 +173,10 @@ class Outcome(StrEnum):
         """What `ardm status` gives as the state of a run whose newest attempt ended like this."""
         if self in {Outcome.COMPLETED, Outcome.STOPPED, Outcome.SUPERSEDED}:
             return self.value
-        resumable = {Outcome.PREEMPTED, Outcome.RESIZED, Outcome.WORKER_LOST}
+        resumable = {
+            Outcome.PREEMPTED,
+            Outcome.RESIZED,
+            Outcome.WORKER_LOST,
+            Outcome.LIMITED,
+        }
         return "stopped" if self in resumable else "failed"

@@ -1,8 +1,9 @@
-"""The job file's sections `checkpoint` and `scaling`."""
+"""The job file's sections `checkpoint`, `scaling` and `limits`, and the entries of `notify`."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -81,3 +82,30 @@ class ScalingConfig(Section):
     def sizes(self, grad_shards: int) -> list[int]:
         """The numbers of workers that are allowed: those that divide the shards, ascending."""
         return [n for n in range(self.fewest, self.most + 1) if grad_shards % n == 0]
+
+
+class LimitsConfig(Section):
+    """When a run ends before its last step. It saves and ends, and its job fails with the reason.
+
+    Both limits count all attempts of the run, and no time between them.
+    """
+
+    hours: Annotated[float, Field(gt=0.0, le=1e6)] | None = None
+    """Hours that attempts may take, added up."""
+    cost: Annotated[float, Field(gt=0.0, le=1e9)] | None = None
+    """Cost of the hours of all workers, by `scaling.price_per_worker_hour`."""
+
+
+def _target(text: str) -> str:
+    scheme, colon, rest = text.partition("://")
+    if not text.strip() or not text.isprintable():
+        raise PydanticCustomError("target", "Expected a URL, or a command")
+    if colon and " " not in scheme and (scheme not in ("http", "https") or not rest.strip("/")):
+        raise PydanticCustomError(
+            "target", "Expected a URL that begins with https://, or a command"
+        )
+    return text
+
+
+Target = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_target)]
+"""Where alerts go: a web hook (a URL), or a command that gets them on its standard input."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -13,7 +13,7 @@ from ardm.config import Section, Seed
 from ardm.data.config import DataConfig, describe
 from ardm.errors import InputError, SpecError
 from ardm.job import job_file, messages, scalars, set_option, yaml_tree
-from ardm.job.config import CheckpointConfig, ScalingConfig
+from ardm.job.config import CheckpointConfig, LimitsConfig, ScalingConfig, Target
 from ardm.job.sections import Sections
 from ardm.job.yaml_tree import Fault, Keys
 from ardm.model.config import ModelConfig
@@ -45,6 +45,12 @@ class JobSpec(Section):
     checkpoint: CheckpointConfig = CheckpointConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     scaling: ScalingConfig = ScalingConfig()
+    limits: LimitsConfig = LimitsConfig()
+    notify: Annotated[tuple[Target, ...], Field(strict=False, max_length=20)] = ()
+    """Where messages go at the end of the run, and when something is wrong (`ardm.runner.alerts`):
+    web hooks and commands. Those whose address is a secret belong into ARDM_NOTIFY."""
+    notify_preemptions: bool = False
+    """Send a message at each preemption, too."""
 
     @field_validator("model")
     @classmethod
@@ -69,6 +75,18 @@ class JobSpec(Section):
             if faults:
                 raise ValueError("\n".join(faults))
         return scaling
+
+    @field_validator("limits")
+    @classmethod
+    def _has_price(cls, limits: LimitsConfig, above: ValidationInfo) -> LimitsConfig:
+        scaling = above.data.get("scaling")
+        if scaling and limits.cost is not None and scaling.price_per_worker_hour is None:
+            raise ValueError("cost: needs scaling.price_per_worker_hour; give it, or limit hours")
+        return limits
+
+    def copy_for_records(self) -> dict[str, Any]:
+        """The spec as a JSON value without addresses of alerts, which may be secrets."""
+        return self.model_dump(mode="json", exclude={"notify"})
 
     def to_yaml(self) -> str:
         """The spec as a job file with every key; its last line marks it as complete."""

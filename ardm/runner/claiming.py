@@ -34,7 +34,7 @@ def claim(run: Run, spec: JobSpec, context: Context, began: float) -> tuple[int,
     """
     metadata = process_metadata(time.time(), context.group.size) | dict(context.metadata)
     metadata |= {"began": round(began, 3), "token": uuid.uuid4().hex}
-    metadata |= {"spec": spec.model_dump(mode="json")}
+    metadata |= {"spec": spec.copy_for_records()}
 
     def once() -> tuple[int, dict[str, Any]]:
         content = metadata | {"submitted": _submitted(run, metadata)}

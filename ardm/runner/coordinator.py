@@ -13,10 +13,11 @@ from ardm.checkpoint.checkpointer import Checkpointer
 from ardm.errors import Diverged, SaveFailed, Superseded
 from ardm.events import history, kinds
 from ardm.events.event_log import EventLog
-from ardm.events.events import Outcome
+from ardm.events.events import Event, Outcome
 from ardm.events.summaries import Summarizer
 from ardm.job.spec import JobSpec
-from ardm.runner import agreement, claiming, control
+from ardm.runner import agreement, alerts, claiming, control
+from ardm.runner.alerts import Alerts
 from ardm.runner.context import (
     NOTHING,
     PREEMPT,
@@ -33,6 +34,7 @@ from ardm.runner.environment import environment
 from ardm.runner.heartbeat import Heartbeat
 from ardm.runner.hooks import EvaluationHook, ReportHook
 from ardm.runner.interrupts import Interrupts
+from ardm.runner.limits import Limits
 from ardm.runner.prepare import Preparation
 from ardm.runner.restoring import LoadedCheckpoint, Restorer
 from ardm.store import registry
@@ -61,6 +63,7 @@ class Coordinator:
         self._state_name = "starting"
         self._step, self._flag = 0, NOTHING
         self._number: int | None = None
+        self._alerts = Alerts(run, spec, alone="submission" not in context.metadata)
         self._checkpointer: Checkpointer | None = None
 
     def begin(self) -> None:
@@ -73,7 +76,12 @@ class Coordinator:
         number, claim = claiming.claim(self._run, self._spec, self._context, self._began)
         self._token = claim["token"]
         summary = Summarizer(self._run, number, dict(claim))
-        self._events = EventLog(self._run, number, listener=summary.add)
+
+        def listen(event: Event) -> None:
+            summary.add(event)
+            self._alerts.heard(event)
+
+        self._events = EventLog(self._run, number, listener=listen)
         self._events.add(kinds.Claimed(**claim))
         self._heartbeat = Heartbeat(
             self._run, number, self._events, self._progress, summary, timings=self._context.timings
@@ -87,11 +95,16 @@ class Coordinator:
         garbage.sweep_beside(self._run)
         past = self._interrupts.in_time(lambda: history.read(self._run))
         self._reporting.curve = past.curve
+        earlier = [record for record in past.records if record.attempt < number]
+        self._interrupts.limits = Limits(self._spec, earlier, self._context.group.size, self._began)
+        if earlier and earlier[-1].silent:
+            self._alerts.interrupted(earlier[-1].attempt, "ended without a word, as when killed")
         limit = self._spec.scaling.max_attempts_without_progress
         hopeless = self._interrupts.in_time(
             lambda: control.hopeless(self._run, past.records, number, limit, self._context.gone)
         )
         if hopeless:
+            self._alerts.is_crash_loop = hopeless.outcome == Outcome.FAILED
             self._send(None, hopeless)
             raise NothingToDo(hopeless)
         self._unless_refused(lambda: self._interrupts.in_time(self._require_spec))
@@ -205,6 +218,7 @@ class Coordinator:
         self._events.add(kinds.Ended(**asdict(ended)))
         timings = self._context.timings
         self._heartbeat.close(self._interrupts.deadline(timings.last_words, timings.notice))
+        self._alerts.close(alerts.ON_NOTICE if self._interrupts.noticed else alerts.AT_END)
 
     @property
     def _saver(self) -> Checkpointer:
@@ -219,7 +233,7 @@ class Coordinator:
     def _make_checkpointer(self) -> Checkpointer:
         assert self._number
         metadata = {
-            "spec": self._spec.model_dump(mode="json"),
+            "spec": self._spec.copy_for_records(),
             "environment": environment(self._data_sha256),
         }
         return Checkpointer(
@@ -245,6 +259,8 @@ class Coordinator:
         """How the attempt ends because of a flag, once its state is saved."""
         if flag == SUPERSEDED:
             return Ended(Outcome.SUPERSEDED, self._step, "a newer attempt holds the run")
+        if flag == STOP and (limit := self._interrupts.limit_reached):
+            return Ended(Outcome.LIMITED, self._step, f"{limit}; {saved}. Raise the limit to go on")
         if flag == STOP:
             return Ended(Outcome.STOPPED, self._step, f"asked to stop; {saved}")
         if flag == RESIZE:

@@ -1,4 +1,4 @@
-"""What can end an attempt early: signals, preemption notices, stop requests, newer claims."""
+"""What can end an attempt early: signals, notices, stop requests, newer claims, limits."""
 
 import os
 import signal
@@ -13,6 +13,7 @@ from ardm.events.event_log import EventLog
 from ardm.outages import of_the_store
 from ardm.runner.context import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Context, Notice
 from ardm.runner.heartbeat import Heartbeat
+from ardm.runner.limits import Limits
 from ardm.store.retry import Deadline, attend, retry
 
 SECOND_LOOK = 1.0
@@ -68,7 +69,7 @@ def _write(text: str) -> None:
 
 
 class Interrupts:
-    """Watches for a preemption notice, a stop request, a newer claim and a resize of the group.
+    """Watches for a preemption notice, a stop request, a newer claim, a limit and a resize.
 
     Args:
         context: the context of the attempt.
@@ -76,7 +77,14 @@ class Interrupts:
         heartbeat: the heartbeat, which looks for stop requests and newer claims.
         superseded: returns whether a save has found a newer claim.
         step: returns the number of finished steps.
+
+    Attributes:
+        limits: the limits of the run; None as long as its past is not known.
+        limit_reached: the limit that ends the attempt, as a sentence; None if none does.
     """
+
+    limits: Limits | None = None
+    limit_reached: str | None = None
 
     def __init__(
         self,
@@ -105,6 +113,10 @@ class Interrupts:
                 self._events.add(kinds.Notice(step=self._step(), reason=reason))
             return PREEMPT
         if self._heartbeat.stop_requested:
+            return STOP
+        if self.limit_reached is None and self.limits is not None:
+            self.limit_reached = self.limits.reached()
+        if self.limit_reached:
             return STOP
         return RESIZE if self._context.resize.reason else NOTHING
 

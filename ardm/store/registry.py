@@ -17,6 +17,9 @@ from ardm.store.store import Store
 
 log = logging.getLogger(__name__)
 
+_FREE = ("scaling.", "limits.", "notify")
+"""Beginnings of the keys that do not change what is trained."""
+
 _HEADER = re.compile(r"# run \S+, created (\S+)\n")
 
 
@@ -56,8 +59,8 @@ def open_run(run: Run, spec: JobSpec, now: datetime, *, override: bool = False) 
         Whether the run is new.
 
     Raises:
-        SpecConflict: the run has another spec (differences in `scaling` do not count); the message
-            lists the differences.
+        SpecConflict: the run has another spec; the message lists the differences. Those in
+            `scaling`, `limits` and `notify` do not count.
     """
     content = _job_file(run, spec, now)
     frozen = _frozen(run)
@@ -102,8 +105,8 @@ def _header(run: Run, now: datetime) -> str:
 
 
 def conflicts(old: JobSpec, new: JobSpec) -> list[str]:
-    """The differences that change what is trained; those in `scaling` do not."""
-    return [line for line in differences(old, new) if not line.startswith("scaling.")]
+    """The differences that change what is trained; those in sections such as `scaling` do not."""
+    return [line for line in differences(old, new) if not line.startswith(_FREE)]
 
 
 def read_spec(run: Run) -> JobSpec:
