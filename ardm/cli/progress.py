@@ -19,13 +19,10 @@ class ProgressBar:
         run: the run.
         shown: whether the bar is shown.
         after: attempts up to this number are ignored, because they existed before.
-        by_itself: whether a thread updates the bar; otherwise only `update` does.
     """
 
-    def __init__(
-        self, run: Run, *, shown: bool = True, after: int = 0, by_itself: bool = True
-    ) -> None:
-        self._run, self._shown, self._after, self._by_itself = run, shown, after, by_itself
+    def __init__(self, run: Run, *, shown: bool = True, after: int = 0) -> None:
+        self._run, self._shown, self._after = run, shown, after
         self._newest = Newest(run)
         self._bar = Progress(
             TextColumn("{task.fields[state]:<10}", markup=False),
@@ -41,24 +38,18 @@ class ProgressBar:
     def __enter__(self) -> Self:
         if self._shown:
             self._bar.start()
-        if self._shown and self._by_itself:
             self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         if self._shown:
-            if self._by_itself:
-                self._thread.join(timeout=5)
-                self.update()
+            self._thread.join(timeout=5)
+            self.update()
             self._bar.stop()
 
-    def update(self) -> dict[str, Any]:
-        """Read the progress once, and redraw the bar.
-
-        Returns:
-            The progress of the newest attempt; empty if there is no attempt after `after`.
-        """
+    def update(self) -> None:
+        """Read the progress of the newest attempt once, and redraw the bar."""
         newest = self._newest()
         is_new = newest > self._after
         progress = self._run.read_progress(newest) if is_new else {}
@@ -70,7 +61,6 @@ class ProgressBar:
                 state=str(progress.get("state", "starting")),
                 text=line(progress),
             )
-        return progress
 
     def _update_periodically(self) -> None:
         while not self._ended.wait(look_s(self._run)):

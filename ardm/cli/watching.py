@@ -2,17 +2,26 @@
 
 import math
 import time
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Self
 
 import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ardm.cli.console import errors_as_messages, out, say, show
+from ardm.cli import live
+from ardm.cli.console import err, errors_as_messages, out, say, show
+from ardm.cli.keys import Keys
+from ardm.cli.live import View
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, RunName, StoreUri, find_run
-from ardm.cli.progress import ProgressBar, duration
+from ardm.cli.progress import duration
 from ardm.errors import Interrupted, JobFailed, NotFound
+from ardm.events import history
+from ardm.events.curve import Curve
 from ardm.events.history import Pulse, look_s
+from ardm.outages import of_the_store
 from ardm.runs import Run
 from ardm.store import registry
 from ardm.store.run_directory import Run as RunDirectory
@@ -21,24 +30,36 @@ from ardm.store.store import Store
 LIVE = ("starting", "training", "saving", "draining")
 """States of a living attempt, for which the status does not have to be computed."""
 
-STATUS_PERIOD_S = 10.0
-"""While a run does not train, its status is computed once per this time (seconds)."""
+ENDS = ("completed", "failed", "stopped", "superseded")
+"""States in which nothing more happens by itself."""
+
+STATUS_PERIOD_S, CURVE_PERIOD_S = 10.0, 20.0
+"""The status and the curve are read once per this time (seconds): while a run does not train, and
+while it does."""
 
 
 @errors_as_messages
 def runs(store: StoreUri = DEFAULT_STORE, job: JobName = None, json: AsJson = False) -> None:
-    """List the runs of a store, oldest first."""
+    """List the runs of a store, oldest first, with state, step, training NELBO and last report."""
+    from ardm.analysis.overview import overview
+
     opened = Store(store)
     if not opened.is_there():
         raise NotFound(f"there is no store at {opened.uri}; name one with --store or ARDM_STORE")
-    entries = [e for e in registry.entries(opened) if job in (None, e.job)]
+    found = overview(opened, job)
     if json:
-        show([{"run": e.run.name, "job": e.job, "created": e.created} for e in entries])
+        show(found)
         return
-    table = Table("run", "job", "created (UTC)", box=None, pad_edge=False)
-    for entry in entries:
-        created = entry.created[:19].replace("T", " ")
-        table.add_row(entry.run.name, Text(entry.job), created)
+    names = ("run", "state", "step", "NELBO", "age", "created (UTC)", "job")
+    table = Table(*names, box=None, pad_edge=False)
+    for one in found:
+        color = live.COLORS.get(one["state"], "cyan")
+        step = "" if one["step"] is None else f"{one['step']:,} of {one['total_steps'] or 0:,}"
+        nelbo = "" if one["train_nelbo_bpd"] is None else f"{one['train_nelbo_bpd']:.4f}"
+        age = "" if one["age_s"] is None else duration(one["age_s"])
+        created = one["created"][:19].replace("T", " ")
+        state = Text(one["state"], style=color)
+        table.add_row(one["run"], state, step, nelbo, age, created, Text(one["job"]))
     out.print(table)
 
 
@@ -62,10 +83,13 @@ def status(
 
 @errors_as_messages
 def watch(run: RunName = None, store: StoreUri = DEFAULT_STORE, job: JobName = None) -> None:
-    """Show the progress of a run until it ends; Ctrl-C ends only the display."""
+    """Show the progress of a run until it ends; q or Ctrl-C ends only the display.
+
+    In a terminal one view is kept current; a pipe or a file gets one line for each change.
+    """
     directory = find_run(store, run, job)
     registry.read_spec(directory)
-    follow_run(Run(directory))
+    follow_run(Run(directory), out)
 
 
 @errors_as_messages
@@ -90,29 +114,95 @@ def logs(
         out.print(text.decode(errors="replace"), markup=False, end="")
 
 
-def follow_run(run: Run) -> None:
-    """Show the progress of a run until it ends.
+def follow_run(run: Run, console: Console = err) -> None:
+    """Show the progress of a run until it ends, or until somebody presses q.
+
+    Args:
+        run: the run.
+        console: where to show it: a view that changes in a terminal, otherwise lines.
 
     Raises:
         JobFailed: the run failed.
         Interrupted: the run was stopped.
     """
-    pulse, computed, first, directory = Pulse(), -math.inf, True, run.directory
-    with ProgressBar(directory, after=_before_submission(directory), by_itself=False) as bar:
-        while True:
-            progress = bar.update()
-            live = pulse.beats(progress) and progress.get("state") in LIVE
-            # Computing the status takes some dozen requests, so it is not done in every round.
-            if first or (not live and time.monotonic() >= computed + STATUS_PERIOD_S):
-                result, computed, first = run.status(verify=False), time.monotonic(), False
-                if result["state"] in ("completed", "failed", "stopped", "superseded"):
-                    break
-            time.sleep(look_s(directory))
-    say(f"run {run.name}: {result['state']} at step {result['step']} ({result['reason']})")
-    if result["state"] == "stopped":
+    directory = run.directory
+    looking = _Looking(run)
+    view = looking.look()
+    with Keys() as keys, _Display(console) as display:
+        display.show(view)
+        while view.state not in ENDS:
+            if keys.pressed("qQ", look_s(directory)):
+                say(f"the display has ended; run {run.name} goes on (`ardm stop` ends it)")
+                return
+            try:
+                view = looking.look()
+            except Exception as error:
+                if not of_the_store(error):
+                    raise
+                # A store that fails for a moment must not end the display.
+                view = replace(view, fault=f"the store does not answer ({type(error).__name__})")
+            display.show(view)
+    status = view.status
+    say(f"run {run.name}: {status['state']} at step {status['step']} ({status['reason']})")
+    if status["state"] == "stopped":
         raise Interrupted(f"run {run.name} is stopped; submit it again to continue")
-    if result["state"] != "completed":
-        raise JobFailed(f"run {run.name}: {result['reason']}; see `ardm logs {run.name}`")
+    if status["state"] != "completed":
+        raise JobFailed(f"run {run.name}: {status['reason']}; see `ardm logs {run.name}`")
+
+
+class _Looking:
+    """Reads a run again and again, with few requests."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._pulse = run, Pulse()
+        self._newest = history.Newest(run.directory)
+        self._after = _before_submission(run.directory)
+        self._computed = -math.inf
+        self._status: dict[str, Any] = {}
+        self._curve = Curve()
+
+    def look(self) -> View:
+        """What is known now. In an end state the view has no progress."""
+        run, newest = self._run.directory, self._newest()
+        progress = run.read_progress(newest) if newest > self._after else {}
+        is_live = self._pulse.beats(progress) and progress.get("state") in LIVE
+        # Computing the status takes some dozen requests, so it is not done in every round.
+        period = CURVE_PERIOD_S if is_live else STATUS_PERIOD_S
+        if not self._status or time.monotonic() >= self._computed + period:
+            self._status = self._run.status(verify=False)
+            self._curve = history.read(run).curve
+            self._computed = time.monotonic()
+        return View(self._status, progress if is_live else {}, self._curve)
+
+
+class _Display:
+    """Shows views: in a terminal one that changes, otherwise a line for each change."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        # On a screen of its own, so that a resized terminal keeps no parts of old views.
+        self._live = Live(console=console, auto_refresh=False, screen=True, transient=True)
+        self._drawn: RenderableType = ""
+        self._before: object = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+            self._console.print(self._drawn)
+
+    def show(self, view: View) -> None:
+        if self._console.is_terminal:
+            hint = Text(" q ends this display; the run goes on", style="dim")
+            self._drawn = live.draw(view, self._console.width)
+            self._live.update(Group(self._drawn, hint), refresh=True)
+        elif (now := live.change(view)) != self._before:
+            self._before = now
+            self._console.print(live.line(view), markup=False)
 
 
 def _before_submission(run: RunDirectory) -> int:

@@ -21,6 +21,7 @@
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,9 +129,7 @@ class Run:
 
     def attempts(self) -> list[int]:
         """Numbers of all claimed attempts, ascending."""
-        names = self.store.names(self.attempts_dir)
-        matches = (re.fullmatch(r"(\d{6,9})\.json", name) for name in names)
-        return sorted(int(match.group(1)) for match in matches if match)
+        return attempts_among(self.store.names(self.attempts_dir))
 
     def newest_attempt(self) -> int:
         """Number of the newest claimed attempt; 0 if there is none."""
@@ -143,6 +142,12 @@ class Run:
     def read_progress(self, attempt: int) -> dict[str, Any]:
         """The progress of an attempt; empty if it is absent or torn."""
         return self.store.read_record(self.progress(attempt)) or {}
+
+
+def attempts_among(names: Sequence[str]) -> list[int]:
+    """Numbers of the attempts whose claims are among the names in an `attempts` directory."""
+    matches = (re.fullmatch(r"(\d{6,9})\.json", name) for name in names)
+    return sorted(int(match.group(1)) for match in matches if match)
 
 
 def shared_cache(store: Store, kind: str) -> str:

@@ -56,7 +56,11 @@ def test_runs_are_listed_from_the_oldest_on_and_by_job(tmp_path: Path) -> None:
     assert [entry["run"] for entry in ardm.json("runs", "--job", "one")] == ["b", "c"]
     assert ardm.json("runs", "--job", "none") == []
     lines = ardm("runs").stdout.splitlines()
-    assert [line.split()[:2] for line in lines[1:]] == [["b", "one"], ["a", "other"], ["c", "one"]]
+    assert [[*line.split()[:2], line.split()[-1]] for line in lines[1:]] == [
+        ["b", "queued", "one"],
+        ["a", "queued", "other"],
+        ["c", "queued", "one"],
+    ]
     assert "2026-01-02 00:00:00" in lines[2]
 
 
@@ -120,9 +124,29 @@ def test_watch_stays_with_a_run_that_trains_until_it_ends(
 
     monkeypatch.setattr(watching, "look_s", pause)
     monkeypatch.setattr(watching, "STATUS_PERIOD_S", 0.0)
-    said = ardm("watch", run.name).stderr
+    done = ardm("watch", run.name)
     assert looks >= 3
+    lines = done.stdout.splitlines()
+    assert lines[0] == "invented: training, step 7 of 100 · saved no checkpoint yet"
+    assert lines[-1].startswith("invented: completed, step 100 of 100")
+    assert len(lines) == 2
+    said = done.stderr
     assert f"run {run.name}: completed at step 100" in said
+
+
+def test_runs_say_how_far_each_has_come(run: Run, ardm: Here) -> None:
+    (queued,) = ardm.json("runs")
+    assert (queued["state"], queued["step"], queued["age_s"]) == ("queued", None, None)
+    number = add_attempt(run, started(0.0, 0.0), began=0.0)
+    progress(run, number, train_nelbo_bpd=0.25)
+    (training,) = ardm.json("runs")
+    assert (training["state"], training["step"], training["total_steps"]) == ("training", 7, 100)
+    assert training["age_s"] < 60
+    assert "7 of 100  0.2500" in " ".join(ardm("runs").stdout.split()).replace("100 ", "100  ")
+    progress(run, number, time=time.time() - 1000)
+    assert ardm.json("runs")[0]["state"] == "stopped"
+    progress(run, number, ended={"event": "ended", "time": 1.0, "outcome": "diverged", "step": 7})
+    assert ardm.json("runs")[0]["state"] == "failed"
 
 
 def test_logs_are_printed_as_they_are_and_by_attempt(run: Run, ardm: Here) -> None:
