@@ -14,7 +14,13 @@ class Section(BaseModel):
     converted. Validate with `model_validate_json`: only there may a tuple be written as a list.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,  # the schema for editors has them as descriptions
+    )
 
 
 MOST = 2**31 - 1

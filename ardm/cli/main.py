@@ -19,8 +19,10 @@ from ardm.cli import (
     planning,
     reporting,
     results,
+    starting,
     watching,
 )
+from ardm.cli.examples import EXAMPLES
 from ardm.cluster import access
 from ardm.errors import Interrupted
 
@@ -37,6 +39,7 @@ app = typer.Typer(
 )
 
 MODULES = [
+    starting,
     jobs,
     watching,
     results,
@@ -53,7 +56,8 @@ MODULES = [
 
 for module in MODULES:
     for command in module.COMMANDS:
-        app.command()(command)
+        name = command.__name__.replace("_", "-")
+        app.command(name, epilog="Examples:\n\n" + "\n\n".join(EXAMPLES[name]))(command)
 
 GRACE = 2.0
 """The process ends at the latest this long after its command (seconds)."""

@@ -1,5 +1,6 @@
 """Shared by several commands: options, loading a pretrained model, and writing files."""
 
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
     from ardm.pretrained import Pretrained
 
 
+DEFAULT_STORE = "./runs"
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """The runs of the store of the environment whose names begin like this, for the shell."""
+    try:
+        names = Store(os.environ.get("ARDM_STORE", DEFAULT_STORE)).names()
+    except Exception:  # a shell that completes a word shows no errors
+        return []
+    return [name for name in names if name.startswith(incomplete) and name[0] not in "._"]
+
+
 StoreUri = Annotated[
     str,
     typer.Option(
@@ -28,10 +41,16 @@ StoreUri = Annotated[
         help="The store of the runs: a directory, gs://..., s3://... or az://...",
     ),
 ]
-RunName = Annotated[str | None, typer.Argument(help="Name of the run; default: the newest run.")]
+RunName = Annotated[
+    str | None,
+    typer.Argument(help="Name of the run; default: the newest run.", autocompletion=complete_run),
+]
 Target = Annotated[
     str | None,
-    typer.Argument(help="Name of a run, or a pulled directory; default: the newest run."),
+    typer.Argument(
+        help="Name of a run, or a pulled directory; default: the newest run.",
+        autocompletion=complete_run,
+    ),
 ]
 JobName = Annotated[str | None, typer.Option("--job", help="Use the newest run of this job.")]
 AsJson = Annotated[
@@ -52,9 +71,6 @@ Override = Annotated[
     bool,
     typer.Option("--override", help="Continue an existing run even if the job file has changed."),
 ]
-
-DEFAULT_STORE = "./runs"
-
 
 Steps = Annotated[
     int | None,

@@ -1,5 +1,6 @@
 """The registry of a store: creates runs with their frozen specs, opens and lists them."""
 
+import difflib
 import itertools
 import json
 import logging
@@ -124,8 +125,11 @@ def read_spec(run: Run) -> JobSpec:
             f"{run.store.url(run.job_file)} cannot be read, and no attempt has left a copy of it. "
             f"`ardm train` or `ardm submit` with the job file and --run {run.name} writes it anew."
         )
-    names = ", ".join(entry.run.name for entry in entries(run.store)[-10:]) or "none"
-    raise NotFound(f"no run {run.name!r} in {run.store.uri}. Known runs: {names}")
+    names = [entry.run.name for entry in entries(run.store)]
+    near = difflib.get_close_matches(run.name, names, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    known = ", ".join(names[-10:]) or "none"
+    raise NotFound(f"no run {run.name!r} in {run.store.uri}.{hint} Known runs: {known}")
 
 
 def _frozen(run: Run) -> JobSpec | None:
