@@ -16,6 +16,7 @@ from ardm.data.dataset import load as load_data
 from ardm.data.media import AUDIO, TEXT, Medium
 from ardm.data.waves import Sound
 from ardm.errors import InputError
+from ardm.events import history
 from ardm.generated import Calls
 from ardm.job.spec import JobSpec
 from ardm.model import policy
@@ -72,6 +73,21 @@ class Checkpointed:
         if kept is None or kept.shape != self.tracked_losses.shape:
             return self.tracked_losses
         return kept
+
+    def likelihoods(self) -> dict[str, str]:
+        """The NELBO of this step on each split where it was evaluated, with its error, as text.
+
+        A pulled checkpoint knows of none.
+        """
+        if isinstance(self.home, Path):
+            return {}
+        curve = history.read(self.home).curve
+        points = {"valid": curve.valid.get(self.step), "test": curve.test.get(self.step)}
+        return {
+            split: f"{point[0]:.4f} ± {point[1]:.4f} {self.medium.unit}"
+            for split, point in points.items()
+            if point
+        }
 
     @cached_property
     def data(self) -> Dataset:

@@ -14,6 +14,9 @@ from ardm.model import draws, inpaint, sampling
 from ardm.scoring import Scoring
 from ardm.training.state import seed_key
 
+_EXPORTED_CALLS = 50
+"""Default number of network calls of an exported sampler."""
+
 
 class Pretrained(Scoring):
     """A trained model with the parameters of a verified checkpoint.
@@ -180,6 +183,38 @@ class Pretrained(Scoring):
                 computes other bits.
         """
         return self._codec.decompress(data, origin, called)
+
+    def export(
+        self, to: str | Path, *, num: int = 16, budget: int | None = None, license: str = "unknown"
+    ) -> list[str]:
+        """Write the model for people who do not use this package.
+
+        >>> sorted(model.export("exported", num=4, budget=10))[:2]
+        ['README.md', 'job.yaml']
+
+        Args:
+            to: a new or empty directory.
+            num: number of examples that the exported functions draw, and score, at once.
+            budget: network calls per example of the exported sampler, optimally spaced; default:
+                50, or one per dimension if there are fewer.
+            license: licence of the parameters, for the model card.
+
+        Returns:
+            The names of the files.
+
+        Raises:
+            InputError: the directory has files already or cannot be written, or the budget is
+                invalid.
+        """
+        # Imported here since it imports `jax.export`, which other uses do without.
+        from ardm import exporting
+        from ardm.export.write import require_free, write
+
+        require_free(Path(to))
+        calls = self.calls(None, budget or min(_EXPORTED_CALLS, self.model.objective.steps))
+        files = exporting.files(self, num, calls, license)
+        write(Path(to), files)
+        return list(files)
 
     @property
     def _codec(self) -> Codec:

@@ -24,6 +24,7 @@ BASE = {"config", "errors", "filesystem", "outages", "strict_json"}
 FACE = {
     "api",
     "checkpointed",
+    "exporting",
     "generated",
     "loading",
     "opening",
@@ -47,7 +48,8 @@ LOWER = {
     "analysis": {"runner"},
     "cluster": {"runner"},
     "compression": {"runner"},
-    "api": {"analysis", "cluster", "compression"},
+    "export": {"job"},
+    "api": {"analysis", "cluster", "compression", "export"},
     "chaos": {"analysis", "cluster"},
     "doctor": {"cluster"},
     "cli": {"api", "chaos", "doctor"},

@@ -25,6 +25,7 @@ EXAMPLES: dict[str, list[str]] = {
     ],
     "compress": ["ardm compress mine a.png b.png --out digits.ardm --budget 50"],
     "decompress": ["ardm decompress mine digits.ardm --to restored"],
+    "export": ["ardm export mine --to exported --budget 50 --license cc-by-4.0"],
     "evaluate": [
         "ardm evaluate mine --split test",
         "ardm evaluate mine --exact --orders 4 --images 64",

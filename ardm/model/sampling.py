@@ -104,7 +104,7 @@ class Given(NamedTuple):
         return int(np.flatnonzero(rows).max(initial=-1)) + 1
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """Images at a stage. All noise of the stage is drawn before its first network call."""
 
     x: UInt[Array, "b h w c"]
@@ -112,7 +112,7 @@ class _State(NamedTuple):
     noise: Float[Array, "b ..."]
 
 
-class _Inputs(NamedTuple):
+class Inputs(NamedTuple):
     """The inputs that all stages of a batch share."""
 
     keys: Key[Array, " b"]
@@ -243,14 +243,14 @@ def complete(
     def generate(
         predict: jax.tree_util.Partial, index: Int[ndarray, " b"], device: jax.Device
     ) -> tuple[Array, Frames]:
-        inputs = _Inputs(keys[index], known, wanted, order)
+        inputs = Inputs(keys[index], known, wanted, order)
         values = jnp.asarray(np.where(known, x[index], 0), objective.value_type)
-        state = jax.device_put(_stage(inputs, values, np.int32(0), objective), device)
+        state = jax.device_put(stage(inputs, values, np.int32(0), objective), device)
         frames = [_frame(state, count)] if keep_chain else []
         for left, right in segments:
             if left >= objective.D and left % objective.D == count:
-                state = _stage(inputs, state.x, left // objective.D, objective)
-            state = _reveal(predict, objective, state, left, right, np.float32(temperature))
+                state = stage(inputs, state.x, left // objective.D, objective)
+            state = reveal(predict, objective, state, left, right, np.float32(temperature))
             if keep_chain:
                 frames.append(_frame(state, int(right)))
         return state.x, frames
@@ -274,9 +274,9 @@ def _require_order(
 
 
 @jax.jit(static_argnames=("objective",))
-def _stage(
-    inputs: _Inputs, x: UInt[Array, "b h w c"], stage: Integer[Array, ""], objective: Objective
-) -> _State:
+def stage(
+    inputs: Inputs, x: UInt[Array, "b h w c"], stage: Integer[Array, ""], objective: Objective
+) -> State:
     """Draw the orders and the noise of a stage."""
     height, width, _ = objective.shape
     keys = objective.stage_keys(inputs.keys, stage)
@@ -286,18 +286,18 @@ def _stage(
         if inputs.order is None
         else jnp.broadcast_to(jnp.asarray(inputs.order, jnp.int32), (len(x), *objective.shape))
     )
-    return _State(x, known_first(sigma, inputs.known, inputs.wanted), noise)
+    return State(x, known_first(sigma, inputs.known, inputs.wanted), noise)
 
 
 @jax.jit(static_argnames=("objective",))
-def _reveal(
+def reveal(
     predict: jax.tree_util.Partial,
     objective: Objective,
-    state: _State,
+    state: State,
     left: Integer[Array, ""],
     right: Integer[Array, ""],
     temperature: Float[Array, ""],
-) -> _State:
+) -> State:
     """Generate the dimensions of the segment [left, right) with one network call."""
     t = jnp.full(state.x.shape[:1], left, jnp.int32)
     stage, within = objective.split(t)
@@ -309,5 +309,5 @@ def _reveal(
     return state._replace(x=jnp.where(segment, written, state.x))
 
 
-def _frame(state: _State, generated: int) -> Int[ndarray, "b h w c"]:
+def _frame(state: State, generated: int) -> Int[ndarray, "b h w c"]:
     return np.where(np.asarray(state.sigma) < generated, np.asarray(state.x, np.int32), HIDDEN)

@@ -35,6 +35,7 @@ READING = {
     "inpaint": ["inpaint", "mine", "--keep", "top-half"],
     "compress": ["compress", "mine", str(TINY), "--out", "/tmp/x.ardm"],
     "decompress": ["decompress", "mine", str(TINY), "--to", "/tmp/x"],
+    "export": ["export", "mine", "--to", "/tmp/exported"],
     "report": ["report", "mine"],
     "plan": ["plan", "--run", "mine"],
 }

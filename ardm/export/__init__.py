@@ -1,0 +1,1 @@
+"""`ardm export`: a trained model for people who do not use this package."""
