@@ -20,7 +20,7 @@ RUN_OR_JOB = $(or $(RUN),--job $(JOB))
 SETS := $(foreach item,$(SET),--set $(item))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report plan doctor chaos soak bench bench-recovery bench-history check test test-fast \
+.PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report dashboard plan doctor chaos soak bench bench-recovery bench-history check test test-fast \
         lint fix cluster-up cluster-down gcs-emulator down clean lock try-bounds
 
 help: ## list all targets
@@ -68,6 +68,9 @@ policy: setup ## measure the cost of fewer network calls per image of RUN
 
 inpaint: setup ## complete the lower halves of images with RUN
 	@$(ARDM) inpaint $(RUN_OR_JOB)
+
+dashboard: setup ## serve pages of all runs to a browser on this machine
+	@$(ARDM) serve
 
 report: setup ## report the goodput and the cost of RUN
 	@$(ARDM) report $(RUN_OR_JOB)

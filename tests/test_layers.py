@@ -49,10 +49,11 @@ LOWER = {
     "cluster": {"runner"},
     "compression": {"runner"},
     "export": {"job"},
+    "html": {"analysis"},
     "api": {"analysis", "cluster", "compression", "export"},
     "chaos": {"analysis", "cluster"},
     "doctor": {"cluster"},
-    "cli": {"api", "chaos", "doctor"},
+    "cli": {"api", "chaos", "doctor", "html"},
 }
 """The layers directly below each one; it may import from those below them, too."""
 

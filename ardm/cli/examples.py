@@ -32,7 +32,12 @@ EXAMPLES: dict[str, list[str]] = {
     ],
     "compare": ["ardm compare mine other third --images 10000"],
     "policy": ["ardm policy mine --budgets 10,20,50"],
-    "report": ["ardm report mine", "ardm report mine --on-demand-price 0.7"],
+    "report": [
+        "ardm report mine --html mine.html",
+        "ardm report a b c --html all.html",
+        "ardm report mine --on-demand-price 0.7",
+    ],
+    "serve": ["ardm serve --store gs://bucket/runs --port 8050"],
     "plan": ["ardm plan --run mine"],
     "doctor": ["ardm doctor", "ardm doctor --store gs://bucket/runs --json"],
     "chaos": ["ardm chaos jobs/smoke.yaml --minutes 5 --seed 7"],

@@ -20,6 +20,7 @@ from ardm.cli import (
     planning,
     reporting,
     results,
+    serving,
     starting,
     watching,
 )
@@ -49,6 +50,7 @@ MODULES = [
     exporting,
     evaluating,
     reporting,
+    serving,
     budgeting,
     planning,
     chaos,

@@ -129,6 +129,8 @@ ARCHIVE = {".ardm": "ardm"}
 
 ARRAYS = {".npz": "NPZ"}
 
+HTML = {".html": "HTML", ".htm": "HTML"}
+
 Picture = Annotated[
     Path | None,
     typer.Option("--out", help="The image file to write; its suffix selects the format."),

@@ -1,21 +1,23 @@
 """Commands that summarize runs: report, compare."""
 
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
+from ardm.cli import options
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import (
     DEFAULT_SPLIT,
     DEFAULT_STORE,
     AsJson,
     JobName,
-    RunName,
     Seed,
     Split,
     StoreUri,
+    complete_run,
     describe,
     find_run,
     load_pretrained,
@@ -25,7 +27,10 @@ from ardm.errors import InputError
 from ardm.runs import Run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ardm.pretrained import Pretrained
+    from ardm.store.run_directory import Run as RunDirectory
     from ardm.training.estimates import Estimate, PerImage
 
 
@@ -35,7 +40,14 @@ _STANDARD_ERRORS = 2.0
 
 @errors_as_messages
 def report(
-    run: RunName = None,
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN...",
+            help="Name of the run, or with --html of several; default: the newest run.",
+            autocompletion=complete_run,
+        ),
+    ] = None,
     store: StoreUri = DEFAULT_STORE,
     job: JobName = None,
     on_demand_price: Annotated[
@@ -44,14 +56,41 @@ def report(
             min=0.0, help="Price per worker-hour on demand; adds the cost on such machines."
         ),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a page with curves, samples, attempts and cost to this file, or one that "
+            "compares several runs."
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Report the goodput of a run, the causes of lost time, its interruptions, saves and cost."""
-    result = Run(find_run(store, run, job)).report(on_demand_price)
+    names: list[str] | list[None] = runs or [None]
+    found = [find_run(store, name, job) for name in names]
+    if html is not None:
+        options.require_writable("--html", html, options.HTML)
+        options.write(html, page(found).encode())
+        say(f"written to {html}")
+        return
+    if len(found) > 1:
+        raise InputError("several runs are compared in a page: give --html FILE, or name one run")
+    result = Run(found[0]).report(on_demand_price)
     if json:
         show(result)
     else:
         _print_report(result)
+
+
+def page(runs: "Sequence[RunDirectory]") -> str:
+    """The page of a run, or the one that compares several."""
+    from ardm.html import pages
+    from ardm.html.collect import collect
+
+    collected = [collect(run) for run in runs]
+    if len(collected) == 1:
+        return pages.run_page(collected[0])
+    return pages.comparison_page(collected)
 
 
 def _print_report(report: dict[str, Any]) -> None:

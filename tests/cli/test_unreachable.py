@@ -38,6 +38,7 @@ READING = {
     "export": ["export", "mine", "--to", "/tmp/exported"],
     "report": ["report", "mine"],
     "plan": ["plan", "--run", "mine"],
+    "serve": ["serve"],
 }
 WRITING = {
     "submit": ["submit", str(TINY), "--run", "mine"],

@@ -1,0 +1,1 @@
+"""Pages about runs, each one file that needs no network: `ardm report --html`."""

@@ -1,0 +1,248 @@
+"""Pages about runs: what they show, in a browser, on a desktop and a phone, light and dark."""
+
+import json
+import re
+import shutil
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+
+from ardm.html import pages, server
+from ardm.html.collect import collect, paired
+from ardm.job.spec import parse
+from ardm.runner.attempt import run_attempt
+from ardm.runner.context import Context, Notice
+from ardm.store.run_directory import Run
+from ardm.store.store import Store
+from ardm.training.group import Alone
+from tests.cli.conftest import Here
+from tests.runner.invented import new_run
+from tests.runner.setting import JOB, opened
+from tests.runner.test_attempt import at, go
+
+pytestmark = pytest.mark.slow
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="install chromium")
+
+SEEN = """
+<script>
+addEventListener("load", () => setTimeout(() => {
+  const frame = document.querySelector("iframe");
+  const page = frame.contentDocument;
+  const cut = [...page.querySelectorAll("h1, h2, p, .tile, .chart, svg.main-svg, img, pre")]
+    .filter((e) => e.getBoundingClientRect().right > frame.clientWidth + 1)
+    .map((e) => e.tagName + "." + e.className);
+  const charts = [...page.querySelectorAll(".chart")].map((e) => e.id);
+  const drawn = charts.filter((id) => page.querySelector("#" + id + " svg.main-svg"));
+  const back = getComputedStyle(page.body).backgroundColor;
+  document.title = JSON.stringify({ cut, charts, drawn, back });
+}, 1500));
+</script>
+"""
+"""Looks at the page in the frame: which elements are wider than it, which charts are drawn."""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store with a run that was interrupted, and one with another learning rate."""
+    uri = str(tmp_path_factory.mktemp("html") / "runs")
+    samples = ["evaluation.samples=2", "evaluation.sample_steps=2", "evaluation.every=8"]
+    spec = parse(JOB, "tiny.yaml", samples)
+    run, notice = opened(uri, "killed", spec), Notice()
+    assert go(run, at(10, lambda: setattr(notice, "reason", "<b>SIGTERM")), notice, spec)
+    assert go(run, spec=spec).outcome == "completed"
+    other = parse(JOB, "tiny.yaml", [*samples, "training.learning_rate=2e-2"])
+    run = opened(uri, "other", other)
+    assert run_attempt(run, other, Context(Alone(), Notice())).outcome == "completed"
+    return uri
+
+
+def page_of(store, *names):
+    runs = [collect(Run(Store(store), name)) for name in names]
+    return pages.run_page(runs[0]) if len(runs) == 1 else pages.comparison_page(runs)
+
+
+def figures_of(page):
+    found = re.search(r'<script id="figures" type="application/json">(.*?)</script>', page, re.S)
+    return json.loads(found.group(1))
+
+
+def test_the_page_of_a_run_has_its_figures_samples_and_attempts(store):
+    page = page_of(store, "killed")
+    figures = figures_of(page)
+    assert set(figures) == {"steps", "time", "spent"}
+    traces = [trace["name"] for trace in figures["steps"]["data"]]
+    assert traces[-2:] == ["valid (EMA)", "test (EMA)"]
+    assert len(figures["steps"]["layout"]["shapes"]) == 1  # where the second attempt began
+    bars = [trace for trace in figures["time"]["data"] if trace.get("yaxis") == "y2"]
+    assert [bar["text"][0].partition("<br>")[0] for bar in bars[:2]] == [
+        "attempt 1: preempted",
+        "attempt 2: completed",
+    ]
+    assert page.count('<figure class="sample"') == 3
+    assert 'id="slider"' in page
+    assert "ardm train tiny.yaml --run killed-again" in page
+    assert collect(Run(Store(store), "killed")).status["digest"] in page
+
+
+def test_a_page_needs_no_network(store):
+    for page in (page_of(store, "killed"), page_of(store, "killed", "other")):
+        own = page.replace(pages.get_plotlyjs(), "")
+        assert not re.search(r"(src|href)=\"(?!data:)", own)
+        assert "@import" not in own
+        assert "url(" not in own
+
+
+def test_what_comes_from_a_run_is_text_and_no_code(store):
+    page = page_of(store, "killed")
+    assert "&lt;b&gt;SIGTERM; saved" in page
+    assert "<b>SIGTERM" not in page
+
+
+def test_runs_are_compared_in_pairs(store):
+    killed, other = (collect(Run(Store(store), name)) for name in ("killed", "other"))
+    difference, error, number = paired(killed, other, "valid")
+    assert number == 16
+    assert error > 0
+    assert paired(killed, killed, "valid")[:2] == (0.0, 0.0)
+    page = page_of(store, "killed", "other")
+    assert f"{difference:+.3f} ± {error:.3f}" in page
+    assert "training.learning_rate" in page
+    assert figures_of(page)["together"]["data"][0]["name"] == "killed"
+
+
+def test_a_run_that_has_not_begun_has_a_page(tmp_path):
+    run = new_run(tmp_path)
+    page = pages.run_page(collect(run))
+    assert "no attempt has begun" in page
+    assert figures_of(page) == {}
+
+
+def test_the_command_writes_pages(store, tmp_path):
+    here = Here(store)
+    here("report", "killed", "--html", str(tmp_path / "one.html"))
+    assert "<title>killed</title>" in (tmp_path / "one.html").read_text()
+    here("report", "killed", "other", "--html", str(tmp_path / "two.html"))
+    assert "Paired differences" in (tmp_path / "two.html").read_text()
+    assert "give --html FILE" in here("report", "killed", "other", code=2).stderr
+    here("report", "killed", "--html", str(tmp_path / "x.pdf"), code=2)
+    here("report", "none", "--html", str(tmp_path / "x.html"), code=4)
+    assert not (tmp_path / "x.html").exists()
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("names", [("killed",), ("killed", "other")], ids=["run", "comparison"])
+def test_a_browser_shows_all_of_it(store, tmp_path, names, width, dark):
+    (tmp_path / "page.html").write_text(page_of(store, *names))
+    # A window has a least width; a frame has none.
+    frame = f'<iframe src="page.html" style="width:{width}px;height:2000px;border:0"></iframe>'
+    (tmp_path / "frame.html").write_text(f"<!doctype html>{frame}{SEEN}")
+    said, dom = browse(
+        f"file://{tmp_path}/frame.html", "--allow-file-access-from-files", *dark_mode(dark)
+    )
+    seen = json.loads(re.search("<title>(.*?)</title>", dom).group(1).replace("&quot;", '"'))
+    assert seen["cut"] == []
+    assert seen["charts"] == seen["drawn"] != []
+    assert seen["back"] == ("rgb(13, 17, 23)" if dark else "rgb(255, 255, 255)")
+    assert "CONSOLE" not in said
+
+
+def dark_mode(dark):
+    return ["--blink-settings=preferredColorScheme=0"] if dark else []
+
+
+def browse(url, *options):
+    """What the browser logs about a page, and its elements after its scripts have run."""
+    command = [
+        str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom",
+        "--enable-logging=stderr", "--virtual-time-budget=8000", "--window-size=1400,2100",
+        *options, url,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return done.stderr, done.stdout
+
+
+@pytest.fixture(scope="module")
+def address(store):
+    """A server of the store, on a thread."""
+    found, ready = [], threading.Event()
+
+    def report(url):
+        found.append(url)
+        ready.set()
+
+    serving = threading.Thread(
+        target=server.serve, args=(Store(store), "127.0.0.1", 0, report), daemon=True
+    )
+    serving.start()
+    assert ready.wait(30)
+    return found[0]
+
+
+def get(url, method="GET", host=None):
+    request = urllib.request.Request(url, method=method, headers={"Host": host} if host else {})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read().decode(), answer.headers
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(), error.headers
+
+
+def test_the_server_shows_all_runs_and_each_of_them(address):
+    status, text, headers = get(address)
+    assert status == 200
+    assert 'href="/run/killed"' in text
+    assert 'http-equiv="refresh"' in text
+    assert headers["X-Frame-Options"] == "DENY"
+    status, text, _ = get(f"{address}/run/killed")
+    assert status == 200
+    assert 'src="/plotly.js"' in text
+    assert 'http-equiv="refresh"' not in text  # it has ended
+    assert len(text) < 1_000_000
+    assert get(f"{address}/compare?run=killed&run=other")[0] == 200
+    assert get(f"{address}/plotly.js")[1] == pages.get_plotlyjs()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/run/none", 404),
+        ("/run/..%2f..%2fetc", 400),
+        ("/run/../../etc/passwd", 404),
+        ("/compare?run=killed", 400),
+        ("/compare?run=killed&run=none", 404),
+        ("/elsewhere", 404),
+    ],
+)
+def test_the_server_says_what_is_wrong(address, path, status):
+    assert get(address + path)[0] == status
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_the_server_changes_nothing(address, method):
+    assert get(f"{address}/run/killed", method)[0] == 405
+
+
+def test_a_page_of_somebody_else_cannot_read_the_server_by_another_name(address):
+    assert get(address, host="evil.example")[0] == 403
+
+
+@needs_browser
+def test_a_browser_shows_what_is_served(address):
+    for path in ("/", "/run/killed", "/compare?run=killed&run=other"):
+        said, dom = browse(address + path)
+        assert "CONSOLE" not in said
+        if path != "/":
+            assert "main-svg" in dom
+
+
+def test_a_port_that_is_taken_is_an_error(address, store):
+    port = address.rpartition(":")[2]
+    said = Here(store)("serve", "--port", port, code=2).stderr
+    assert f"nothing can listen on 127.0.0.1:{port}" in said
