@@ -1,7 +1,7 @@
 """Imports point one way, from right to left:
 
 data, model <- training <- plots, job <- store <- events <- checkpoint <- runner
-    <- analysis, cluster, compression <- api, chaos, doctor <- cli
+    <- analysis, cluster, compression, export <- api, chaos, doctor, html <- cli
 """
 
 import ast

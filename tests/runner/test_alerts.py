@@ -128,20 +128,18 @@ def test_a_crash_loop_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("codes", [(503, 200), (429, 200)])
-def test_a_server_that_fails_for_a_while_gets_the_message_later(codes):
+def test_a_server_that_fails_for_a_while_gets_the_message_later(tmp_path, codes):
     with server(*codes) as (url, received):
-        sender = alerts._Sender(url)  # private: the delivery alone
-        sender.put(ALERT)
-        sender.close(alerts.Deadline(20.0))
-    assert told(received) == ["completed", "completed"]
+        spec = spec_with(url)
+        alerts.send(opened(str(tmp_path), spec=spec), spec, "failed", "it broke")
+    assert told(received) == ["failed", "failed"]
 
 
 @pytest.mark.parametrize(("code", "message"), [(404, "HTTP 404"), (302, "it redirects (HTTP 302)")])
-def test_what_cannot_be_delivered_is_logged_without_the_address(code, message, caplog):
+def test_what_cannot_be_delivered_is_logged_without_the_address(tmp_path, code, message, caplog):
     with server(code, headers=[("Location", "http://127.0.0.1:9/elsewhere")]) as (url, received):
-        sender = alerts._Sender(url)
-        sender.put(ALERT)
-        sender.close(alerts.Deadline(20.0))
+        spec = spec_with(url)
+        alerts.send(opened(str(tmp_path), spec=spec), spec, "failed", "it broke")
     assert len(received) == 1
     assert message in caplog.text
     assert "127.0.0.1" in caplog.text
