@@ -68,7 +68,7 @@ def answers(address: str, headers: Mapping[str, str] | None = None) -> bool:
             that asks for a token counts as well.
     """
     try:
-        version(address, headers)
+        _ask(address, headers)
     except urllib.error.HTTPError as error:
         return headers is None and error.code in (401, 403)
     except (OSError, ValueError):
@@ -83,11 +83,16 @@ def version(address: str, headers: Mapping[str, str] | None = None) -> str:
         OSError: nothing answers, or it refuses the token.
         ValueError: something else answers.
     """
+    answer = json.loads(_ask(address, headers))
+    if not isinstance(answer, dict) or "ray_version" not in answer:
+        raise ValueError(f"no Ray answers at {address}")
+    return str(answer["ray_version"])
+
+
+def _ask(address: str, headers: Mapping[str, str] | None) -> bytes:
     # A proxy must not see a token, and its loopback interface is another one.
     proxies = urllib.request.ProxyHandler({} if is_here(address) else None)
     request = urllib.request.Request(f"{address}/api/version", headers=dict(headers or {}))
     with urllib.request.build_opener(proxies).open(request, timeout=5) as reply:
-        answer = json.load(reply)
-    if not isinstance(answer, dict) or "ray_version" not in answer:
-        raise ValueError(f"no Ray answers at {address}")
-    return str(answer["ray_version"])
+        content: bytes = reply.read()
+    return content
