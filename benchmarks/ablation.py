@@ -22,7 +22,7 @@ from queue import SimpleQueue
 VARIANTS: dict[str, list[str]] = {
     "base": [],
     "uniform-t": ["training.t_sampling=uniform"],
-    "importance-t": ["training.t_sampling=importance"],
+    "antithetic-t": ["training.t_sampling=antithetic"],
     "width-48": ["model.net.channels=48"],
     "width-96": ["model.net.channels=96"],
     "batch-16": ["training.batch_size=16"],
