@@ -11,7 +11,7 @@ def test_only_what_would_come_out_the_same_again_ends_the_job():
 
 def test_what_is_orderly_is_no_crash():
     assert [outcome for outcome in Outcome if outcome.is_orderly] == [
-        "completed", "stopped", "preempted", "resized", "superseded",
+        "completed", "stopped", "preempted", "resized", "limit_reached", "superseded",
     ]  # fmt: skip
 
 
@@ -21,6 +21,7 @@ def test_a_run_can_go_on_after_an_interruption_and_not_after_a_failure():
         "stopped": "stopped",
         "preempted": "stopped",
         "resized": "stopped",
+        "limit_reached": "stopped",
         "superseded": "superseded",
         "worker_lost": "stopped",
         "storage_fault": "failed",
