@@ -135,9 +135,15 @@ def test_the_command_writes_pages(store, tmp_path):
 
 
 @needs_browser
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("names", [("killed",), ("killed", "other")], ids=["run", "comparison"])
+@pytest.mark.parametrize(
+    ("names", "width", "dark"),
+    [
+        (("killed",), 390, True),
+        (("killed",), 1280, False),
+        (("killed", "other"), 390, False),
+        (("killed", "other"), 1280, True),
+    ],
+)
 def test_a_browser_shows_all_of_it(store, tmp_path, names, width, dark):
     (tmp_path / "page.html").write_text(page_of(store, *names))
     # A window has a least width; a frame has none.
