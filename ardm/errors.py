@@ -93,3 +93,10 @@ class Interrupted(ArdmError):
     """Stopped from outside; the state is saved, and the same command goes on from it."""
 
     exit_code = 75
+
+
+def in_a_line(error: BaseException, longest: int = 300) -> str:
+    """The class of an error and the first line of its message, for a sentence about it."""
+    lines = str(error).strip().splitlines()
+    name = type(error).__name__
+    return f"{name}: {lines[0]}"[:longest] if lines else name

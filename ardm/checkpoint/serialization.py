@@ -21,7 +21,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from ardm.checkpoint.digest import digest
-from ardm.errors import ArdmError, InputError
+from ardm.errors import ArdmError, InputError, in_a_line
 from ardm.store import arrays
 from ardm.store.run_directory import METADATA
 from ardm.training.state import not_finite_part
@@ -155,7 +155,7 @@ def parse_metadata(data: bytes) -> dict[str, Any]:
     try:
         metadata = dict(json.loads(data)["custom_metadata"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Damaged(f"its metadata cannot be read: {_first_line(error)}") from error
+        raise Damaged(f"its metadata cannot be read: {in_a_line(error, 200)}") from error
     if not isinstance(metadata.get("digest"), str):
         raise Damaged("carries no digest")
     return metadata
@@ -200,13 +200,15 @@ def _explained(folder: Path, error: Exception) -> Exception:
     if isinstance(error, Damaged):
         return error
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-        raise MemoryError(f"checkpoint {folder} needs more memory: {_first_line(error)}") from error
+        raise MemoryError(
+            f"checkpoint {folder} needs more memory: {in_a_line(error, 200)}"
+        ) from error
     for directory, _, names in os.walk(folder):
         for name in names:
             with Path(directory, name).open("rb") as content:
                 while content.read(2**24):
                     pass
-    return Damaged(f"cannot be read: {_first_line(error)}")
+    return Damaged(f"cannot be read: {in_a_line(error, 200)}")
 
 
 def _checkpointer() -> ocp.Checkpointer:
@@ -245,7 +247,3 @@ def _named(shapes: Any) -> dict[str, str]:
         jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}"
         for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
     }
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]

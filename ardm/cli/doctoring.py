@@ -7,17 +7,14 @@ import typer
 from rich.table import Table
 
 from ardm.cli.console import errors_as_messages, out, say, show
-from ardm.cli.options import DEFAULT_STORE, AsJson, StoreUri
+from ardm.cli.options import DEFAULT_STORE, Address, AsJson, StoreUri
 from ardm.errors import InputError
 
 
 @errors_as_messages
 def doctor(
     store: StoreUri = DEFAULT_STORE,
-    address: Annotated[
-        str | None,
-        typer.Option(envvar="RAY_ADDRESS", help="Address of a Ray job server, http://host:8265."),
-    ] = None,
+    address: Address = None,
     cluster: Annotated[
         Path | None,
         typer.Option(help="A file of Ray's cluster launcher; default: cluster.yaml, if it exists."),

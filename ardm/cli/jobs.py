@@ -12,6 +12,7 @@ from ardm import api
 from ardm.cli.console import errors_as_messages, say, show
 from ardm.cli.options import (
     DEFAULT_STORE,
+    Address,
     AsJson,
     JobFile,
     JobName,
@@ -55,10 +56,7 @@ def submit(
     store: StoreUri = DEFAULT_STORE,
     run: NewRun = None,
     set_: Overrides = None,
-    address: Annotated[
-        str | None,
-        typer.Option(envvar="RAY_ADDRESS", help="Address of a Ray job server, http://host:8265."),
-    ] = None,
+    address: Address = None,
     cluster: Annotated[
         Path | None,
         typer.Option(help="File of the Ray cluster launcher; its cluster must be running."),

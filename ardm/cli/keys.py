@@ -44,7 +44,7 @@ class Keys:
             if self._before is None:
                 time.sleep(left)
             elif select.select([sys.stdin], [], [], left)[0]:
-                # Not `read` of the stream, which keeps further keys in a buffer of its own.
+                # `sys.stdin.read` would keep further keys in its buffer, where `select` sees none.
                 keys = os.read(sys.stdin.fileno(), 64).decode(errors="replace")
                 if not keys:  # the terminal is gone
                     self._before = None

@@ -21,7 +21,14 @@ BARS = "▁▂▃▄▅▆▇█"
 ATTEMPTS = 4
 """Number of newest attempts that are shown."""
 
+WIDEST, SHORTEST_CURVE, LONGEST_CURVE, FIGURES = 120, 10, 60, 34
+"""Columns of the widest view, of the shortest and longest curve, and of the figures after it."""
+
 COLORS = {"completed": "green", "failed": "red", "stopped": "yellow", "superseded": "yellow"}
+"""Colors of the states; others are those of a run that goes on."""
+
+_IN_A_LINE = ("train", "valid", "speed", "saved", "warning")
+"""The rows that a line for a pipe holds."""
 
 
 @dataclass
@@ -70,7 +77,7 @@ def draw(view: View, width: int) -> RenderableType:
     color = COLORS.get(view.state, "cyan")
     title = Text.assemble((status["run"], "bold"), " · ", (view.state, f"bold {color}"))
     parts: list[RenderableType] = [_bar(view, inner), table]
-    return Panel(Group(*parts), title=title, title_align="left", width=min(width, 120))
+    return Panel(Group(*parts), title=title, title_align="left", width=min(width, WIDEST))
 
 
 def line(view: View) -> str:
@@ -113,9 +120,6 @@ def sparkline(
     return "".join(" " if level is None else BARS[round(level)] for level in levels)
 
 
-_IN_A_LINE = ("train", "valid", "speed", "saved", "warning")
-
-
 def _bar(view: View, width: int) -> RenderableType:
     total = view.status["total_steps"]
     text = f" {100 * view.step / max(total, 1):.0f} %  step {view.step:,} of {total:,}"
@@ -152,14 +156,15 @@ def _curves(view: View, width: int) -> list[tuple[str, Text]]:
     train = number(view.progress, "train_nelbo_bpd")
     valid = {step: value for step, (value, _) in curve.valid.items()}
     values = sorted([*curve.train.values(), *valid.values()])
-    label = max(width - 34, 0)
-    length = min(label, 60)
+    length = min(width - FIGURES, LONGEST_CURVE)
     last = max([*curve.train, *valid], default=0)
     # The first steps would flatten the rest.
     bounds = (values[0], values[int(0.9 * (len(values) - 1))]) if values else (0.0, 1.0)
 
     def of(points: Mapping[int, float]) -> str:
-        return f"{sparkline(points, last, length, bounds)}  " if length > 10 and values else ""
+        if length <= SHORTEST_CURVE or not values:
+            return ""
+        return f"{sparkline(points, last, length, bounds)}  "
 
     rows = []
     if train is not None:

@@ -41,6 +41,10 @@ StoreUri = Annotated[
         help="The store of the runs: a directory, gs://..., s3://... or az://...",
     ),
 ]
+Address = Annotated[
+    str | None,
+    typer.Option(envvar="RAY_ADDRESS", help="Address of a Ray job server, http://host:8265."),
+]
 RunName = Annotated[
     str | None,
     typer.Argument(help="Name of the run; default: the newest run.", autocompletion=complete_run),

@@ -132,7 +132,7 @@ def follow_run(run: Run, console: Console = err) -> None:
         display.show(view)
         while view.state not in ENDS:
             if keys.pressed("qQ", look_s(directory)):
-                say(f"the display has ended; run {run.name} goes on (`ardm stop` ends it)")
+                say(f"run {run.name} goes on; `ardm stop {run.name}` would end it")
                 return
             try:
                 view = looking.look()
@@ -180,7 +180,7 @@ class _Display:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        # On a screen of its own, so that a resized terminal keeps no parts of old views.
+        # On the alternate screen nothing of an old view remains when the terminal is resized.
         self._live = Live(console=console, auto_refresh=False, screen=True, transient=True)
         self._drawn: RenderableType = ""
         self._before: object = None
@@ -197,7 +197,7 @@ class _Display:
 
     def show(self, view: View) -> None:
         if self._console.is_terminal:
-            hint = Text(" q ends this display; the run goes on", style="dim")
+            hint = Text(" q closes this view; the run goes on", style="dim")
             self._drawn = live.draw(view, self._console.width)
             self._live.update(Group(self._drawn, hint), refresh=True)
         elif (now := live.change(view)) != self._before:

@@ -16,7 +16,7 @@ import ray
 from ray.exceptions import RayActorError
 
 from ardm.cluster import shell_variables, workers
-from ardm.errors import ArdmError, Interrupted, JobFailed
+from ardm.errors import ArdmError, Interrupted, JobFailed, in_a_line
 from ardm.events.events import Outcome
 from ardm.job.spec import JobSpec
 from ardm.outages import of_the_store
@@ -71,8 +71,8 @@ def _drive(run: Run, submission: str) -> None:
         if ended is None:
             raise JobFailed(f"attempt {number} of {run.name} ended without a word")
     except Exception as failure:
-        # No attempt can tell it. The other ends are told by the attempts themselves.
-        alerts.send(run, spec, "failed", str(failure).splitlines()[0])
+        # An attempt sends the alert about its own end; here none could.
+        alerts.send(run, spec, "failed", in_a_line(failure))
         raise
     if ended.outcome == Outcome.STOPPED:
         # Ray reports a job as stopped only if its job server ends the driver.

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from ardm.errors import in_a_line
+
 
 class Check(NamedTuple):
     """The result of a check.
@@ -28,7 +30,7 @@ def guarded(name: str, checks: Callable[[], Checks]) -> list[Check]:
     done: list[Check] = []
     try:
         done.extend(checks())
-    except Exception as error:  # a doctor must not fail with the patient
+    except Exception as error:  # one broken check must not end the others
         done.append(
             Check(
                 name,
@@ -38,12 +40,6 @@ def guarded(name: str, checks: Callable[[], Checks]) -> list[Check]:
             )
         )
     return done
-
-
-def in_a_line(error: BaseException) -> str:
-    """The class and the first line of an error."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 def gigabytes(size: float) -> str:

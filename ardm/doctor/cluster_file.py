@@ -5,8 +5,8 @@ from pathlib import Path
 import yaml
 
 from ardm.cluster.job_server import has_gpus
-from ardm.doctor.check import Check, Checks, in_a_line
-from ardm.errors import InputError
+from ardm.doctor.check import Check, Checks
+from ardm.errors import InputError, in_a_line
 
 DEFAULT = Path("cluster.yaml")
 

@@ -105,7 +105,7 @@ def disks() -> Checks:
         "ardm's own files (ARDM_HOME)": home(),
     }
     for what, place in places.items():
-        folder = next(one for one in (place, *place.parents) if one.exists())
+        folder = existing(place)
         free, writable = shutil.disk_usage(folder).free, os.access(folder, os.W_OK)
         variable = what.partition("(")[2].rstrip(")")
         remedy = f"set {variable} to a folder on another disk"
@@ -115,6 +115,11 @@ def disks() -> Checks:
         fits = free >= LEAST_DISK
         finding = f"{what}: {gigabytes(free)} are free in {folder}"
         yield Check("disk", fits, finding, "" if fits else f"free some of it, or {remedy}")
+
+
+def existing(path: Path) -> Path:
+    """A path, or the nearest of its parents that exists."""
+    return next(one for one in (path, *path.parents) if one.exists())
 
 
 def shared_memory() -> Checks:

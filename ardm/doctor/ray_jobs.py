@@ -6,8 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ardm.cluster import access, job_server, local, ports
-from ardm.doctor.check import Check, Checks, in_a_line
-from ardm.errors import InputError
+from ardm.doctor.check import Check, Checks
+from ardm.errors import InputError, in_a_line
 
 _PORTS = {local.PORT: "Ray's dashboard and job server", 6379: "Ray's head"}
 

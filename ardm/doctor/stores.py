@@ -10,9 +10,9 @@ from typing import Any
 import psutil
 
 from ardm import filesystem
-from ardm.doctor.check import Check, Checks, gigabytes, in_a_line
-from ardm.doctor.machine import LEAST_DISK
-from ardm.errors import ArdmError
+from ardm.doctor.check import Check, Checks, gigabytes
+from ardm.doctor.machine import LEAST_DISK, existing
+from ardm.errors import ArdmError, in_a_line
 from ardm.store import arrays
 from ardm.store.store import Store
 
@@ -70,7 +70,7 @@ def _kind(opened: Store) -> Checks:
     shared = kind.startswith(_NETWORK)
     meaning = "other machines that mount it" if shared else "this machine alone"
     yield Check("store", ok=True, finding=f"{opened.uri}: {kind}; runs continue on {meaning}")
-    folder = _existing(Path(opened.root))
+    folder = existing(Path(opened.root))
     if not os.access(folder, os.W_OK):
         finding = f"{folder} is read-only for this user"
         remedy = "change its permissions, or name another store"
@@ -84,7 +84,7 @@ def _kind(opened: Store) -> Checks:
 
 def _abilities(opened: Store, probe: str) -> Checks:
     """Each ability, in the order in which runs need them; the first that fails ends the list."""
-    if opened.is_local and not os.access(_existing(Path(opened.root)), os.W_OK):
+    if opened.is_local and not os.access(existing(Path(opened.root)), os.W_OK):
         return
     names = [f"{probe}/{number}" for number in range(3)]
     steps: dict[str, Callable[[], str]] = {
@@ -195,7 +195,7 @@ def _credentials(opened: Store) -> Check:
     scheme = opened.uri.partition("://")[0]
     found = {"gs": _google, "s3": _amazon, "az": _azure}[scheme](opened)
     if found is None:
-        # A machine in the cloud may have a role of its own; writing will show it.
+        # A machine in the cloud may have credentials of its own; the write test shows whether.
         remedies = {
             "gs": "run `gcloud auth application-default login`, or set "
             "GOOGLE_APPLICATION_CREDENTIALS to the file of a service account",
@@ -211,7 +211,7 @@ def _google(opened: Store) -> str | None:
     if host := os.environ.get("STORAGE_EMULATOR_HOST"):
         return f"none are needed: STORAGE_EMULATOR_HOST is set ({host})"
     found: Any = opened.fs.credentials.credentials
-    if found is None:  # gcsfs goes on without, which public buckets accept
+    if found is None:  # gcsfs then sends none, which suffices for public buckets
         return None
     account = getattr(found, "service_account_email", None)
     return f"service account {account}" if account else type(found).__module__
@@ -242,7 +242,7 @@ def _set_among(*names: str) -> str:
 
 def _file_system(path: Path) -> str:
     """The kind of the file system that holds a path."""
-    folder = str(_existing(path).resolve())
+    folder = str(existing(path).resolve())
     mounts = [(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]
     fitting = [
         (len(point), kind)
@@ -252,14 +252,10 @@ def _file_system(path: Path) -> str:
     return max(fitting)[1] if fitting else "directory"
 
 
-def _existing(path: Path) -> Path:
-    return next(one for one in (path, *path.parents) if one.exists())
-
-
 def _clean(opened: Store, probe: str, *, created: bool) -> None:
     try:
         opened.remove_tree(probe)
         if created:  # a store that does not exist yet appears with its first run
             Path(opened.root).rmdir()
-    except Exception:  # what could be found out has been said
+    except Exception:  # the checks have reported what does not work
         return

@@ -1,7 +1,10 @@
 """What a page shows of a run, read from its store."""
 
 import base64
-from collections.abc import Callable, Sequence
+import io
+import re
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -68,12 +71,8 @@ class Collected:
         return medium(self.spec.data).unit
 
 
-def collect(run: Run, ray: dict[str, Any] | None = None) -> Collected:
-    """Read everything that the page of a run shows.
-
-    Args:
-        run: an existing run.
-        ray: the record of its newest submission, if there is one; see `ardm.analysis.status`.
+def collect(run: Run) -> Collected:
+    """Read everything that the page of a run shows; a torn file is left out with a warning.
 
     Raises:
         NotFound: there is no such run.
@@ -85,7 +84,7 @@ def collect(run: Run, ray: dict[str, Any] | None = None) -> Collected:
     return Collected(
         run=run,
         spec=spec,
-        status=status(run, ray or {}, verify=False),
+        status=status(run, {}, verify=False),
         report=report(run),
         records=past.records,
         curve=past.curve,
@@ -120,16 +119,19 @@ def paired(a: Collected, b: Collected, split: str) -> tuple[float, float, int] |
 
 def _estimates(run: Run, split: str) -> tuple[list[tuple[int, int]], list[float]] | None:
     """Images and generation steps of the newest evaluation on a split, and their estimates."""
-    import io
-
     names = [n for n in run.store.names(f"{run.name}/evaluations") if n.endswith(f"-{split}.npz")]
-    data = run.store.read(run.file("evaluations", max(names))) if names else None
+    file = run.file("evaluations", max(names, default=""))
+    data = run.store.read(file) if names else None
     if data is None:
         return None
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        nelbo, t, index = arrays["nelbo"], arrays["t"], arrays["index"]
-    places = np.broadcast_to(index, nelbo.shape).reshape(-1)
-    keys = list(zip(places.tolist(), t.reshape(-1).tolist(), strict=True))
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            nelbo, t, index = arrays["nelbo"], arrays["t"], arrays["index"]
+        places = np.broadcast_to(index, nelbo.shape).reshape(-1)
+        keys = list(zip(places.tolist(), t.reshape(-1).tolist(), strict=True))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        run.store.report_unreadable(file)
+        return None
     return keys, nelbo.reshape(-1).tolist()
 
 
@@ -184,17 +186,17 @@ def _url(kind: str, data: bytes) -> str:
 
 def _plots(run: Run) -> dict[str, str]:
     names = [name for name in run.store.names(f"{run.name}/plots") if name.endswith(".png")]
-    read: Callable[[str], bytes] = lambda name: run.store.read(run.file("plots", name)) or b""  # noqa: E731
-    return {name.removesuffix(".png"): _url("png", read(name)) for name in names}
+    files = {name: run.store.read(run.file("plots", name)) for name in names}
+    return {name.removesuffix(".png"): _url("png", data) for name, data in files.items() if data}
 
 
 def _policies(run: Run) -> tuple[list[float] | None, list[dict[str, Any]]]:
     """The measured losses and the policies of the newest checkpoint that has any."""
     names = run.store.names(f"{run.name}/policies")
-    if not names:
+    steps = {int(m[1]): m[0] for n in names if (m := re.fullmatch(r"\d+-(\d+)\.json", n))}
+    if not steps:
         return None, []
-    newest = max(names, key=lambda name: int(name.rpartition("-")[2].removesuffix(".json") or 0))
-    content = run.store.read_record(f"{run.name}/policies/{newest}") or {}
+    content = run.store.read_record(f"{run.name}/policies/{steps[max(steps)]}") or {}
     losses, policies = content.get("L"), content.get("policies")
     is_curve = isinstance(losses, list) and all(isinstance(x, float) for x in losses)
     listed = policies if isinstance(policies, list) else []

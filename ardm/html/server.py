@@ -45,8 +45,8 @@ class Pages:
 
     Args:
         store: the store.
-        names: names under which a browser may address this server; None permits all. A page of
-            somebody else could otherwise reach it under a name of its own (DNS rebinding).
+        names: host names that requests may name; None permits all. Without this check a website
+            could read the server through a name that resolves to 127.0.0.1 (DNS rebinding).
     """
 
     def __init__(self, store: Store, names: set[str] | None) -> None:
@@ -105,7 +105,9 @@ class Pages:
         kept = self._kept.get(name)
         if kept is None or time.monotonic() - kept.read > KEPT:
             kept = _Kept(time.monotonic(), collect(Run(self._store, name)))
-            self._kept[name] = kept
+            # Others that are out of date are forgotten, since a run takes some megabytes.
+            fresh = {n: k for n, k in self._kept.items() if kept.read - k.read <= KEPT}
+            self._kept = fresh | {name: kept}
         return kept.collected
 
 

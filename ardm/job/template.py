@@ -28,7 +28,7 @@ _TEMPLATE = """\
 {schema}# {name}: trained on {found}.
 #
 #   ardm validate {path}     check this file and the data
-#   ardm train {path}        train in this process; Ctrl-C saves, --run NAME goes on
+#   ardm train {path}        train in this process; Ctrl-C saves and ends
 #   ardm submit {path}       train on Ray
 #
 # Every key that is left out has a default. `ardm validate --json` shows all of them.
@@ -41,7 +41,7 @@ model:
 {model}  # More channels and blocks make the model better and slower.
   net: {net}
 training:
-  steps: 2000             # start with few; a run can go on with more
+  steps: 2000             # start with few: `--override` lets a run go on with more
   batch_size: {batch_size}
   grad_shards: 4          # the batch is computed in so many parts; workers and cores share them
   optimizer: muon
@@ -55,7 +55,7 @@ evaluation:
   first: 200
   every: 500
   samples: 4
-# What ends the run before it costs more, and who is told how it ended:
+# Optional: end the run at a limit, and send a message when it has ended.
 # limits: {{hours: 12}}
 # notify: [https://ntfy.sh/my-runs]
 """

@@ -150,7 +150,7 @@ class Alerts:
         elif outcome == Outcome.LIMITED:
             self._send("limit_reached", reason)
         elif outcome in (Outcome.STOPPED, Outcome.SUPERSEDED, Outcome.RESIZED):
-            return  # a person, or ardm itself, wanted it so
+            return  # nobody needs a message about an end that was requested
         elif outcome == Outcome.PREEMPTED or (not outcome.ends_the_job and not self._alone):
             if self._spec.notify_preemptions:
                 self._send("preempted", f"{outcome}: {reason}")

@@ -15,6 +15,7 @@ from ardm.errors import (
     SaveFailed,
     Superseded,
     Unreadable,
+    in_a_line,
 )
 from ardm.events.events import Outcome
 from ardm.outages import of_the_store
@@ -198,7 +199,7 @@ def of_error(error: BaseException, step: int, group_size: int) -> Ended:
     """Classify an exception of an attempt: how the attempt ended."""
     import jax
 
-    line = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    line = in_a_line(error)
     detail = "".join(traceback.format_exception(error))
     if isinstance(error, Superseded):
         return Ended(Outcome.SUPERSEDED, step, str(error))

@@ -22,12 +22,10 @@ from ardm.runner.context import (
     NOTHING,
     PREEMPT,
     RESIZE,
-    STOP,
     SUPERSEDED,
     Context,
     Ended,
     NothingToDo,
-    StepRecord,
     of_error,
 )
 from ardm.runner.environment import environment
@@ -47,8 +45,6 @@ from ardm.training.state import TrainState
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-data_log = logging.getLogger("ardm.data")
-data_log.setLevel(logging.INFO)  # the data are shown even where only warnings are
 
 _LONGEST_REASON = 2000
 """Longest reason, in characters, in a message to the other workers."""
@@ -116,7 +112,7 @@ class Coordinator:
 
         def load_newest() -> tuple[float, LoadedCheckpoint | None]:
             self._interrupts.unless_ending(preparation.loaded)
-            self._log_data(preparation)
+            preparation.log_data()
             return time.monotonic(), restorer.newest(preparation)
 
         begin, newest = self._unless_refused(load_newest)
@@ -153,7 +149,7 @@ class Coordinator:
         pace = self._reporting.pace
         self._saver.offer(done.step, done.state, pace.step_s, pause=evaluating)
         if self._context.on_step:
-            self._context.on_step(self._record(done))
+            self._context.on_step(self._reporting.record(done))
         if evaluating:
             with pace.paused(), suppress(Disturbed, Abandoned):
                 self._evaluate(final=False)
@@ -176,12 +172,12 @@ class Coordinator:
             why = self._context.notice.reason or self._context.resize.reason
             return Ended(Outcome.STORAGE_FAULT, self._step, f"{why}; {error}")
         if self._flag:
-            return self._interrupted(self._flag)
+            return self._interrupts.ended(self._flag)
         try:
             self._evaluate(final=True)
         except (Disturbed, Abandoned):
             # All steps are done and saved; the next attempt only has to evaluate.
-            return self._interrupted(self._interrupts.flag())
+            return self._interrupts.ended(self._interrupts.flag())
         return Ended(Outcome.COMPLETED, self._step, f"all {self._step} steps done and saved")
 
     def ended_by(self, error: Exception) -> Ended:
@@ -192,7 +188,7 @@ class Coordinator:
             if self._number is None:
                 reason = f"{self._context.notice.reason}; nothing new to save"
                 return Ended(Outcome.PREEMPTED, 0, reason)
-            return self._interrupted(self._interrupts.flag(), saved="nothing new to save")
+            return self._interrupts.ended(self._interrupts.flag(), saved="nothing new to save")
         if isinstance(error, Diverged) and self._checkpointer:
             # A save under way is of an earlier, finite state, so it is worth waiting for.
             timings = self._context.timings
@@ -255,20 +251,6 @@ class Coordinator:
             "ardm-evaluation",
         )
 
-    def _interrupted(self, flag: int, saved: str = "saved") -> Ended:
-        """How the attempt ends because of a flag, once its state is saved."""
-        if flag == SUPERSEDED:
-            return Ended(Outcome.SUPERSEDED, self._step, "a newer attempt holds the run")
-        if flag == STOP and (limit := self._interrupts.limit_reached):
-            return Ended(Outcome.LIMITED, self._step, f"{limit}; {saved}. Raise the limit to go on")
-        if flag == STOP:
-            return Ended(Outcome.STOPPED, self._step, f"asked to stop; {saved}")
-        if flag == RESIZE:
-            reason = f"{self._context.resize.reason}; saved"
-            return Ended(Outcome.RESIZED, self._step, reason)
-        reason = self._context.notice.reason or "another worker got a notice"
-        return Ended(Outcome.PREEMPTED, self._step, f"{reason}; {saved}")
-
     def _require_spec(self) -> None:
         """Refuse to train a spec that was replaced after it was read and before the claim."""
         if registry.conflicts(registry.read_spec(self._run), self._spec):
@@ -304,22 +286,6 @@ class Coordinator:
         # The other workers answer once they have the data; a notice leaves no time for that.
         messages = self._interrupts.unless_ending(lambda: group.exchange(data))
         return [json.loads(answer) for answer in messages]
-
-    def _log_data(self, preparation: Preparation) -> None:
-        """Log which data the run trains on, and which files were left out."""
-        data, _ = preparation.loaded()
-        data_log.info("%s", data.describe())
-        for warning in data.report.warnings():
-            data_log.warning("data set %s: %s", data.name, warning)
-
-    def _record(self, done: Done) -> StepRecord:
-        return StepRecord(
-            done.step,
-            self._spec.training.steps,
-            float(done.metrics.nelbo_bpd),
-            float(done.metrics.grad_norm),
-            self._reporting.now()["steps_per_s"],
-        )
 
     def _progress(self) -> dict[str, Any]:
         """What `ardm status` and `ardm watch` show of this attempt."""

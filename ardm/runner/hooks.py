@@ -22,6 +22,7 @@ from ardm.model.build import Model, Params
 from ardm.model.sampling import sample
 from ardm.plots import pictures, text_sheets
 from ardm.runner.compilation import compile_time
+from ardm.runner.context import StepRecord
 from ardm.runner.heartbeat import Heartbeat
 from ardm.runner.pace import Pace
 from ardm.store.run_directory import Run
@@ -174,6 +175,7 @@ class ReportHook:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._events, self._heartbeat, self._clock = events, heartbeat, clock
+        self._total_steps = total_steps
         self.curve = Curve()
         """The loss curve of the run so far."""
         self.pace = Pace(total_steps, clock)
@@ -198,6 +200,16 @@ class ReportHook:
         if window := self.pace.window():
             self.curve.add(self._events.add(kinds.Trained(step=done.step, **window)))
             self._heartbeat.scalar("train/steps_per_s", window["steps_per_s"], done.step)
+
+    def record(self, done: Done) -> StepRecord:
+        """A finished step, for the code that called the training."""
+        return StepRecord(
+            done.step,
+            self._total_steps,
+            float(done.metrics.nelbo_bpd),
+            float(done.metrics.grad_norm),
+            self.now()["steps_per_s"],
+        )
 
     def now(self) -> dict[str, Any]:
         """Rate, remaining seconds and mean NELBO, for the progress object."""

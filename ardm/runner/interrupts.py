@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from ardm.events import kinds
 from ardm.events.event_log import EventLog
+from ardm.events.events import Outcome
 from ardm.outages import of_the_store
-from ardm.runner.context import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Context, Notice
+from ardm.runner.context import NOTHING, PREEMPT, RESIZE, STOP, SUPERSEDED, Context, Ended, Notice
 from ardm.runner.heartbeat import Heartbeat
 from ardm.runner.limits import Limits
 from ardm.store.retry import Deadline, attend, retry
@@ -119,6 +120,26 @@ class Interrupts:
         if self.limit_reached:
             return STOP
         return RESIZE if self._context.resize.reason else NOTHING
+
+    def ended(self, flag: int, saved: str = "saved") -> Ended:
+        """How the attempt ends because of a flag.
+
+        Args:
+            flag: the flag.
+            saved: what was saved, for the reason.
+        """
+        step = self._step()
+        if flag == SUPERSEDED:
+            return Ended(Outcome.SUPERSEDED, step, "a newer attempt holds the run")
+        if flag == STOP and self.limit_reached:
+            reason = f"{self.limit_reached}; {saved}. Raise the limit to go on"
+            return Ended(Outcome.LIMITED, step, reason)
+        if flag == STOP:
+            return Ended(Outcome.STOPPED, step, f"asked to stop; {saved}")
+        if flag == RESIZE:
+            return Ended(Outcome.RESIZED, step, f"{self._context.resize.reason}; saved")
+        reason = self._context.notice.reason or "another worker got a notice"
+        return Ended(Outcome.PREEMPTED, step, f"{reason}; {saved}")
 
     def none_pending(self) -> bool:
         """Whether there is no reason to end."""

@@ -18,6 +18,7 @@ from ardm.training.group import Group
 from ardm.training.loop import Work
 
 log = logging.getLogger("ardm.data")
+log.setLevel(logging.INFO)  # the data are shown even where only warnings are
 
 
 def load(run: Run, spec: JobSpec, timeout_s: float) -> tuple[Dataset, Model]:
@@ -78,6 +79,13 @@ class Preparation:
             DataUnreachable: they could not be read within `timeout_s`.
         """
         return self._loaded.result()
+
+    def log_data(self) -> None:
+        """Log which data the run trains on, and which files were left out."""
+        data, _ = self.loaded()
+        log.info("%s", data.describe())
+        for warning in data.report.warnings():
+            log.warning("data set %s: %s", data.name, warning)
 
     def ready(self) -> Work:
         """Wait until the step is compiled.

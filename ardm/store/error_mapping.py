@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ardm.errors import ArdmError, InputError
+from ardm.errors import ArdmError, InputError, in_a_line
 from ardm.filesystem import emulator
 from ardm.outages import of_the_store
 from ardm.store import addresses
@@ -24,7 +24,7 @@ def as_error(
     """
     if not of_the_store(error):
         return None
-    reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    reason = in_a_line(error)
     if isinstance(error, OSError) and error.filename and not _is_in(error.filename, store):
         return InputError(
             f"{os.fsdecode(error.filename)}: expected a file or directory that this process can "

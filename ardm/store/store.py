@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ardm import filesystem
-from ardm.errors import StoreUnusable
+from ardm.errors import StoreUnusable, in_a_line
 from ardm.store import addresses, arrays, durable
 from ardm.store.durable import Abilities
 
@@ -255,11 +255,7 @@ class Store(filesystem.Directory):
             ) from error
         except Exception as error:  # file systems raise errors of many classes
             raise StoreUnusable(
-                f"store {self.uri}: cannot be written ({_in_a_line(error)}). "
+                f"store {self.uri}: cannot be written ({in_a_line(error)}). "
                 "Check its permissions and your credentials, or name another store with "
                 "--store or ARDM_STORE."
             ) from error
-
-
-def _in_a_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -4,8 +4,10 @@ import io
 import json
 import os
 import pty
+import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -136,20 +138,25 @@ def test_q_ends_the_display_in_a_terminal(tmp_path, variables):
     fields = PROGRESS | {"attempt": number, "time": time.time(), "saved_time": time.time()}
     fields |= {"beat": 1, "beat_s": 1000.0, "tail": []}
     run.store.write(run.progress(number), json.dumps(fields).encode())
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ |= variables | {"TERM": "xterm-256color"}
-        ardm = str(Path(sys.executable).with_name("ardm"))
-        os.execv(ardm, [ardm, "watch", run.name, "--store", run.store.uri])
+    terminal, inside = pty.openpty()
+    ardm = str(Path(sys.executable).with_name("ardm"))
+    watching = subprocess.Popen(
+        [ardm, "watch", run.name, "--store", run.store.uri],
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        env=dict(os.environ) | variables | {"TERM": "xterm-256color"},
+        start_new_session=True,
+    )
+    os.close(inside)
     shown = b""
-    while b"q ends this display" not in shown:
+    while b"q closes this view" not in shown:
         shown += os.read(terminal, 4096)
     os.write(terminal, b"xq")
-    try:
+    with suppress(OSError):  # the terminal is gone with the process
         while data := os.read(terminal, 4096):
             shown += data
-    except OSError:  # the terminal is gone with the process
-        pass
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    os.close(terminal)
+    assert watching.wait(60) == 0
     assert b"goes on" in shown
     assert (b"\x1b[36m" in shown or b"\x1b[1;36m" in shown) is not bool(variables)

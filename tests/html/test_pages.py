@@ -122,6 +122,26 @@ def test_a_run_that_has_not_begun_has_a_page(tmp_path):
     assert figures_of(page) == {}
 
 
+def test_torn_and_strange_files_are_left_out(store, tmp_path):
+    (tmp_path / "runs").mkdir()
+    copy = Store(str(tmp_path / "runs"))
+    Store(store).fetch_tree("killed", tmp_path / "runs" / "killed")
+    run, original = Run(copy, "killed"), collect(Run(Store(store), "killed"))
+    newest = "killed/evaluations/00000024-valid.npz"
+    whole = copy.read(newest)
+    for torn in (b"", whole[: len(whole) // 2], b"PK\x03\x04" + bytes(90), b"text"):
+        copy.write(newest, torn)
+        assert paired(collect(run), original, "valid") is None
+    copy.write("killed/policies/notes.json", b"{}")
+    copy.write("killed/policies/000001-8.json", b'{"policies": [3], "L": ["a"]}')
+    copy.write("killed/samples/readme.txt", b"mine")
+    copy.write("killed/plots/broken.png", b"")
+    found = collect(run)
+    assert (found.losses, found.policies) == (None, [])
+    assert [sample.step for sample in found.samples] == [8, 16, 24]
+    pages.run_page(found)
+
+
 def test_the_command_writes_pages(store, tmp_path):
     here = Here(store)
     here("report", "killed", "--html", str(tmp_path / "one.html"))
