@@ -14,7 +14,17 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ardm.api import StepRecord, Submitted, load, load_job, submit, train, train_steps
+    from ardm.api import (
+        StepRecord,
+        Submitted,
+        load,
+        load_job,
+        parse_job,
+        propose_job,
+        submit,
+        train,
+        train_steps,
+    )
     from ardm.errors import ArdmError
     from ardm.generated import Samples
     from ardm.pretrained import Pretrained
@@ -33,6 +43,8 @@ __all__ = [
     "load",
     "load_job",
     "open_run",
+    "parse_job",
+    "propose_job",
     "submit",
     "train",
     "train_steps",

@@ -5,14 +5,17 @@ Modules that take seconds to import, such as JAX and Ray, are imported on use.
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from ardm import cells
 from ardm.job.spec import JobSpec
 from ardm.job.spec import load as load_spec
+from ardm.job.spec import loads as load_text
 from ardm.opening import Report, is_complete, open_or_create, store_address, usable_store
 from ardm.runner import agreement
 from ardm.runner.context import Notice, StepRecord
@@ -43,6 +46,45 @@ def load_job(file: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
         SpecError: the job file has faults; the message lists all of them.
     """
     return load_spec(Path(file), overrides)
+
+
+def parse_job(text: str, overrides: Sequence[str] = ()) -> JobSpec:
+    """Read a job from the text of a job file, as it stands in a notebook.
+
+    >>> ardm.parse_job("{job: tiny, training: {steps: 50}}").training.steps
+    50
+
+    Args:
+        text: the text of a job file.
+        overrides: changes to it, each as `section.key=value`.
+
+    Raises:
+        SpecError: the job has faults; the message lists all of them.
+    """
+    return load_text(text, "the job", overrides)
+
+
+def propose_job(name: str, data: str | Path) -> str:
+    """Look at images, texts or recordings, and write a commented job with a model that fits them.
+
+    >>> text = ardm.propose_job("mine", "texts")
+    >>> ardm.parse_job(text).data.dataset
+    'text'
+
+    Args:
+        name: name of the job.
+        data: a folder of images, texts or WAV files, or one text; a path or an fsspec URL.
+
+    Returns:
+        The text of a job file, for `parse_job`.
+
+    Raises:
+        InputError: the name is none, or there is nothing that could be trained on.
+    """
+    from ardm.job import proposal, template
+
+    found = proposal.propose(proposal.absolute(str(data)))
+    return template.job_file(name, found, Path(f"{name}.yaml"))
 
 
 @dataclass(frozen=True)
@@ -84,6 +126,7 @@ def train(
     store: str | None = None,
     run: str | None = None,
     override: bool = False,
+    show: bool = False,
     on_step: Callable[[StepRecord], None] | None = None,
 ) -> Run:
     """Train in this process until the job is done or a signal arrives; an existing run goes on.
@@ -93,13 +136,15 @@ def train(
     >>> run.status()["step"]
     20
 
-    On SIGTERM, SIGHUP or Ctrl-C the run is saved and ends, and `status` reports the signal.
+    On SIGTERM, SIGHUP or Ctrl-C (the stop button of a notebook) the run is saved and ends, and
+    `status` reports the signal.
 
     Args:
         job: the job, from `load_job`.
         store: address of the run's store; default: ARDM_STORE, or `./runs`.
         run: name of the run; default: a new run.
         override: whether to go on with a job that differs from the run's.
+        show: whether to show progress and pictures in the cell of a notebook.
         on_step: called after every step; an exception that it raises ends the training.
 
     Returns:
@@ -115,7 +160,8 @@ def train(
 
     opened = open_or_create(job, usable_store(store_address(store)), run, override=override)
     notice = Notice()
-    with saving_first(notice):
+    shown = cells.progress(opened, opened.newest_attempt()) if show else nullcontext()
+    with saving_first(notice), shown:
         ended = attempt_here(opened, job, notice, on_step)
     raise_if_failed(ended)
     return Run(opened)

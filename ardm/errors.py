@@ -27,6 +27,10 @@ class ArdmError(Exception):
 
     exit_code = 1
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the message alone, since IPython asks for this method."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class InputError(ArdmError):
     """The input, such as an option, a file or an address, cannot be used."""

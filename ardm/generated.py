@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, UInt
+from jaxtyping import Bool, Int, UInt
 
 from ardm.data.alphabet import Alphabet, show_all
 from ardm.data.waves import Sound
@@ -107,19 +107,25 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Completions:
-    """Completed images, texts or recordings.
+    """Completed images, texts or recordings; a notebook shows the images beside what was given.
 
     Attributes:
         images: several completions of each given image, with values 0 .. K-1.
+        originals: the images of which a part was given.
+        known: true where a pixel was given.
         calls: number of network calls per image.
         policy: kind of the policy: `optimal`, `uniform` or `sequential`.
+        classes: number of values of a dimension, K.
         alphabet: alphabet of the texts; None for others.
         sound: rate and encoding of the recordings; None for others.
     """
 
     images: UInt[np.ndarray, "n completions h w c"]
+    originals: UInt[np.ndarray, "n h w c"]
+    known: Bool[np.ndarray, "h w"]
     calls: int
     policy: str
+    classes: int
     alphabet: Alphabet | None = None
     sound: Sound | None = None
 
@@ -132,6 +138,25 @@ class Completions:
         """
         letters = _letters(self.alphabet)
         return [show_all(completions, letters) for completions in self.images]
+
+    def png(self) -> bytes:
+        """A row for each image: the original, its given part, its completions; a PNG file.
+
+        Raises:
+            InputError: the model generates texts or recordings.
+        """
+        from ardm.plots import pictures
+
+        if self.alphabet is not None or self.sound is not None:
+            raise InputError("the model generates no images; use .texts or .images")
+        return pictures.completion_grid(self.originals, self.known, self.images, self.classes)
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture to a PNG file."""
+        Path(path).write_bytes(self.png())
+
+    def _repr_png_(self) -> bytes | None:
+        return self.png() if self.alphabet is None and self.sound is None else None
 
 
 def _letters(alphabet: Alphabet | None) -> Alphabet:

@@ -110,8 +110,10 @@ class Pretrained(Scoring):
         >>> import numpy as np
         >>> images, _ = model.images("valid", 2)
         >>> top_half = np.arange(28)[:, None] < np.full(28, 14)
-        >>> model.inpaint(images, top_half, completions=3, budget=10).images.shape
+        >>> completed = model.inpaint(images, top_half, completions=3, budget=10)
+        >>> completed.images.shape
         (2, 3, 28, 28, 1)
+        >>> completed.save("completed.png")
 
         Args:
             images: the images, with values 0 .. K-1; values outside the mask are ignored.
@@ -138,7 +140,16 @@ class Pretrained(Scoring):
             objective=self.model.objective,
             temperature=temperature,
         )
-        return Completions(completed, len(calls.starts), calls.kind, self.alphabet, self.sound)
+        return Completions(
+            completed,
+            images,
+            mask,
+            len(calls.starts),
+            calls.kind,
+            self.model.classes,
+            self.alphabet,
+            self.sound,
+        )
 
     def compress(
         self,

@@ -126,11 +126,7 @@ def inpaint(
         wavs = _write_waves(pretrained.sound, originals, known, completed, to)
         used |= {"samples_given": int(known.sum()), "wavs": wavs}
     elif to is not None:
-        from ardm.plots.pictures import completion_grid
-
-        classes = pretrained.model.classes
-        grid = completion_grid(originals, known, completed.images, classes)
-        options.write_still(to, grid)
+        options.write_still(to, completed.png())
         used |= {"pixels_given": int(known.sum()), "png": str(to)}
     if json:
         show(provenance(pretrained) | counts | used)

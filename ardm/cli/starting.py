@@ -28,7 +28,7 @@ def init(
 
     folder = Path("jobs") if Path("jobs").is_dir() else Path()
     path = to or folder / f"{name}.yaml"
-    chosen = template.DIGITS if data is None else proposal.propose(_absolute(data))
+    chosen = template.DIGITS if data is None else proposal.propose(proposal.absolute(data))
     text = template.job_file(name, chosen, path)
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -44,11 +44,6 @@ def init(
         return
     say(f"found {chosen.found}")
     say(f"written to {path}; next: ardm validate {path}, then ardm train {path}")
-
-
-def _absolute(data: str) -> str:
-    """A path that means the same from every directory; a URL stays as it is."""
-    return data if "://" in data else str(Path(data).expanduser().resolve())
 
 
 COMMANDS = [init]

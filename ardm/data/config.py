@@ -82,11 +82,13 @@ class DataConfig(Section):
     images; `text`, any text or folder of texts; `audio`, any folder of WAV files. `text` with
     `source: bundled` is a novel."""
     source: Literal["bundled", "tfds", "files"] = "bundled"
+    """Where the data come from; see above."""
     path: Annotated[str, Field(min_length=1)] | None = None
     """The folder that `files` reads, or the file of a text: a local path, or an fsspec URL such as
     `gs://bucket/folder`."""
     shape: Shape | None = None
-    """Height, width and channels of `images`; null: as the first image when the job is read."""
+    """Height, width and channels of `images`; null: the most common ones in the folder when the job
+    is read."""
     binarize: Literal["static", "dynamic"] = "static"
     """How gray values become `binarized_mnist`: each pixel is drawn once for all, or, in training,
     anew each time that an image is dealt. Bounds of the two cannot be compared."""

@@ -64,6 +64,7 @@ class ScalingConfig(Section):
     """The run fails after this many attempts in a row that ended without notice and without a new
     save."""
     price_per_worker_hour: Annotated[float, Field(ge=0.0, le=1e9)] | None = None
+    """Price of a worker for an hour, in any currency, for `ardm report` and `limits.cost`."""
     warm_spares: bool = True
     """Keep beside each worker of a Ray cluster a process that has imported everything, to replace
     the worker. It takes some hundred MB of memory, and more if it has loaded a step's programs, as

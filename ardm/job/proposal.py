@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from math import gcd
+from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -62,6 +63,11 @@ def propose(path: str) -> Proposal:
     if sounds:
         return _of_recordings(path, folder, sounds)
     return _of_texts(path, folder, listing)
+
+
+def absolute(data: str) -> str:
+    """A path that means the same from every directory; a URL stays as it is."""
+    return data if "://" in data else str(Path(data).expanduser().resolve())
 
 
 def _of_images(path: str, count: int) -> Proposal:

@@ -38,7 +38,9 @@ class JobSpec(Section):
     model_config = ConfigDict(validate_default=True)
 
     job: str = Field(pattern=NAME, max_length=60)
+    """Name of the job; the names of its runs begin with it."""
     seed: Seed = 0
+    """Everything random follows from it: parameters, batches, orders, generation steps, samples."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
@@ -47,8 +49,8 @@ class JobSpec(Section):
     scaling: ScalingConfig = ScalingConfig()
     limits: LimitsConfig = LimitsConfig()
     notify: Annotated[tuple[Target, ...], Field(strict=False, max_length=20)] = ()
-    """Where messages go at the end of the run, and when something is wrong (`ardm.runner.alerts`):
-    web hooks and commands. Those whose address is a secret belong into ARDM_NOTIFY."""
+    """Web hooks and commands to which messages go at the end of the run, and when something is
+    wrong. Those whose address is a secret belong in the variable ARDM_NOTIFY."""
     notify_preemptions: bool = False
     """Send a message at each preemption, too."""
 
@@ -109,7 +111,21 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
     Raises:
         SpecError: the file cannot be read or has faults; the message lists all of them.
     """
-    return parse(job_file.read(Path(path)), str(path), overrides, _measure)
+    return loads(job_file.read(Path(path)), str(path), overrides)
+
+
+def loads(text: str, source: str, overrides: Sequence[str] = ()) -> JobSpec:
+    """Read a job file from its text: see `load`.
+
+    Args:
+        text: the YAML text.
+        source: name of the text in messages.
+        overrides: changes to the text.
+
+    Raises:
+        SpecError: the text has faults; the message lists all of them.
+    """
+    return parse(text, source, overrides, _measure)
 
 
 def parse(

@@ -34,6 +34,9 @@ class ModelConfig(Section):
     fine. The baselines generate one dimension per call, and compute an exact likelihood in one:
     `autoregressive` in the natural order, `permuted` in any order."""
     output: OutputKind = "categorical"
+    """Distribution of a dimension: `categorical`, one logit per class; `logistic_mixture`,
+    discretized logistic components, for many ordered classes; `rgb_mixture`, the same with the
+    channels of a pixel drawn together."""
     components: Width = 10
     """Logistic components per mixture; ignored by the categorical output."""
     upscale: UpscaleConfig = UpscaleConfig()

@@ -21,6 +21,7 @@ class UNetConfig(Section):
     """
 
     kind: Literal["unet"] = "unet"
+    """The network that the section describes."""
     patch: Width = 1
     """Side in pixels of the square patch that is one position of the finest level. Doubling it
     saves three quarters of that level's work and doubles the view of its convolutions."""
@@ -45,6 +46,7 @@ class TransformerConfig(Section):
     """A transformer, for text. Every dimension of an example is one of its positions."""
 
     kind: Literal["transformer"] = "transformer"
+    """The network that the section describes."""
     width: Width = 256
     """Width of the network."""
     blocks: Depth = 6
@@ -61,6 +63,7 @@ class DilatedConfig(Section):
     """A stack of gated dilated convolutions along a sequence, for audio (DiffWave)."""
 
     kind: Literal["dilated"] = "dilated"
+    """The network that the section describes."""
     channels: Width = 64
     """Width of the network."""
     blocks: Depth = 20

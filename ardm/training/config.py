@@ -21,6 +21,7 @@ class TrainingConfig(Section):
     """Muon orthogonalizes the updates of matrices and convolutions. It needs fewer steps than Adam,
     but each takes longer."""
     learning_rate: PositiveReal = 1e-3
+    """Learning rate after the warm-up; a cosine begins with it."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """After the warm-up: hold the learning rate, or let it fall along a cosine."""
     final_learning_rate: RealOrZero = 0.0
