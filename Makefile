@@ -20,7 +20,7 @@ RUN_OR_JOB = $(or $(RUN),--job $(JOB))
 SETS := $(foreach item,$(SET),--set $(item))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report dashboard plan doctor chaos soak bench bench-recovery bench-history check test test-fast \
+.PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report dashboard plan doctor chaos soak bench bench-recovery bench-history check docs test test-fast \
         lint fix cluster-up cluster-down gcs-emulator down clean lock try-bounds
 
 help: ## list all targets
@@ -101,7 +101,10 @@ cluster-down: setup ## stop the cluster of cluster.yaml
 gcs-emulator: setup ## run a GCS server on this machine until Ctrl-C
 	@$(BIN)/python -m ardm.chaos.emulator
 
-check: lint test ## run what CI runs: format, lint, types and all tests
+check: lint docs test ## run what CI runs: format, lint, types, pages and all tests
+
+docs: setup ## build the pages of docs/ as a site with a search, in site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lint: setup ## check the format, the lint rules and the types
 	$(BIN)/ruff format --check .

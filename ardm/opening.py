@@ -11,6 +11,7 @@ from ardm.runner import agreement, control
 from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
+from ardm.trackers import choose
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,9 @@ def open_or_create(
 
     Raises:
         SpecConflict: the run has another spec, and `override` is false.
+        InputError: a tracker that the job names is not installed.
     """
+    choose.require(job.trackers)
     now = datetime.now().astimezone()
     if name is None:
         return registry.open_new_run(store, job, now)

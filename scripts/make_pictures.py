@@ -1,10 +1,11 @@
-"""Makes the pictures of README in `docs/pictures/` from a real run on a Ray of two nodes.
+"""Makes the pictures of README in `docs/pictures/` from a real run on a Ray of this machine.
 
     .venv/bin/python -m scripts.make_pictures
 
-It trains `jobs/smoke.yaml`, longer than usual; kills the worker with SIGKILL; later gives notice
-to the node that trains, as before a spot preemption; and waits for the end. Meanwhile it reads the
-progress of the run from the store, as `ardm watch` does. It takes about three minutes.
+It trains `jobs/smoke.yaml`, longer than usual, on one node; kills the worker with SIGKILL; later
+starts a second node and gives notice to the first one, as before a spot preemption; and waits for
+the end. Meanwhile it reads the
+progress of the run from the store, as `ardm watch` does. It takes about four minutes.
 """
 
 import io
@@ -24,7 +25,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from ardm.chaos.nodes import WORKER, Nodes
+from ardm.chaos.nodes import WORKER, Nodes, nodes
 from ardm.cli import live
 from ardm.cluster import raylet
 from ardm.events import event_log, history, kinds
@@ -35,7 +36,7 @@ from ardm.store.run_directory import Run
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "pictures"
 
-STEPS, INTERVAL_S, KILL_AT, NOTICE_AT = 1800, 12, 600, 1300
+STEPS, INTERVAL_S, KILL_AT, NOTICE_AT = 3200, 12, 1500, 2500
 """Steps of the run, seconds between its saves, and the steps of the kill and of the notice."""
 
 INK, ACCENT, RED, GRAY = "#1b1f24", "#0b6bcb", "#b3401f", "#8b949e"
@@ -47,32 +48,28 @@ _FONT_FROM_THE_NETWORK = re.compile(r"@font-face \{.*?\n *\}\n", re.DOTALL)
 def main() -> None:
     """Make both pictures."""
     FOLDER.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        nodes = Nodes(Path(folder) / "ray")
-        try:
-            draw(nodes, str(Path(folder) / "runs"))
-        finally:
-            nodes.end()
+    with tempfile.TemporaryDirectory() as folder, nodes() as cluster:
+        draw(cluster, f"{folder}/runs")
 
 
-def draw(nodes: Nodes, store: str) -> None:
+def draw(cluster: Nodes, store: str) -> None:
     """Train, disturb, and draw what happened."""
-    both = {node.node_id: node for node in (nodes.add(), nodes.add())}
-    sets = (f"training.steps={STEPS}", f"checkpoint.interval={INTERVAL_S}", "evaluation.every=400")
+    first = cluster.add()
+    sets = (f"training.steps={STEPS}", f"checkpoint.interval={INTERVAL_S}", "evaluation.every=800")
     options = [word for one in sets for word in ("--set", one)]
     submit = ["submit", str(ROOT / "jobs" / "smoke.yaml"), "--run", "digits", *options]
     ardm = Path(sys.executable).with_name("ardm")
     environment = os.environ | {"ARDM_STORE": store}
-    subprocess.run([ardm, *submit, "--address", nodes.jobs], env=environment, check=True)
+    subprocess.run([ardm, *submit, "--address", cluster.jobs], env=environment, check=True)
     run = open_run("digits", store=store).directory
     with watching(run) as seen:
         wait_until(lambda: seen and seen[-1][1] >= KILL_AT)
         killed = time.time()
-        nodes.processes(WORKER)[0].kill()
+        cluster.processes(WORKER)[0].kill()
         wait_until(lambda: seen[-1][1] >= NOTICE_AT and seen[-1][2] == 2)
-        (node,) = run.read_claim(2)["nodes"]
+        cluster.add()
         noticed = time.time()
-        raylet.drain(both[node], "spot preemption", 25)
+        raylet.drain(first, "spot preemption", 25)
         wait_until(
             lambda: run.read_claim(3) and seen[-1][2] == 3 and seen[-1][1] >= NOTICE_AT + 100
         )
@@ -145,14 +142,14 @@ def timeline(run: Run, seen: list[Sighting], killed: float, noticed: float) -> s
         label = "a checkpoint is committed" if number == 1 else None
         axes.plot(*zip(*saves, strict=True), "o", color=INK, ms=4.5, label=label, zorder=3)
     height = axes.get_ylim()[1]
-    for moment, words in ((killed, "the worker is killed"), (noticed, "its node gets notice")):
+    for moment, words in ((killed, "the worker is killed"), (noticed, "its machine gets notice")):
         axes.axvline(moment - begin, color=RED, lw=1.2, ls=(0, (4, 3)))
         axes.annotate(words, (moment - begin, height), (-6, -4), textcoords="offset points",
                       ha="right", va="top", color=RED, fontsize=10)  # fmt: skip
     axes.set(xlabel="seconds", ylabel="training step", ylim=(0, height))
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=GRAY, labelcolor=INK)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.9))
     out = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "ardm"}):
         figure.savefig(out, format="svg", facecolor="white", metadata={"Date": None})

@@ -1,6 +1,6 @@
 """Imports point one way, from right to left:
 
-data, model <- training <- plots, job <- store <- events <- checkpoint <- runner
+data, model <- training <- plots, job <- store <- events, trackers <- checkpoint <- runner
     <- analysis, cluster, compression, export <- api, chaos, doctor, html <- cli
 """
 
@@ -23,6 +23,7 @@ FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 BASE = {"config", "errors", "filesystem", "outages", "strict_json"}
 FACE = {
     "api",
+    "cells",
     "checkpointed",
     "exporting",
     "generated",
@@ -43,8 +44,9 @@ LOWER = {
     "job": {"training"},
     "store": {"job"},
     "events": {"store"},
+    "trackers": {"store"},
     "checkpoint": {"events"},
-    "runner": {"plots", "checkpoint"},
+    "runner": {"plots", "checkpoint", "trackers"},
     "analysis": {"runner"},
     "cluster": {"runner"},
     "compression": {"runner"},

@@ -101,7 +101,12 @@ def change(view: View) -> tuple[Any, ...]:
 
 
 def sparkline(
-    points: Mapping[int, float], last: int, width: int, bounds: tuple[float, float]
+    points: Mapping[int, float],
+    last: int,
+    width: int,
+    bounds: tuple[float, float],
+    *,
+    joined: bool = False,
 ) -> str:
     """A curve in one line of block characters.
 
@@ -110,12 +115,17 @@ def sparkline(
         last: the step at the right end; the left end is step 0.
         width: number of characters.
         bounds: the values of the lowest and the highest character.
+        joined: whether gaps between points are filled with the value before them.
     """
     bins: list[list[float]] = [[] for _ in range(width)]
     for step, value in points.items():
         bins[min(step * width // max(last, 1), width - 1)].append(value)
     low, high = bounds
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
+    if joined:
+        filled = [number for number, values in enumerate(bins) if values]
+        for number in range(filled[0] + 1, filled[-1]) if filled else ():
+            bins[number] = bins[number] or bins[number - 1]
     levels = [None if not b else min(max((fmean(b) - low) * scale, 0), len(BARS) - 1) for b in bins]
     return "".join(" " if level is None else BARS[round(level)] for level in levels)
 
@@ -161,14 +171,14 @@ def _curves(view: View, width: int) -> list[tuple[str, Text]]:
     # The first steps would flatten the rest.
     bounds = (values[0], values[int(0.9 * (len(values) - 1))]) if values else (0.0, 1.0)
 
-    def of(points: Mapping[int, float]) -> str:
+    def of(points: Mapping[int, float], *, joined: bool = False) -> str:
         if length <= SHORTEST_CURVE or not values:
             return ""
-        return f"{sparkline(points, last, length, bounds)}  "
+        return f"{sparkline(points, last, length, bounds, joined=joined)}  "
 
     rows = []
     if train is not None:
-        text = Text.assemble((of(curve.train), "cyan"), f"{train:.4f} {unit}")
+        text = Text.assemble((of(curve.train, joined=True), "cyan"), f"{train:.4f} {unit}")
         rows.append(("train", text))
     if valid:
         step = max(valid)

@@ -49,7 +49,9 @@ _PRIVATE = (
     "GCSFS_",
     "GOOGLE_",
     "JAX_",
+    "MLFLOW_",
     "TENSORSTORE_",
+    "WANDB_",
     "XLA_",
 )
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -25,6 +25,8 @@ MOST_FAULTS = 40
 
 Measure = Callable[[str], tuple[int, int, int]]
 """Returns the height, width and channels of the images in a folder; raises InputError."""
+
+TrackerName = Literal["tensorboard", "wandb", "mlflow"]
 
 NAME = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"
 
@@ -53,6 +55,11 @@ class JobSpec(Section):
     wrong. Those whose address is a secret belong in the variable ARDM_NOTIFY."""
     notify_preemptions: bool = False
     """Send a message at each preemption, too."""
+    trackers: Annotated[tuple[TrackerName, ...], Field(strict=False, max_length=3)] = (
+        "tensorboard",
+    )
+    """Where figures, samples and the job can be looked at: TensorBoard's files in the run, Weights
+    & Biases, and MLflow; the latter two need `pip install 'ardm[wandb]'` and `'ardm[mlflow]'`."""
 
     @field_validator("model")
     @classmethod
@@ -89,6 +96,13 @@ class JobSpec(Section):
     def copy_for_records(self) -> dict[str, Any]:
         """The spec as a JSON value without addresses of alerts, which may be secrets."""
         return self.model_dump(mode="json", exclude={"notify"})
+
+    def settings(self) -> dict[str, str | int | float | bool]:
+        """All keys with their values, flat: `training.steps` and the like."""
+        flat = _flatten(self.model_dump(mode="json"))
+        return {
+            k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in flat.items()
+        }
 
     def to_yaml(self) -> str:
         """The spec as a job file with every key; its last line marks it as complete."""

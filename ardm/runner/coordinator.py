@@ -38,6 +38,7 @@ from ardm.runner.restoring import LoadedCheckpoint, Restorer
 from ardm.store import registry
 from ardm.store.retry import Abandoned, attend, in_background
 from ardm.store.run_directory import Run
+from ardm.trackers.tracker import About
 from ardm.training.evaluate import Disturbed
 from ardm.training.loop import Done
 from ardm.training.state import TrainState
@@ -131,6 +132,11 @@ class Coordinator:
             self._run, self._spec, data, model,
             self._heartbeat, self._events, self._reporting.curve,
         )  # fmt: skip
+        shown = self._spec.model_copy(update={"notify": ()})  # addresses may be secrets
+        identity = registry.identity(self._run)
+        about = About(self._run.name, identity, shown.settings(), shown.to_yaml())
+        saved = self._saver
+        self._heartbeat.track(self._step + 1, about, self._spec.trackers, lambda: saved.saved_step)
         self._reporting.begin()
         self._interrupts.unless_ending(preparation.ready)
         return self._state
@@ -213,7 +219,8 @@ class Coordinator:
         self._state_name = ended.outcome
         self._events.add(kinds.Ended(**asdict(ended)))
         timings = self._context.timings
-        self._heartbeat.close(self._interrupts.deadline(timings.last_words, timings.notice))
+        deadline = self._interrupts.deadline(timings.last_words, timings.notice)
+        self._heartbeat.close(deadline, goes_on=not ended.outcome.ends_the_job)
         self._alerts.close(alerts.ON_NOTICE if self._interrupts.noticed else alerts.AT_END)
 
     @property

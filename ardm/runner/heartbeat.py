@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ardm import strict_json
@@ -22,6 +22,9 @@ from ardm.runner.uploads import Uploads
 from ardm.store import claims
 from ardm.store.retry import BACK_OFF, LONGEST_BACK_OFF, Deadline
 from ardm.store.run_directory import Run
+from ardm.trackers import choose
+from ardm.trackers.follower import Follower
+from ardm.trackers.tracker import About, Picture, Record, Scalar, Text
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,8 @@ class Heartbeat:
         self._ended = threading.Event()
         self._deadline = Deadline(0.0)
         self._thread = threading.Thread(target=self._beats, name="ardm-recorder", daemon=True)
+        self._has_tensorboard = True
+        self._followers: Sequence[Follower] = ()
         self._beat_number = 0
         self._listened = self._listed = self._written = -math.inf
         self._failed = False
@@ -67,11 +72,12 @@ class Heartbeat:
         self._thread.start()
         self.uploads.start()
 
-    def close(self, deadline: Deadline | None = None) -> None:
+    def close(self, deadline: Deadline | None = None, *, goes_on: bool = True) -> None:
         """Write everything that is left, with retries until the deadline.
 
         Args:
             deadline: when the retries end; by default `Timings.last_words` seconds from now.
+            goes_on: whether another attempt will take the steps again that were not saved.
         """
         self._deadline = deadline or Deadline(self._timings.last_words)
         self._ended.set()
@@ -83,15 +89,50 @@ class Heartbeat:
         while self._thread.is_alive() and (left := self._deadline.left()) > 0:
             self._thread.join(min(left, 0.25))
         self.uploads.close()
+        for follower in self._followers:
+            follower.close(max(self._deadline.left(), 0.0), all_records=not goes_on)
+
+    def track(
+        self,
+        first_step: int,
+        about: About,
+        names: Sequence[str],
+        saved: Callable[[], int | None],
+    ) -> None:
+        """Open the trackers, before the first record.
+
+        Args:
+            first_step: the first step of the attempt.
+            about: the run.
+            names: names of the trackers.
+            saved: returns the step of the newest committed checkpoint.
+        """
+        self._has_tensorboard = "tensorboard" in names
+        self.uploads.begin(first_step, about)
+        self._followers = [
+            Follower(name, choose.opener(name, about), saved)
+            for name in names
+            if name in choose.FOLLOWERS
+        ]
 
     def scalar(self, tag: str, value: float, step: int) -> None:
-        """Add a value of a step to TensorBoard; a value that is not finite is left out."""
+        """Add a value of a step to the trackers; a value that is not finite is left out."""
         if math.isfinite(value):
-            self.uploads.scalar(tag, value, step)
+            self._record(Scalar(tag, step, time.time(), value))
 
     def text(self, tag: str, text: str, step: int) -> None:
-        """Add a text of a step, in Markdown, to TensorBoard."""
-        self.uploads.text(tag, text, step)
+        """Add a text of a step, in Markdown, to the trackers."""
+        self._record(Text(tag, step, time.time(), text))
+
+    def picture(self, tag: str, png: bytes, step: int) -> None:
+        """Add a picture of a step to the trackers."""
+        self._record(Picture(tag, step, time.time(), png))
+
+    def _record(self, record: Record) -> None:
+        if self._has_tensorboard:
+            self.uploads.add(record)
+        for follower in self._followers:
+            follower.add(record)
 
     def put(self, kind: str, name: str, data: bytes) -> None:
         """Write a file, such as a picture; if the store fails, it is lost and a warning logged."""

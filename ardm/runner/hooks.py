@@ -117,8 +117,7 @@ class EvaluationHook:
             batch=min(config.samples, 16),
         )
         if medium(self._spec.data) == IMAGE:
-            png = pictures.grid(samples.images, model.classes)
-            self._heartbeat.put("samples", f"{step:08d}.png", png)
+            self._put_picture("samples", pictures.grid(samples.images, model.classes), step)
             return
         if medium(self._spec.data) == AUDIO:
             self._write_sounds(samples.images, step)
@@ -136,7 +135,11 @@ class EvaluationHook:
         for number, one in enumerate(values, 1):
             self._heartbeat.put("samples", f"{step:08d}-{number}.wav", sound.wav(one))
         png = sound_sheets.sheet(sound.samples(values[:, :, 0, 0]), sound.rate)
-        self._heartbeat.put("samples", f"{step:08d}.png", png)
+        self._put_picture("samples", png, step)
+
+    def _put_picture(self, kind: str, png: bytes, step: int) -> None:
+        self._heartbeat.put(kind, f"{step:08d}.png", png)
+        self._heartbeat.picture(kind, png, step)
 
     def _draw_curves(self, state: TrainState, step: int) -> None:
         # Imported here since it imports Matplotlib, which would delay the first step.
@@ -163,7 +166,7 @@ class ReportHook:
     Args:
         total_steps: the number of steps of the job.
         events: the event log of the attempt.
-        heartbeat: receives the scalars for TensorBoard.
+        heartbeat: receives the scalars for the trackers.
         clock: returns monotonic seconds.
     """
 

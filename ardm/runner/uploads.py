@@ -8,18 +8,20 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from ardm.filesystem import LARGE
 from ardm.store.home import temporary_prefix
 from ardm.store.retry import BACK_OFF, LONGEST_BACK_OFF, Deadline
 from ardm.store.run_directory import Run
+from ardm.trackers.tracker import About, Record
 
 if TYPE_CHECKING:
-    from tensorboardX import SummaryWriter
+    from ardm.trackers.tensorboard import TensorBoardFile
 
 log = logging.getLogger(__name__)
 
@@ -44,16 +46,18 @@ class Uploads:
     """
 
     def __init__(self, run: Run, number: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._run, self._clock = run, clock
+        self._run, self._number, self._clock = run, number, clock
         self._due = clock() + FIRST
         self._folder = tempfile.TemporaryDirectory(prefix=temporary_prefix())
         self._root = Path(self._folder.name)
-        self._parts_folder = self._root / "tensorboard" / f"{number:06d}"
         self._log_file = self._root / "logs" / f"{number:06d}.log"
         self._handler = _log_to(self._log_file)
-        self._records: SimpleQueue[Callable[[SummaryWriter], None]] = SimpleQueue()
-        self._tensorboard: SummaryWriter | None = None
-        self._parts = 0
+        self._records: SimpleQueue[Record] = SimpleQueue()
+        self._first_step, self._about = 0, About(run.name, "", {}, "")
+        self._part: TensorBoardFile | None = None
+        self._parts: dict[Path, str] = {}
+        """All TensorBoard files that are left here, with their names in the store."""
+        self._begun = 0
         self._sizes: dict[Path, int] = {}
         self._deadline = Deadline(0.0)
         self._ending = threading.Event()
@@ -62,15 +66,19 @@ class Uploads:
     def start(self) -> None:
         self._thread.start()
 
-    def scalar(self, tag: str, value: float, step: int) -> None:
-        """Add a value of a step to TensorBoard."""
-        now = time.time()
-        self._records.put(lambda writer: writer.add_scalar(tag, value, step, now))
+    def begin(self, first_step: int, about: About) -> None:
+        """Say what TensorBoard shows of the run, before the first record.
 
-    def text(self, tag: str, text: str, step: int) -> None:
-        """Add a text of a step, in Markdown, to TensorBoard."""
-        now = time.time()
-        self._records.put(lambda writer: writer.add_text(tag, text, step, now))
+        Args:
+            first_step: the first step of the attempt; what earlier attempts recorded of it and of
+                later steps is void.
+            about: the run.
+        """
+        self._first_step, self._about = first_step, about
+
+    def add(self, record: Record) -> None:
+        """Add a record to TensorBoard."""
+        self._records.put(record)
 
     def end(self, deadline: Deadline) -> None:
         """Begin the last uploads, which are retried until the deadline; returns at once."""
@@ -105,51 +113,50 @@ class Uploads:
 
     def _upload_all(self) -> bool:
         """Upload the files that have grown; whether all uploads succeeded."""
-        done = [_succeeds(partial(self._upload, self._log_file)), _succeeds(self._write_records)]
-        parts = sorted(self._parts_folder.glob("*"))
-        done += [_succeeds(partial(self._upload_part, path)) for path in parts]
+        done = [
+            _succeeds(partial(self._upload, self._log_file, f"logs/{self._log_file.name}")),
+            _succeeds(self._write_records),
+        ]
+        done += [_succeeds(partial(self._upload_part, path)) for path in list(self._parts)]
         return all(done)
 
     def _write_records(self) -> None:
-        """Write the queued values and texts to the current TensorBoard file."""
-        if not self._records.empty():
-            if self._tensorboard is None:
-                self._tensorboard = self._next_part()
-            while not self._records.empty():
-                self._records.get()(self._tensorboard)
-            self._tensorboard.flush()
-        if self._tensorboard and (self._ending.is_set() or self._size() >= PART):
-            self._tensorboard.close()
-            self._tensorboard = None
+        """Write the queued records to the current TensorBoard file."""
+        records = []
+        with suppress(Empty):
+            while True:
+                records.append(self._records.get_nowait())
+        if records:
+            if self._part is None:
+                self._part = self._next_part()
+            self._part.write(records)
+        if self._part and (self._ending.is_set() or self._part.path.stat().st_size >= PART):
+            self._part.close()
+            self._part = None
 
-    def _next_part(self) -> "SummaryWriter":
+    def _next_part(self) -> "TensorBoardFile":
         # Imported here, on this thread: it takes a second, for which no step should wait.
-        from tensorboardX import SummaryWriter
+        from ardm.trackers.tensorboard import TensorBoardFile
 
-        self._parts += 1
-        return SummaryWriter(str(self._parts_folder), filename_suffix=f".{self._parts:06d}")
-
-    def _current(self) -> Path | None:
-        """The TensorBoard file that is being written."""
-        if self._tensorboard is None:
-            return None
-        return next(self._parts_folder.glob(f"*.{self._parts:06d}"), None)
-
-    def _size(self) -> int:
-        current = self._current()
-        return current.stat().st_size if current else 0
+        is_first, self._begun = not self._begun, self._begun + 1
+        folder = self._root / "tensorboard" / f"{self._begun:06d}"
+        part = TensorBoardFile(
+            folder, self._first_step if is_first else None, self._about if is_first else None
+        )
+        self._parts[part.path] = f"events.out.tfevents.{self._number:06d}.{self._begun:06d}"
+        return part
 
     def _upload_part(self, path: Path) -> None:
-        complete = path != self._current()
-        self._upload(path)
+        complete = self._part is None or path != self._part.path
+        self._upload(path, f"tensorboard/{self._parts[path]}")
         if complete:
             path.unlink()
+            del self._parts[path]
 
-    def _upload(self, path: Path) -> None:
+    def _upload(self, path: Path, name: str) -> None:
         """Upload a whole file if it has grown."""
         size = path.stat().st_size
         if size and size != self._sizes.get(path):
-            name = path.relative_to(self._root)
             self._run.store.write(f"{self._run.name}/{name}", path.read_bytes(), LARGE)
             self._sizes[path] = size
 

@@ -1,6 +1,7 @@
 """The registry of a store: creates runs with their frozen specs, opens and lists them."""
 
 import difflib
+import hashlib
 import itertools
 import json
 import logging
@@ -18,7 +19,7 @@ from ardm.store.store import Store
 
 log = logging.getLogger(__name__)
 
-_FREE = ("scaling.", "limits.", "notify")
+_FREE = ("scaling.", "limits.", "notify", "trackers")
 """Beginnings of the keys that do not change what is trained."""
 
 _HEADER = re.compile(r"# run \S+, created (\S+)\n")
@@ -103,6 +104,12 @@ def _job_file(run: Run, spec: JobSpec, now: datetime) -> bytes:
 
 def _header(run: Run, now: datetime) -> str:
     return f"# run {run.name}, created {now.astimezone(UTC).isoformat(timespec='seconds')}\n"
+
+
+def identity(run: Run) -> str:
+    """A name that is the same for all attempts of the run, and for no other run of any store."""
+    header = (run.store.read(run.job_file) or b"").partition(b"\n")[0]
+    return f"{run.name}-{hashlib.sha256(header).hexdigest()[:12]}"
 
 
 def conflicts(old: JobSpec, new: JobSpec) -> list[str]:

@@ -24,7 +24,7 @@ def test_a_run_with_faults_keeps_every_promise(tmp_path: Path) -> None:
         ARDM, "chaos", str(TINY), "--minutes", "1", "--every", "10", "--seed", str(SEED),
         "--faults", KINDS, "--json", "--keep", str(tmp_path),
         # If the step time were measured beside other tests, the run might end before any fault.
-        "--set", "training.steps=600",
+        "--set", "training.steps=450",
     ]  # fmt: skip
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=840, env=marking(tmp_path)

@@ -23,7 +23,7 @@ from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 from ardm.cluster import access, local
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
-from tests.cluster.conftest import TINY, Ardm, running_ray, train_workers, wait_until
+from tests.cluster.conftest import TINY, Ardm, running_ray, saved, train_workers, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -72,7 +72,9 @@ def training(ray_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         for name, value in SHELL.items():
             patch.setenv(name, value)
         said = ardm("submit", str(TINY), "--run", run.name, *options).stderr
-        wait_until(lambda: ardm.status(run.name)["checkpoint"])
+        wait_until(lambda: saved(run, 1))
+        for worker in train_workers():
+            worker.nice(19)  # it trains until the end of these tests, beside others
         yield Training(run, said, Path(ours.folder))
         ardm("stop", run.name)
         wait_until(lambda: not list((ray_home / "environments").iterdir()))

@@ -96,11 +96,11 @@ def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_gives_digits(
     assert estimate["se_bpd"] > 0
 
     files = {name: run.store.names(f"{run.name}/{name}") for name in ("samples", "plots", "logs")}
-    # An evaluation that a notice or a resize breaks off, as it may that at step 200, is left out.
-    assert files["samples"] in (["00000400.png"], ["00000200.png", "00000400.png"])
+    # An evaluation that a notice or a resize breaks off, as it may that at step 150, is left out.
+    assert files["samples"] in (["00000300.png"], ["00000150.png", "00000300.png"])
     assert files["plots"] == ["loss-per-t.png", "loss.png"]
     assert len(files["logs"]) == 4
-    assert run.store.names(f"{run.name}/tensorboard/000004")[0].startswith("events.out.tfevents")
+    assert "events.out.tfevents.000004.000001" in run.store.names(f"{run.name}/tensorboard")
 
 
 def test_a_spare_takes_the_place_of_a_killed_worker_and_a_run_taken_over_meanwhile_is_let_go(
@@ -113,11 +113,13 @@ def test_a_spare_takes_the_place_of_a_killed_worker_and_a_run_taken_over_meanwhi
     made = ardm.json("submit", str(TINY), "--run", run.name, *endless, *warm)
     wait_until(lambda: saved(run, 1))
     (worker,) = train_workers()
+    worker.nice(19)  # it trains until the end of this test, beside others
     (spare,) = wait_until(lambda: [p for p in idle() if p.create_time() > worker.create_time()])
     wait_until(lambda: at_rest(spare))
     kill(worker)
     wait_until(lambda: saved(run, 2))
     assert claim(run, 2)["pid"] == spare.pid
+    spare.nice(19)
     first = kinds.last(event_log.read(run, 2), kinds.FirstStep)
     assert first
     assert first.compile_s == 0
@@ -167,7 +169,7 @@ def test_a_run_goes_on_with_other_workers_and_when_the_whole_cluster_is_gone(
         assert stopping.wait(60) == 0
     found = ardm.status(run.name)
     assert [a["outcome"] for a in found["attempts"]] == [found["state"]] == ["stopped"]
-    assert found["checkpoint"]["step"] == found["attempts"][0]["last_step"] < 400
+    assert found["checkpoint"]["step"] == found["attempts"][0]["last_step"] < 300
     client = jobs_of(ray)
     wait_until(lambda: client.get_job_status(made["submission_id"]).value == "STOPPED")
 

@@ -81,8 +81,8 @@ def test_the_log_the_scalars_and_the_pictures_reach_the_store(run, recording):
     beating.close(Deadline(300.0))  # TensorBoard is slow to import beside other work
     assert b"something to be logged" in run.store.read(run.file("logs", f"{number:06d}.log"))
     assert run.store.read(run.file("samples", "00000001.png")) == b"png"
-    folder = f"{run.name}/tensorboard/{number:06d}"
-    assert [name for name in run.store.names(folder) if name.startswith("events.out")]
+    name = f"events.out.tfevents.{number:06d}.000001"
+    assert run.store.names(f"{run.name}/tensorboard") == [name]
 
 
 def test_a_failing_store_reaches_nobody_and_all_is_sent_once_it_is_mended(local_run):

@@ -44,7 +44,7 @@ def test_samples_are_in_the_text_tab_of_tensorboard(tmp_path):
     spec = parse(JOB, "text.yaml")
     run = opened(str(tmp_path), "run", spec)
     assert go(run, spec=spec).outcome == "completed"
-    folder = "run/tensorboard/000001"
+    folder = "run/tensorboard"
     content = b"".join(run.store.read(f"{folder}/{name}") for name in run.store.names(folder))
     assert b"samples/text_summary" in content
     first_line = run.store.read(f"run/samples/{STEPS:08d}.txt").splitlines()[1]

@@ -15,13 +15,14 @@ from ardm.runner.heartbeat import Heartbeat
 from ardm.runner.uploads import Uploads
 from ardm.store.retry import Deadline
 from ardm.store.store import Store
+from ardm.trackers.tracker import Scalar
 from tests import counting
 from tests.clock import Clock
 from tests.runner.setting import opened
 
 
 def files_of(run) -> list[str]:
-    return run.store.names(f"{run.name}/tensorboard/000001")
+    return run.store.names(f"{run.name}/tensorboard")
 
 
 def records(data: bytes) -> int:
@@ -44,18 +45,18 @@ def test_a_long_training_leaves_tensorboard_files_of_bounded_size(run, tmp_path,
     files = Uploads(run, 1, clock)
     for minute in range(6):
         for step in range(50):
-            files.scalar("train/nelbo_bpd", 0.5, 50 * minute + step)
+            files.add(Scalar("train/nelbo_bpd", 50 * minute + step, 0.0, 0.5))
         clock.now += 60.0
         files.do_what_is_due()
-    (folder,) = local.glob("*/tensorboard/*")
-    assert len(list(folder.iterdir())) <= 2, "what is complete and uploaded is removed here"
+    left = list(local.glob("*/tensorboard/*/*"))
+    assert len(left) <= 1, "what is complete and uploaded is removed here"
     files.end(Deadline(20.0))
     files.close()
     names = files_of(run)
     assert len(names) >= 2
-    contents = [run.store.read(f"{run.name}/tensorboard/000001/{name}") for name in names]
-    # Each file begins with a record of its own.
-    assert sum(records(data) - 1 for data in contents) == 300
+    contents = [run.store.read(f"{run.name}/tensorboard/{name}") for name in names]
+    # Each file begins with a record of its own, the first with six: what is void, and the run.
+    assert sum(records(data) - 1 for data in contents) == 300 + 5
     assert max(len(data) for data in contents) < 2 * 2000 + 50 * 60
 
 

@@ -1,0 +1,90 @@
+"""Passes records on to a tracker of another project, on a thread of its own.
+
+Such a tracker cannot take a record back, so it gets the records of a step only once a checkpoint
+of that step or of a later one is committed: no restore goes back behind it, and every step is shown
+once. A tracker that fails or hangs delays nothing.
+"""
+
+import logging
+import math
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import takewhile
+
+from ardm.errors import in_a_line
+from ardm.trackers.tracker import Record, Tracker
+
+log = logging.getLogger(__name__)
+
+PAUSE_S = 5.0
+"""Seconds between two looks for records that can be passed on."""
+
+MOST = 200_000
+"""Records that are kept for a tracker that fails; older ones are dropped."""
+
+
+class Follower:
+    """Passes the records of an attempt on to a tracker.
+
+    Args:
+        name: name of the tracker, for messages.
+        open_tracker: opens the tracker; called on the thread, since it may take long.
+        saved: returns the step of the newest committed checkpoint; None as long as there is none.
+    """
+
+    def __init__(
+        self, name: str, open_tracker: Callable[[], Tracker], saved: Callable[[], int | None]
+    ) -> None:
+        self._name, self._open, self._saved = name, open_tracker, saved
+        self._records: deque[Record] = deque(maxlen=MOST)
+        self._tracker: Tracker | None = None
+        self._ended, self._all = threading.Event(), False
+        self._warned = False
+        self._thread = threading.Thread(target=self._work, name=f"ardm-{name}", daemon=True)
+        self._thread.start()
+
+    def add(self, record: Record) -> None:
+        """Add a record, to be passed on once its step is saved."""
+        self._records.append(record)
+
+    def close(self, seconds: float, *, all_records: bool) -> None:
+        """Pass on what is left, and close the tracker.
+
+        Args:
+            seconds: how long to wait for it.
+            all_records: whether to pass on records of steps that were not saved, too, since nobody
+                will take these steps again.
+        """
+        self._all = all_records
+        self._ended.set()
+        self._thread.join(seconds)
+
+    def _work(self) -> None:
+        while not self._ended.wait(PAUSE_S):
+            self._pass_on()
+        self._pass_on(everything=self._all)
+        if self._tracker is not None:
+            with suppress(Exception):  # of any kind, of a library of others; the training is over
+                self._tracker.close()
+
+    def _pass_on(self, *, everything: bool = False) -> None:
+        """Pass on the records of steps that are saved, or all of them."""
+        saved = math.inf if everything else self._saved()
+        due = [] if saved is None else list(takewhile(lambda r: r.step <= saved, [*self._records]))
+        if not due:
+            return
+        try:
+            if self._tracker is None:
+                self._tracker = self._open()
+            self._tracker.write(due)
+        except Exception as error:  # of any kind, of a library of others
+            if not self._warned:
+                log.warning("%s does not take the figures (%s)", self._name, in_a_line(error))
+            self._warned = True
+            return
+        self._warned = False
+        for record in due:
+            if self._records and self._records[0] is record:  # it may have been dropped meanwhile
+                self._records.popleft()
