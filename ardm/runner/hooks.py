@@ -17,7 +17,7 @@ from ardm.events import kinds
 from ardm.events.curve import Curve
 from ardm.events.event_log import EventLog
 from ardm.job.spec import JobSpec
-from ardm.model import policy
+from ardm.model import inpaint, policy
 from ardm.model.build import Model, Params
 from ardm.model.sampling import sample
 from ardm.plots import pictures, text_sheets
@@ -32,6 +32,9 @@ from ardm.training.loop import Done, not_finite
 from ardm.training.state import TrainState, seed_key
 
 log = logging.getLogger(__name__)
+
+COMPLETED, COMPLETIONS = 4, 4
+"""Numbers of validation images that are completed after the last step, and of their completions."""
 
 
 class EvaluationHook:
@@ -49,6 +52,7 @@ class EvaluationHook:
     ) -> None:
         self._run, self._spec, self._data, self._model = run, spec, data, model
         self._heartbeat, self._events, self._curve = heartbeat, events, curve
+        self._medium = medium(spec.data)
         self._evaluator = Evaluator(model, spec.seed)
 
     def evaluate(
@@ -73,6 +77,8 @@ class EvaluationHook:
             raise Disturbed
         if config.samples:
             self._sample(ema, step)
+            if final and self._medium == IMAGE and self._model.objective.several_per_call:
+                self._complete(ema, step)
             if not go_on():  # the caller may have abandoned this thread meanwhile
                 raise Disturbed
         for split, result in estimates.items():
@@ -92,7 +98,7 @@ class EvaluationHook:
         per_image = self._evaluator.per_image(
             ema, images[chosen], self._spec.evaluation.passes, go_on
         )
-        mean, words = estimate(per_image, self._model.objective), medium(self._spec.data)
+        mean, words = estimate(per_image, self._model.objective), self._medium
         log.info(
             "step %d: %s NELBO %.4f ± %.4f %s on %d %s of %s",
             step, split, mean.nelbo_bpd, mean.se_bpd, words.unit, mean.images, words.examples,
@@ -116,15 +122,40 @@ class EvaluationHook:
             objective=objective,
             batch=min(config.samples, 16),
         )
-        if medium(self._spec.data) == IMAGE:
+        if self._medium == IMAGE:
             self._put_picture("samples", pictures.grid(samples.images, model.classes), step)
             return
-        if medium(self._spec.data) == AUDIO:
+        if self._medium == AUDIO:
             self._write_sounds(samples.images, step)
             return
         texts = show_all(samples.images, Alphabet(alphabet(self._spec.data)))
         self._heartbeat.put("samples", f"{step:08d}.txt", text_sheets.sheet(texts).encode())
         self._heartbeat.text("samples", text_sheets.markdown(texts), step)
+
+    def _complete(self, ema: Params, step: int) -> None:
+        """Complete the lower halves of a few validation images, each in several ways."""
+        config, objective = self._spec.evaluation, self._model.objective
+        images = self._data.images("valid")
+        originals = images[spread_indices(len(images), COMPLETED)]
+        known = inpaint.keep("top-half", *originals.shape[1:3])
+        given = np.broadcast_to(known[..., None], objective.shape)
+        count = int(given.sum())
+        least, most = objective.stages, objective.stages * (objective.D - count)
+        unused = np.zeros(objective.steps)  # calls are evenly spread
+        calls = int(np.clip(config.sample_steps, least, most))
+        starts = policy.remaining(unused, count, calls, stages=objective.stages, evenly=True)
+        completed = inpaint.inpaint(
+            self._model.bind(ema),
+            seed_key(self._spec.seed),
+            originals,
+            given,
+            starts,
+            COMPLETIONS,
+            objective=objective,
+        )
+        png = pictures.completion_grid(originals, known, completed, self._model.classes)
+        self._heartbeat.put("plots", "completions.png", png)
+        self._heartbeat.picture("completions", png, step)
 
     def _write_sounds(self, values: UInt[np.ndarray, "n l 1 1"], step: int) -> None:
         # Imported here since it imports Matplotlib, which would delay the first step.
@@ -147,7 +178,7 @@ class EvaluationHook:
 
         name = self._run.name
         evaluated = {"valid": self._curve.valid, "test": self._curve.test}
-        unit = medium(self._spec.data).unit
+        unit = self._medium.unit
         curve = curves.loss_curve(self._curve.train, evaluated, name, unit)
         self._heartbeat.put("plots", "loss.png", curve)
         nats = np.asarray(state.kl.nats)

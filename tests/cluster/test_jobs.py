@@ -98,7 +98,7 @@ def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_gives_digits(
     files = {name: run.store.names(f"{run.name}/{name}") for name in ("samples", "plots", "logs")}
     # An evaluation that a notice or a resize breaks off, as it may that at step 150, is left out.
     assert files["samples"] in (["00000300.png"], ["00000150.png", "00000300.png"])
-    assert files["plots"] == ["loss-per-t.png", "loss.png"]
+    assert files["plots"] == ["completions.png", "loss-per-t.png", "loss.png"]
     assert len(files["logs"]) == 4
     assert "events.out.tfevents.000004.000001" in run.store.names(f"{run.name}/tensorboard")
 

@@ -91,6 +91,7 @@ def test_the_test_images_are_kept_for_the_end(attempt: Attempt, state: TrainStat
     assert found == {"valid": 8, "test": 12}
     assert attempt.curve.test.keys() == attempt.curve.valid.keys() == {STEP}
     assert attempt.names("evaluations") == ["00000005-test.npz", "00000005-valid.npz"]
+    assert attempt.names("plots") == ["completions.png", "loss-per-t.png", "loss.png"]
 
 
 @pytest.mark.parametrize("moment", ["at once", "after the estimate", "after the picture"])
