@@ -51,8 +51,8 @@ def load_job(file: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
 def parse_job(text: str, overrides: Sequence[str] = ()) -> JobSpec:
     """Read a job from the text of a job file, as it stands in a notebook.
 
-    >>> ardm.parse_job("{job: tiny, training: {steps: 50}}").training.steps
-    50
+    >>> ardm.parse_job("{job: digits, training: {steps: 500}}").training.steps
+    500
 
     Args:
         text: the text of a job file.

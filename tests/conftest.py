@@ -25,8 +25,10 @@ os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 # One cache for all processes of the tests: most of their time would be spent compiling.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parent.parent / ".jax_cache")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-# Compiling takes most of the time of these tests; unoptimised it takes a third of it.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Compiling takes most of the time of these tests; unoptimised and in one piece it takes a third.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+)
 
 # The shapes and types in the signatures are checked at every call.
 install_import_hook(["ardm.model", "ardm.training"], "beartype.beartype")
@@ -47,8 +49,9 @@ settings.load_profile("ardm")
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
-ROOM = 5 * 2**27
-"""Bytes that a process of the tests may have before it forgets its compiled programs."""
+ROOM = 5 * 2**26
+"""Bytes by which a process of the tests may grow before it forgets its compiled programs. Beside it
+there are about 0.7 GiB of imported libraries, and what a test takes for a while."""
 
 GROWTH = 2**27
 """Bytes by which it may grow before it gives freed memory back."""
@@ -56,7 +59,8 @@ GROWTH = 2**27
 LOOK = 0.5
 """Seconds between two looks at the memory of this process."""
 
-room, trimmed = ROOM, 0
+room, trimmed = 0, 0
+"""Bytes that this process may have before it forgets, and that it had when it last gave back."""
 
 peak, peak_test = 0, "start"
 """The most memory that this process had at the end of a test, and the test that raised it last."""
@@ -80,8 +84,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 @pytest.fixture(autouse=True)
 def little_memory(request: pytest.FixtureRequest) -> Iterator[None]:
     """Give back freed memory, and forget compiled programs before they take too much of it."""
-    yield
     global room, trimmed, peak, peak_test
+    room = room or _resident() + ROOM
+    yield
     if _peak() > peak:
         peak, peak_test = _peak(), request.node.nodeid
     if _resident() > trimmed + GROWTH:
@@ -89,8 +94,7 @@ def little_memory(request: pytest.FixtureRequest) -> Iterator[None]:
         trimmed = _resident()
     if _resident() > room:
         _forget()
-        # What is in use all the time is not worth another try at every test.
-        room = max(ROOM, _resident() + ROOM // 4)
+        room = _resident() + ROOM
 
 
 def _trim_while_testing() -> None:
@@ -98,7 +102,7 @@ def _trim_while_testing() -> None:
     global trimmed
     while True:
         time.sleep(LOOK)
-        if _resident() > max(trimmed, ROOM) + GROWTH:
+        if room and _resident() > trimmed + GROWTH:
             _trim()
             trimmed = _resident()
 

@@ -28,6 +28,8 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A directory in which the first example has been followed: a store with the run `hello`."""
     folder = tmp_path_factory.mktemp("tour")
     shutil.copytree(Path(__file__).parents[1] / "jobs", folder / "jobs")
+    (folder / "texts").mkdir()
+    (folder / "texts" / "novel.txt").write_text("It is a truth universally acknowledged. " * 200)
     before = Path.cwd()
     os.chdir(folder)
     follow("ardm", ardm, {})

@@ -21,10 +21,10 @@ SEED, KINDS = 1, "worker,drain,damage,storage"
 @pytest.mark.timeout(900)
 def test_a_run_with_faults_keeps_every_promise(tmp_path: Path) -> None:
     command = [
-        ARDM, "chaos", str(TINY), "--minutes", "1", "--every", "10", "--seed", str(SEED),
+        ARDM, "chaos", str(TINY), "--minutes", "1", "--every", "8", "--seed", str(SEED),
         "--faults", KINDS, "--json", "--keep", str(tmp_path),
         # If the step time were measured beside other tests, the run might end before any fault.
-        "--set", "training.steps=450",
+        "--set", "training.steps=600",
     ]  # fmt: skip
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=840, env=marking(tmp_path)

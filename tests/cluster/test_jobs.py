@@ -5,7 +5,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from PIL import Image
 
 from ardm.chaos.nodes import WORKER, Nodes
 from ardm.cluster import local, raylet
@@ -37,7 +36,7 @@ SILENCE = 3.0
 
 
 @pytest.mark.timeout(900)
-def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_gives_digits(
+def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_is_pulled(
     cluster: Nodes, bucket: str, reference: str, tmp_path: Path
 ) -> None:
     ardm = Ardm(f"{bucket}/runs")
@@ -84,16 +83,6 @@ def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_gives_digits(
 
     pulled = ardm.json("pull", run.name, "--to", str(tmp_path / "pulled"))
     assert pulled["digest"] == reference
-    png, gif = tmp_path / "grid.png", tmp_path / "chain.gif"
-    options = ("--num", "9", "--steps", "8", "--out", str(png), "--chain", str(gif))
-    drawn = ardm.json("sample", str(tmp_path / "pulled"), *options)
-    assert drawn["digest"] == reference
-    assert Image.open(png).size[0] >= 600
-    assert Image.open(gif).n_frames == 9
-    estimate = ardm.json("evaluate", run.name, "--images", "64")
-    assert estimate["digest"] == reference
-    assert 0 < estimate["nelbo_bpd"] < 1
-    assert estimate["se_bpd"] > 0
 
     files = {name: run.store.names(f"{run.name}/{name}") for name in ("samples", "plots", "logs")}
     # An evaluation that a notice or a resize breaks off, as it may that at step 150, is left out.

@@ -1,4 +1,7 @@
-"""Weights & Biases and MLflow, both without a network, through a run that is killed."""
+"""Weights & Biases and MLflow, both without a network, through a run that is killed.
+
+They are imported in the tests alone, because they take much memory.
+"""
 
 import struct
 import subprocess
@@ -7,10 +10,9 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from mlflow import MlflowClient
-from wandb.proto.wandb_internal_pb2 import Record as WandbRecord
 
 from ardm.checkpoint import checkpoints
 from ardm.errors import InputError
@@ -110,8 +112,10 @@ def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_created(
     choose.require(["tensorboard"])
 
 
-def records_in(data: bytes) -> Iterator[WandbRecord]:
+def records_in(data: bytes) -> Iterator[Any]:
     """The records of a file of W&B (0.31): seven bytes, then the format of LevelDB's logs."""
+    from wandb.proto.wandb_internal_pb2 import Record as WandbRecord
+
     at, whole = 7, b""
     while at + 7 <= len(data):
         if (left := 2**15 - at % 2**15) < 7:
@@ -159,6 +163,8 @@ def test_a_killed_run_is_one_run_of_each_tracker_and_every_step_is_there_once(
         assert soon(lambda: any(place.step > 40 for place in checkpoints.committed(run)))
         first.kill()
     subprocess.run(command, check=True, timeout=200)
+
+    from mlflow import MlflowClient
 
     client = MlflowClient(uri)
     (experiment,) = [e for e in client.search_experiments() if e.name == "ardm"]
