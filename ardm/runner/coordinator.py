@@ -38,7 +38,7 @@ from ardm.runner.restoring import LoadedCheckpoint, Restorer
 from ardm.store import registry
 from ardm.store.retry import Abandoned, attend, in_background
 from ardm.store.run_directory import Run
-from ardm.trackers.tracker import About
+from ardm.trackers import choose
 from ardm.training.evaluate import Disturbed
 from ardm.training.loop import Done
 from ardm.training.state import TrainState
@@ -132,10 +132,7 @@ class Coordinator:
             self._run, self._spec, data, model,
             self._heartbeat, self._events, self._reporting.curve,
         )  # fmt: skip
-        shown = self._spec.model_copy(update={"notify": ()})  # addresses may be secrets
-        identity = registry.identity(self._run)
-        about = About(self._run.name, identity, shown.settings(), shown.to_yaml())
-        saved = self._saver
+        about, saved = choose.about(self._run, self._spec), self._saver
         self._heartbeat.track(self._step + 1, about, self._spec.trackers, lambda: saved.saved_step)
         self._reporting.begin()
         self._interrupts.unless_ending(preparation.ready)

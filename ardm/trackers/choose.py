@@ -4,6 +4,9 @@ import importlib.util
 from collections.abc import Callable, Sequence
 
 from ardm.errors import InputError
+from ardm.job.spec import JobSpec
+from ardm.store import registry
+from ardm.store.run_directory import Run
 from ardm.trackers.tracker import About, Tracker
 
 FOLLOWERS = ("wandb", "mlflow")
@@ -24,21 +27,27 @@ def require(names: Sequence[str]) -> None:
         )
 
 
-def opener(name: str, about: About) -> Callable[[], Tracker]:
+def about(run: Run, spec: JobSpec) -> About:
+    """What trackers know of a run; without the addresses of alerts, which may be secrets."""
+    shown = spec.model_copy(update={"notify": ()})
+    return About(run.name, registry.identity(run), shown.settings(), shown.to_yaml())
+
+
+def opener(name: str, known: About) -> Callable[[], Tracker]:
     """Returns what opens a tracker of another project, which takes seconds.
 
     Args:
         name: one of `FOLLOWERS`.
-        about: the run.
+        known: what it is told of the run.
     """
 
     def open_tracker() -> Tracker:
         if name == "wandb":
             from ardm.trackers.wandb_run import WandbRun
 
-            return WandbRun(about)
+            return WandbRun(known)
         from ardm.trackers.mlflow_run import MlflowRun
 
-        return MlflowRun(about)
+        return MlflowRun(known)
 
     return open_tracker
