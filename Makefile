@@ -21,7 +21,7 @@ SETS := $(foreach item,$(SET),--set $(item))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup submit status watch logs stop pull sample evaluate policy inpaint report dashboard plan doctor chaos soak bench bench-recovery bench-history check docs test test-fast \
-        lint fix cluster-up cluster-down gcs-emulator down clean lock try-bounds
+        lint fix cluster-up cluster-down gcs-emulator down clean lock audit try-bounds
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -138,6 +138,9 @@ lock: setup ## resolve the dependencies and write the lock files
 	$(UV) pip compile pyproject.toml --extra cuda --python-version 3.12 \
 	  --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header -q \
 	  -c requirements.lock -o requirements-cuda.lock
+
+audit: setup ## look up known vulnerabilities of the locked dependencies (asks pypi.org)
+	@$(UV) tool run --quiet pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 try-bounds: setup ## install without the locks, at the oldest and the newest versions allowed, and use both
 	@$(BIN)/python scripts/try_bounds.py
