@@ -139,7 +139,7 @@ lock: setup ## resolve the dependencies and write the lock files
 	  --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header -q \
 	  -c requirements.lock -o requirements-cuda.lock
 
-audit: setup ## look up known vulnerabilities of the locked dependencies (asks pypi.org)
+audit: setup ## look up known vulnerabilities of the locked dependencies (needs the network)
 	@$(UV) tool run --quiet pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 try-bounds: setup ## install without the locks, at the oldest and the newest versions allowed, and use both

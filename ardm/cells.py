@@ -1,7 +1,6 @@
 """The progress of a training in a notebook cell: a bar, figures, and the newest pictures.
 
-Everything that is shown is read from the store, on a thread of its own, so showing it never delays
-the training.
+A thread reads the store and draws what it finds. So the display never delays the training.
 """
 
 import threading

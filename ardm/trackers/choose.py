@@ -38,7 +38,7 @@ def opener(name: str, known: About) -> Callable[[], Tracker]:
 
     Args:
         name: one of `FOLLOWERS`.
-        known: what it is told of the run.
+        known: what the tracker shows of the run besides its records.
     """
 
     def open_tracker() -> Tracker:

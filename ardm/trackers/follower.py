@@ -1,8 +1,8 @@
-"""Passes records on to a tracker of another project, on a thread of its own.
+"""Passes records to a tracker of another project, such as Weights & Biases, in a thread.
 
-Such a tracker cannot take a record back, so it gets the records of a step only once a checkpoint
-of that step or of a later one is committed: no restore goes back behind it, and every step is shown
-once. A tracker that fails or hangs delays nothing.
+Such a tracker cannot delete a record. It therefore gets the records of a step only after a
+checkpoint of that step or of a later one is committed, so that it shows every step once. A tracker
+that fails or hangs does not delay the training.
 """
 
 import logging

@@ -23,7 +23,7 @@ from tests import drive
 
 pytestmark = pytest.mark.slow
 
-FOLDER = Path(__file__).parents[2] / "notebooks"
+FOLDER = Path(__file__).parents[1] / "notebooks"
 SMOKE = FOLDER.parent / "jobs" / "smoke.yaml"
 
 STEPS = 200
