@@ -143,6 +143,13 @@ def _resident() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def pytest_collection_finish() -> None:
+    """Called by pytest. What was imported will never be garbage, and is not searched for any."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Called by pytest in every process of the tests."""
     if (output := getattr(session.config, "workeroutput", None)) is not None:

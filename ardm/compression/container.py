@@ -1,14 +1,15 @@
-"""The file that `ardm compress` writes: a header in JSON, and the stream of the entropy coder.
+"""The file that `ardm compress` writes: a header, and the stream of the entropy coder.
 
 It begins with `MAGIC`, the version of the format (one byte), the size of the header (four bytes,
-big-endian) and its SHA-256. The stream follows the header, in little-endian words of 32 bits. A
-file from elsewhere is read without executing anything, and its header is checked before anything is
-computed.
+big-endian) and its SHA-256. The header is JSON, deflated by zlib. The stream follows it, in
+little-endian words of 32 bits. A file from elsewhere is read without executing anything, and its
+header is checked before anything is computed.
 """
 
 import hashlib
 import json
 import struct
+import zlib
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -19,11 +20,11 @@ from ardm.config import LARGEST_SEED, MOST, Section
 from ardm.errors import InputError
 
 MAGIC = b"\x93ARDM"
-VERSION = 1
+VERSION = 2
 _FIXED = struct.Struct(">5sBI32s")
 
 _LARGEST_HEADER = 2**24
-"""Size in bytes beyond which a header is refused."""
+"""Size in bytes, deflated or not, beyond which a header is refused."""
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number = Annotated[int, Field(ge=0, le=MOST)]
@@ -92,9 +93,10 @@ def sha256(data: bytes | np.ndarray) -> str:
 
 def pack(header: Header, words: Words) -> bytes:
     """The bytes of the file."""
-    text = json.dumps(header.model_dump(mode="json"), separators=(",", ":")).encode()
-    digest = hashlib.sha256(text).digest()
-    return _FIXED.pack(MAGIC, VERSION, len(text), digest) + text + as_bytes(words)
+    text = json.dumps(header.model_dump(mode="json", exclude_none=True), separators=(",", ":"))
+    deflated = zlib.compress(text.encode(), 9)
+    digest = hashlib.sha256(deflated).digest()
+    return _FIXED.pack(MAGIC, VERSION, len(deflated), digest) + deflated + as_bytes(words)
 
 
 def as_bytes(words: Words) -> bytes:
@@ -124,10 +126,10 @@ def unpack(data: bytes, origin: str) -> tuple[Header, Words]:
             "it with the version of ardm that wrote it"
         )
     end = _FIXED.size + size
-    text = data[_FIXED.size : end]
-    if size > _LARGEST_HEADER or hashlib.sha256(text).digest() != digest:
+    deflated = data[_FIXED.size : end]
+    if size > _LARGEST_HEADER or hashlib.sha256(deflated).digest() != digest:
         raise InputError(f"{origin}: the header is damaged or cut off; copy the file anew")
-    header = _header(text, origin)
+    header = _header(_inflated(deflated, origin), origin)
     stream = data[end:]
     if len(stream) != 4 * header.words or sha256(stream) != header.stream:
         raise InputError(
@@ -136,6 +138,21 @@ def unpack(data: bytes, origin: str) -> tuple[Header, Words]:
             "the file is damaged; copy it anew"
         )
     return header, np.frombuffer(stream, "<u4").astype(np.uint32)
+
+
+def _inflated(deflated: bytes, origin: str) -> bytes:
+    """The JSON of a header; a few bytes that would inflate to gigabytes are refused."""
+    inflator = zlib.decompressobj()
+    try:
+        text = inflator.decompress(deflated, _LARGEST_HEADER)
+    except zlib.error as error:
+        raise InputError(f"{origin}: damaged header ({error}); copy the file anew") from error
+    if not inflator.eof or inflator.unused_data:
+        raise InputError(
+            f"{origin}: damaged header (expected at most {_LARGEST_HEADER} bytes of JSON and "
+            "nothing behind them); copy the file anew"
+        )
+    return text
 
 
 def _header(text: bytes, origin: str) -> Header:

@@ -16,12 +16,15 @@ from tests.cluster.conftest import ARDM, TINY, Ardm, needs_minutes, wait_until
 
 SEED, KINDS = 1, "worker,drain,damage,storage"
 
+TEXT = Path(__file__).with_name("text.yaml")
+"""A job on the bundled novel; the soak, and the tests of `tests/cluster`, train on images."""
+
 
 @pytest.mark.cluster
 @pytest.mark.timeout(900)
 def test_a_run_with_faults_keeps_every_promise(tmp_path: Path) -> None:
     command = [
-        ARDM, "chaos", str(TINY), "--minutes", "1", "--every", "8", "--seed", str(SEED),
+        ARDM, "chaos", str(TEXT), "--minutes", "0.4", "--every", "5", "--seed", str(SEED),
         "--faults", KINDS, "--json", "--keep", str(tmp_path),
         # If the step time were measured beside other tests, the run might end before any fault.
         "--set", "training.steps=600",

@@ -42,7 +42,8 @@ def test_a_job_survives_a_kill_and_a_notice_on_changing_nodes_and_is_pulled(
     ardm = Ardm(f"{bucket}/runs")
     run = Run(Store(ardm.store), "killed")
     both = {node.node_id: node for node in (cluster.add(), cluster.add())}
-    options = ("--set", "scaling.workers=[1, 4]", "--address", cluster.jobs)
+    pictures = ("--set", "evaluation.samples=4")
+    options = ("--set", "scaling.workers=[1, 4]", *pictures, "--address", cluster.jobs)
     made = ardm.json("submit", str(TINY), "--run", run.name, *options)
     assert made["submission_id"] == "killed-1"
 

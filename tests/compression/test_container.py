@@ -1,6 +1,7 @@
 import hashlib
 import json
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_every_truncation_is_noticed(size):
 def test_another_version_is_named():
     data = bytearray(pack(header(), WORDS))
     data[len(container.MAGIC)] += 1
-    with pytest.raises(InputError, match="expected version 1 of the format, received 2"):
+    with pytest.raises(InputError, match="expected version 2 of the format, received 3"):
         unpack(bytes(data), "x.ardm")
 
 
@@ -70,9 +71,13 @@ def test_what_is_no_such_file_is_named():
 def crafted(**changes):
     """A file whose header was changed by somebody who knows the format."""
     fields = json.loads(json.dumps(header().model_dump(mode="json"))) | changes
-    text = json.dumps(fields).encode()
-    fixed = struct.pack(">5sBI32s", container.MAGIC, 1, len(text), hashlib.sha256(text).digest())
-    return fixed + text + container.as_bytes(WORDS)
+    return with_header(zlib.compress(json.dumps(fields).encode()))
+
+
+def with_header(deflated):
+    digest = hashlib.sha256(deflated).digest()
+    fixed = struct.pack(">5sBI32s", container.MAGIC, container.VERSION, len(deflated), digest)
+    return fixed + deflated + container.as_bytes(WORDS)
 
 
 @pytest.mark.parametrize(
@@ -95,3 +100,19 @@ def crafted(**changes):
 def test_a_header_that_lies_is_refused(changes):
     with pytest.raises(InputError, match="damaged header"):
         unpack(crafted(**changes), "x.ardm")
+
+
+@pytest.mark.parametrize(
+    "deflated",
+    [
+        b"{}",
+        b"",
+        zlib.compress(b"{}" * 100)[:-5],
+        zlib.compress(b"{}") + b"more",
+        zlib.compress(bytes(2**25)),
+    ],
+    ids=["not deflated", "empty", "cut off", "something behind it", "huge"],
+)
+def test_a_header_that_does_not_inflate_is_refused(deflated):
+    with pytest.raises(InputError, match="damaged header"):
+        unpack(with_header(deflated), "x.ardm")
