@@ -126,7 +126,7 @@ def _estimate(
     )
     if to:
         options.write(to, as_npz(per_image, index))
-        say(f"the estimates of all images are in {to}")
+        say(f"the estimates of all {words.examples} are in {to}")
     return mean
 
 

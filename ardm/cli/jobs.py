@@ -23,6 +23,7 @@ from ardm.cli.options import (
     StoreUri,
     find_run,
 )
+from ardm.data.config import medium
 from ardm.errors import Interrupted, JobFailed, StoreUnusable
 from ardm.events.events import Outcome
 from ardm.job.spec import JobSpec, load
@@ -74,8 +75,9 @@ def submit(
 ) -> None:
     """Submit a job to Ray; a local Ray is started if none is running."""
     added = [] if workers is None else [f"scaling.workers={workers}"]
+    spec = api.load_job(file, [*(set_ or ()), *added])
     submitted = api.submit(
-        api.load_job(file, [*(set_ or ()), *added]),
+        spec,
         store=store,
         run=run,
         address=address,
@@ -85,13 +87,14 @@ def submit(
         report=say,
     )
     name, submission = submitted.run.name, submitted.submission
+    examples = medium(spec.data).examples
     if submission is None:
-        say(f"run {name} is already complete; `ardm sample {name}` draws images from it")
+        say(f"run {name} is already complete; `ardm sample {name}` draws {examples} from it")
     if json:
         record = asdict(submission) if submission else {}
         show({"run": name, **{key: record.get(key) for key in ("submission_id", "address")}})
     elif submission:
-        _print_next(submitted.run, submission)
+        _print_next(submitted.run, submission, examples)
     if follow and submission:
         from ardm.cli.watching import follow_run
 
@@ -130,7 +133,8 @@ def train(
             f"--run {opened.name}"
         )
     raise_if_failed(ended)
-    say(f"{ended.reason}; `ardm sample {opened.name}` draws images from it")
+    examples = medium(spec.data).examples
+    say(f"{ended.reason}; `ardm sample {opened.name}` draws {examples} from it")
 
 
 @errors_as_messages
@@ -182,12 +186,12 @@ def _data_report(file: Path, spec: JobSpec) -> dict[str, Any] | None:
     from ardm.errors import DataUnreachable
 
     if spec.data.source == "tfds":
-        say(f"{file}: the images are not checked, because they are downloaded when training starts")
+        say(f"{file}: the data are not checked, because they are downloaded when training starts")
         return None
     try:
         data = load_data(spec.data)
     except (FolderUnreachable, DataUnreachable) as error:
-        say(f"{file}: the images cannot be read here, so they are not checked ({error})")
+        say(f"{file}: the data cannot be read here, so they are not checked ({error})")
         return None
     say(f"{file}: {data.describe()}")
     for warning in data.report.warnings():
@@ -195,7 +199,7 @@ def _data_report(file: Path, spec: JobSpec) -> dict[str, Any] | None:
     return data.as_json()
 
 
-def _print_next(run: api.Run, submission: "Submission") -> None:
+def _print_next(run: api.Run, submission: "Submission", examples: str) -> None:
     from ardm.cluster.submission import ray_job
 
     say(f"run            {run.name}")
@@ -204,7 +208,7 @@ def _print_next(run: api.Run, submission: "Submission") -> None:
     say("")
     say("next commands:")
     say(f"  make watch RUN={run.name}     show the progress of the run")
-    say(f"  make sample RUN={run.name}    draw images from its newest checkpoint")
+    say(f"  make sample RUN={run.name}    draw {examples} from its newest checkpoint")
     say(f"  {ray_job('status', submission)}")
 
 

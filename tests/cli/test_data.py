@@ -96,7 +96,7 @@ def test_unreachable_images_are_not_checked(here, tmp_path):
     data = "data: {dataset: images, source: files, path: /nowhere, shape: [4, 4, 1]}\n"
     (tmp_path / "job.yaml").write_text(STAGED + data)
     stderr = here("validate", "job.yaml").stderr
-    assert "the images cannot be read here, so they are not checked (/nowhere: expected" in stderr
+    assert "the data cannot be read here, so they are not checked (/nowhere: expected" in stderr
     assert "job staged is valid" in stderr
 
 

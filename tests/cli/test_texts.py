@@ -41,6 +41,12 @@ def test_texts_are_printed_and_nothing_else_is_on_stdout(texts):
     ]
 
 
+def test_a_run_that_is_complete_is_said_to_draw_texts(texts, tmp_path):
+    (tmp_path / "text.yaml").write_text(JOB)
+    said = texts("submit", "text.yaml", "--run", "oa").stderr
+    assert "run oa is already complete; `ardm sample oa` draws texts from it" in said
+
+
 def test_json_gives_the_texts_with_their_origin(texts):
     found = texts.json("sample", "oa", "--num", "2", "--infill", "It is ___ truth", "--budget", "2")
     assert (found["run"], found["data"], found["num"], found["length"]) == ("oa", "text", 2, 15)
