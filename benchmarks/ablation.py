@@ -41,8 +41,16 @@ VARIANTS: dict[str, list[str]] = {
     "rate-3e-3": ["training.learning_rate=3.0e-3"],
     "rate-8e-3": ["training.learning_rate=8.0e-3"],
     "end-at-a-tenth": ["training.final_learning_rate=5.0e-4"],
+    "letters": [
+        "model.objective=upscale",
+        "model.upscale.levels=letters",
+    ],
+    "permuted": ["model.objective=permuted"],
+    "autoregressive": ["model.objective=autoregressive"],
 }
-"""Changes of each variant to the job; `base` comes first."""
+"""Changes of each variant to the job; `base` comes first, and those of a text last."""
+
+OF_TEXTS = ("base", "letters", "permuted", "autoregressive")
 
 PACE_STEPS, WARM = 120, 20
 """Steps of the short run, and the number of steps at its beginning that are not timed."""
@@ -65,7 +73,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--store", default="runs-ablation")
     parser.add_argument(
-        "--only", default=",".join(VARIANTS), help="names of variants, including base"
+        "--only",
+        default=",".join(name for name in VARIANTS if name not in OF_TEXTS[1:]),
+        help=f"names of variants, including base; for a text {','.join(OF_TEXTS)}",
     )
     parser.add_argument("--images", type=int, default=10_000, help="number of validation images")
     parser.add_argument("--passes", type=int, default=2)

@@ -14,10 +14,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from parts import allocator, compression, step
+from parts import allocator, compression, inference, saves, start, step, student
 from parts.figures import Figure
 
-PARTS = {"step": step.figures, "compression": compression.figures, "allocator": allocator.figures}
+PARTS = {
+    "step": step.figures,
+    "student": student.figures,
+    "inference": inference.figures,
+    "compression": compression.figures,
+    "saves": saves.figures,
+    "start": start.figures,
+    "allocator": allocator.figures,
+}
 
 
 def main() -> None:
