@@ -3,8 +3,9 @@
     .venv/bin/python benchmarks/compressors.py RUN [--store runs] [--count 1000] [--budget 50]
 
 For images: `count` test images, as one IDX file, as one optimized PNG and as one lossless WebP, in
-each of which they stand side by side. For texts: the test part of the data. xz runs at its highest
-preset, PPMd (variant H) with order 16 and 64 MB. Nothing is timed.
+each of which they stand side by side. For texts: the test part of the data, alone and behind the
+training part. xz runs at its highest preset, PPMd (variant H) with order 16 and 64 MB. Nothing is
+timed.
 """
 
 import argparse
@@ -64,7 +65,10 @@ def _examples(model: "Pretrained", count: int) -> tuple[bytes, int, dict[str, in
             raise SystemExit("expected a model of images or texts")
         # The last sequence is filled up; its filling is compressed, too.
         text = letters.decode(np.asarray(model.data.test).reshape(-1))
-        return text, len(text), {}
+        train = model.data.train
+        one_by_one = range(0, len(train), model.model.shape[0])
+        before = letters.decode(np.asarray(train[one_by_one]).reshape(-1))
+        return text, len(text), _after(before, text)
     images, _ = model.images("test", count)
     white = 255 // (model.model.classes - 1)
     pixels = (np.asarray(images) * white).astype(np.uint8)
@@ -72,6 +76,14 @@ def _examples(model: "Pretrained", count: int) -> tuple[bytes, int, dict[str, in
         raise SystemExit("expected gray images, which an IDX file can hold")
     raw = MAGIC + np.array(pixels.shape[:3], ">u4").tobytes() + pixels.tobytes()
     return raw, pixels.size, _pictures(pixels, binary=model.model.classes == 2)
+
+
+def _after(before: bytes, text: bytes) -> dict[str, int]:
+    """What a text adds to the size of the training text, of which a model has seen as much."""
+    return {
+        f"{name}, after the training text": len(pack(before + text)) - len(pack(before))
+        for name, pack in (("xz -9e", _xz), ("PPMd", _ppmd))
+    }
 
 
 def _pictures(pixels: np.ndarray, *, binary: bool) -> dict[str, int]:
