@@ -46,7 +46,7 @@ def test_the_reference_has_the_losses_and_gradients_of_ours(reference):
         values = x.astype(jnp.int32)
         return reference.loss(params, values, draw.sigma, draw.t, spec.training.ce_weight)
 
-    (a, of_ours), (b, of_theirs) = (jax.value_and_grad(f)(params) for f in (ours, theirs))
+    (a, of_ours), (b, of_theirs) = (jax.jit(jax.value_and_grad(f))(params) for f in (ours, theirs))
     np.testing.assert_allclose(a, b, rtol=1e-5)
     one, other = ravel_pytree(of_ours)[0], ravel_pytree(of_theirs)[0]
     np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
