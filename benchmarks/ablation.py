@@ -41,10 +41,7 @@ VARIANTS: dict[str, list[str]] = {
     "rate-3e-3": ["training.learning_rate=3.0e-3"],
     "rate-8e-3": ["training.learning_rate=8.0e-3"],
     "end-at-a-tenth": ["training.final_learning_rate=5.0e-4"],
-    "letters": [
-        "model.objective=upscale",
-        "model.upscale.levels=letters",
-    ],
+    "letters": ["model.objective=upscale", "model.upscale.levels=letters"],
     "permuted": ["model.objective=permuted"],
     "autoregressive": ["model.objective=autoregressive"],
 }

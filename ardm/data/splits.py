@@ -108,14 +108,14 @@ def by_name(files: Mapping[str, str], origin: str, others: Iterable[str] = ()) -
         groups["train"], outside = outside, []
     left_out = [Unused(name, OUTSIDE) for name in outside]
     left_out += _repeated(files, groups)
-    whole = "train/" if has_train else "the images outside of these folders" if folders else "all"
+    whole = "train/" if has_train else "the files outside of these folders" if folders else "all"
     names, origins = _hold_out(groups, folders, whole)
     empty = [split for split in ("train", "valid", "test") if not names.get(split)]
     if empty:
         raise InputError(
-            f"{origin}: expected images for each of train, valid and test, received {len(files)}, "
+            f"{origin}: expected files for each of train, valid and test, received {len(files)}, "
             f"which leaves none for {' and '.join(empty)}"
-            f"{_unusable_folders(folders, empty)}; add images"
+            f"{_unusable_folders(folders, empty)}; add files"
         )
     return Deal({split: sorted(held) for split, held in names.items()}, origins, left_out)
 

@@ -52,7 +52,7 @@ class TrainingConfig(Section):
             faults.append(f"grad_shards: must be a power of two, got {self.grad_shards}")
         if self.batch_size % self.grad_shards:
             faults.append(
-                f"batch_size: {self.batch_size} images cannot be split into "
+                f"batch_size: {self.batch_size} examples cannot be split into "
                 f"grad_shards={self.grad_shards} equal shards"
             )
         if self.warmup > self.steps:

@@ -94,6 +94,12 @@ def test_a_folder_without_recordings_is_refused(tmp_path):
         read(tmp_path)
 
 
+def test_too_few_recordings_are_refused(tmp_path):
+    put(tmp_path, {"a.wav": tone(0)})
+    with pytest.raises(InputError, match="expected files for each of train, valid and test"):
+        read(tmp_path)
+
+
 def test_the_published_splits_of_sc09(tmp_path):
     files = {f"{word}/{n}.wav": tone(n, 20) for word in ("one", "nine", "cat") for n in range(4)}
     files |= {"validation_list.txt": b"one/1.wav\ncat/1.wav\n", "testing_list.txt": b"nine/2.wav\n"}

@@ -73,7 +73,7 @@ def test_an_unknown_key_like_no_other_is_answered_with_all_there_are():
         ("job: a\nscaling: {workers: 0}", "scaling.workers: expected a number of workers (1 or"),
         ("job: a\nscaling: {workers: [1]}", "or the fewest and the most, as in [1, 4], got [1]"),
         ("job: a\nscaling: {workers: [1, 3]}", "scaling.workers: 3 does not divide"),
-        ("job: a\ntraining: {batch_size: 6}", "training.batch_size: 6 images cannot be split"),
+        ("job: a\ntraining: {batch_size: 6}", "training.batch_size: 6 examples cannot be split"),
     ],
 )
 def test_a_value_of_the_wrong_type_or_out_of_bounds_is_told_with_its_key(text, fault):

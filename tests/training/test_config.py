@@ -25,7 +25,7 @@ def test_all_faults_between_keys_come_in_one_message():
         parse(TrainingConfig, grad_shards=3, batch_size=64, warmup=11, steps=10)
     message = str(caught.value)
     assert "grad_shards: must be a power of two, got 3" in message
-    assert "batch_size: 64 images cannot be split into grad_shards=3" in message
+    assert "batch_size: 64 examples cannot be split into grad_shards=3" in message
     assert "warmup: 11 is more than steps=10" in message
 
 
