@@ -49,17 +49,20 @@ settings.load_profile("ardm")
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
-ROOM = 5 * 2**26
-"""Bytes by which a process of the tests may grow before it forgets its compiled programs. Beside it
-there are about 0.7 GiB of imported libraries, and what a test takes for a while."""
+FULL = 9 * 2**27
+"""Bytes that a process of the tests may have before it forgets its compiled programs, each of which
+takes more than a megabyte. What a test takes for a while comes on top."""
 
-GROWTH = 2**27
-"""Bytes by which it may grow before it gives freed memory back."""
+LEAST = 2**28
+"""Bytes by which it may grow in any case."""
+
+GROWTH = 2**26
+"""Bytes by which it may grow before its garbage is collected. A training leaves so much in cycles."""
 
 LOOK = 0.5
 """Seconds between two looks at the memory of this process."""
 
-room, trimmed = 0, 0
+room, kept = 0, 0
 """Bytes that this process may have before it forgets, and that it had when it last gave back."""
 
 peak, peak_test = 0, "start"
@@ -84,27 +87,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 @pytest.fixture(autouse=True)
 def little_memory(request: pytest.FixtureRequest) -> Iterator[None]:
     """Give back freed memory, and forget compiled programs before they take too much of it."""
-    global room, trimmed, peak, peak_test
-    room = room or _resident() + ROOM
+    global room, kept, peak, peak_test
+    room = room or FULL
     yield
     if _peak() > peak:
         peak, peak_test = _peak(), request.node.nodeid
-    if _resident() > trimmed + GROWTH:
+    if _resident() > kept + GROWTH:
+        gc.collect()
         _trim()
-        trimmed = _resident()
     if _resident() > room:
         _forget()
-        room = _resident() + ROOM
+        room = max(FULL, _resident() + LEAST)
 
 
 def _trim_while_testing() -> None:
     """Give memory back while a test still runs: compiling a step frees more than a gigabyte."""
-    global trimmed
     while True:
         time.sleep(LOOK)
-        if room and _resident() > trimmed + GROWTH:
+        if room and _resident() > kept + 2 * GROWTH:
             _trim()
-            trimmed = _resident()
 
 
 threading.Thread(target=_trim_while_testing, daemon=True).start()
@@ -131,11 +132,13 @@ def _forget() -> None:
 
 def _trim() -> None:
     """Give freed memory back to the kernel, now and from now on, whatever a training asked for."""
+    global kept
     libc = ctypes.CDLL(None)
     with suppress(AttributeError):  # of glibc alone
         libc.mallopt(_M_MMAP_MAX, 65_536)
         libc.mallopt(_M_TRIM_THRESHOLD, 128 * 2**10)
         libc.malloc_trim(0)
+    kept = _resident()
 
 
 def _resident() -> int:
