@@ -57,12 +57,12 @@ LEAST = 2**28
 """Bytes by which it may grow in any case."""
 
 GROWTH = 2**26
-"""Bytes by which it may grow before its garbage is collected. A training leaves so much in cycles."""
+"""Bytes by which it may grow before its garbage is collected: a training leaves that much."""
 
 LOOK = 0.5
 """Seconds between two looks at the memory of this process."""
 
-room, kept = 0, 0
+room, kept = FULL, 0
 """Bytes that this process may have before it forgets, and that it had when it last gave back."""
 
 peak, peak_test = 0, "start"
@@ -88,7 +88,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 def little_memory(request: pytest.FixtureRequest) -> Iterator[None]:
     """Give back freed memory, and forget compiled programs before they take too much of it."""
     global room, kept, peak, peak_test
-    room = room or FULL
     yield
     if _peak() > peak:
         peak, peak_test = _peak(), request.node.nodeid
@@ -104,7 +103,7 @@ def _trim_while_testing() -> None:
     """Give memory back while a test still runs: compiling a step frees more than a gigabyte."""
     while True:
         time.sleep(LOOK)
-        if room and _resident() > kept + 2 * GROWTH:
+        if _resident() > kept + 2 * GROWTH:
             _trim()
 
 

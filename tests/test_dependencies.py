@@ -20,7 +20,6 @@ PROJECT: dict[str, Any] = tomllib.loads((Path(__file__).parents[1] / "pyproject.
 NOT_IMPORTED = {
     "flatbuffers",  # jax.export serializes functions with it
     "gcsfs",  # fsspec imports it for gs://
-    "google-api-python-client",  # Ray imports it to start machines on Google Cloud
 }
 """What is declared and used, though no file of ardm imports it."""
 

@@ -166,7 +166,7 @@ DRAWING = {"matplotlib", "tensorboardX"}
     ("module", "kept_out"),
     [
         ("ardm.api", SCIENTIFIC | DRAWING | {"ray"}),
-        ("ardm.cli.main", SCIENTIFIC | DRAWING),
+        ("ardm.cli.main", SCIENTIFIC | DRAWING | {"numpy", "ray"}),
         ("ardm.cluster.driver", SCIENTIFIC | DRAWING),
         ("ardm.runner.attempt", DRAWING),
     ],

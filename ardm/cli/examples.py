@@ -43,4 +43,5 @@ EXAMPLES: dict[str, list[str]] = {
     "chaos": ["ardm chaos jobs/smoke.yaml --minutes 5 --seed 7"],
     "soak": ["ardm soak --faults 100"],
     "node-agent": ["ardm node-agent --address 127.0.0.1:6379"],
+    "idle-stop": ["ardm idle-stop --after 60"],
 }

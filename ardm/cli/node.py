@@ -1,4 +1,4 @@
-"""The command `node-agent`, which runs on every node of a Ray cluster."""
+"""The commands that run on the machines of a Ray cluster: `node-agent`, `idle-stop`."""
 
 import logging
 import signal
@@ -35,10 +35,7 @@ def node_agent(
     from ardm.cluster import node_agent as agent
     from ardm.cluster import raylet
 
-    # An imported library may have configured logging.
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
-    )
+    _log()
     node = raylet.find(node_id, address, START_TIMEOUT_S)
     notices: agent.Notices = agent.Notices()
 
@@ -53,4 +50,38 @@ def node_agent(
     agent.serve(notices, partial(raylet.drain, node), node.alive, deadline)
 
 
-COMMANDS = (node_agent,)
+@errors_as_messages
+def idle_stop(
+    after: Annotated[
+        float,
+        typer.Option(min=0.01, help="Minutes without any job and without a second machine."),
+    ] = 60.0,
+    dashboard: Annotated[
+        str, typer.Option(help="Address of the head's job server.")
+    ] = "http://127.0.0.1:8265",
+    node_id: Annotated[
+        str | None, typer.Option(help="ID of the Ray node; default: the only node on this machine.")
+    ] = None,
+) -> None:
+    """Delete this machine, the head of a cluster in Google's cloud, once nothing needs it."""
+    from ardm.cluster import idle, raylet
+
+    _log()
+    node = raylet.find(node_id, patience=START_TIMEOUT_S)
+    # The session that started this process may end long before the machine does.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    logging.info("this machine is deleted after %g idle minutes", after)
+    if not idle.wait(60.0 * after, partial(idle.needed_by, dashboard), node.alive):
+        logging.info("the Ray node has ended, and this process with it")
+        return
+    logging.info("idle for %g minutes; deleted %s", after, idle.delete_this_machine())
+
+
+def _log() -> None:
+    """Log to stderr; an imported library may have configured logging otherwise."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
+    )
+
+
+COMMANDS = (node_agent, idle_stop)

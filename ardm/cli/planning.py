@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ardm.analysis import plan as planner
+from ardm.analysis.assumptions import INTERVALS, RATES, WORKERS, Figures, Market
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, StoreUri
 from ardm.cli.progress import duration
@@ -22,7 +22,7 @@ _NAMES = {
     "recovery_s": "the recovery time",
 }
 
-_FIGURES, _MARKET = planner.Figures(), planner.Market()
+_FIGURES, _MARKET = Figures(), Market()
 
 
 def _listed(values: Sequence[float]) -> str:
@@ -38,13 +38,13 @@ def plan(
     store: StoreUri = DEFAULT_STORE,
     rates: Annotated[
         str, typer.Option(help="Preemptions per worker-hour, separated by commas.")
-    ] = _listed(planner.RATES),
+    ] = _listed(RATES),
     intervals: Annotated[
         str, typer.Option(help="Seconds between saves, separated by commas.")
-    ] = _listed(planner.INTERVALS),
+    ] = _listed(INTERVALS),
     workers: Annotated[
         str, typer.Option(help="Numbers of workers, separated by commas.")
-    ] = _listed(planner.WORKERS),
+    ] = _listed(WORKERS),
     hours: Annotated[
         float | None,
         typer.Option(help=f"Hours of training on one worker; default: {_MARKET.hours:g}."),
@@ -97,6 +97,8 @@ def plan(
 
     The figures come from a simulation with a fixed seed; no training is started.
     """
+    from ardm.analysis import plan as planner
+
     given = {
         "step_s": _positive("--step-seconds", step_seconds),
         "stall_s": _at_least_zero("--save-stall", save_stall),
@@ -120,7 +122,7 @@ def plan(
         )
     if not 0 <= notice_fraction <= 1:
         raise InputError(f"--notice-fraction {notice_fraction:g}: expected a share from 0 to 1")
-    market = planner.Market(
+    market = Market(
         hours=_positive("--hours", hours) or work,
         overhead=overhead,
         noticed=notice_fraction,

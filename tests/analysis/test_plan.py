@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from ardm.analysis import plan as planner
 from ardm.analysis import simulation
+from ardm.analysis.assumptions import Figures, Market
 from ardm.analysis.simulation import Case, expected_goodput, simulate
 from ardm.checkpoint.save_interval import daly
 from ardm.cli.main import app
@@ -144,8 +145,8 @@ def test_work_that_never_ends_is_cut_off_and_reported_as_unfinished() -> None:
 
 
 def test_the_auto_interval_is_as_good_as_any_on_the_grid() -> None:
-    market = replace(planner.Market(), noticed=0.0)
-    found = planner.plan(planner.Figures(), market, [0.02, 0.1], [10, 20, 40, 80, 160], [64], 100)
+    market = replace(Market(), noticed=0.0)
+    found = planner.plan(Figures(), market, [0.02, 0.1], [10, 20, 40, 80, 160], [64], 100)
     for row in found["rows"]:
         best = row["cells"][row["best"]]
         assert row["auto"]["goodput"] >= best["goodput"] - 4 * best["goodput_se"]
@@ -160,8 +161,8 @@ def test_a_step_on_several_workers_is_faster_but_has_an_overhead() -> None:
 
 
 def test_without_preemptions_spot_costs_its_share_of_the_price() -> None:
-    market = planner.Market(hours=100.0, overhead=0.0)
-    (row,) = planner.plan(planner.Figures(), market, [0.0], [600.0], [4], 2)["rows"]
+    market = Market(hours=100.0, overhead=0.0)
+    (row,) = planner.plan(Figures(), market, [0.0], [600.0], [4], 2)["rows"]
     assert row["on_demand"] == {"hours": 25.0, "cost": 100.0}
     assert row["auto"]["cost"] == pytest.approx(35.0, rel=0.005)
     assert row["mtbf_s"] is None
@@ -177,17 +178,17 @@ def test_figures_are_read_from_an_event_log(tmp_path: Path) -> None:
         run, restored(114.5, 101, 1.0), first_step(120.5, 102, 3.0, 2.0),
         ended(140.5, 122, "completed"), began=112.5, workers=2,
     )  # fmt: skip
-    found, hours, unknown = planner.measured(run, 0.0, planner.Figures())
+    found, hours, unknown = planner.measured(run, 0.0, Figures())
     # A step takes 1 s on two workers, so 2 s on one. The recovery is 117.5 - 104.5 plus 2 s of
     # compilation.
-    assert found == planner.Figures(step_s=2.0, stall_s=0.5, save_s=1.5, recovery_s=15.0)
+    assert found == Figures(step_s=2.0, stall_s=0.5, save_s=1.5, recovery_s=15.0)
     assert (hours, unknown) == (4.0, [])
 
 
 def test_a_run_without_steps_has_no_figures(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     with pytest.raises(InputError, match="two or more steps"):
-        planner.measured(run, 0.0, planner.Figures())
+        planner.measured(run, 0.0, Figures())
 
 
 def test_the_command_prints_tables_and_json(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import time
 import pytest
 
 from ardm.analysis import plan
+from ardm.analysis.assumptions import Figures
 from ardm.analysis.report import report
 from ardm.analysis.status import status
 from ardm.cli.progress import line
@@ -195,5 +196,5 @@ def test_a_run_with_invalid_files_has_a_status_and_a_report(local_run):
         progress = local_run.read_progress(number)
         assert line(progress).startswith("step 0/?")
         with pytest.raises(InputError, match="no attempt of two or more steps"):
-            plan.measured(local_run, 0.03, plan.Figures())
+            plan.measured(local_run, 0.03, Figures())
         assert control.ended(local_run, number) is None

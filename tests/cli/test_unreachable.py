@@ -44,7 +44,7 @@ WRITING = {
     "submit": ["submit", str(TINY), "--run", "mine"],
     "train": ["train", str(TINY), "--run", "mine"],
 }
-ELSEWHERE = {"init", "validate", "down", "chaos", "soak", "doctor", "node_agent"}
+ELSEWHERE = {"init", "validate", "down", "chaos", "soak", "doctor", "node_agent", "idle_stop"}
 """Commands that use no store, or a store of their own."""
 
 

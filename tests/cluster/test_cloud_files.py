@@ -160,6 +160,14 @@ def test_every_node_has_an_agent_that_outlives_the_session_that_starts_it(cluste
         assert re.fullmatch(r"setsid nohup ardm node-agent < /dev/null > \S+ 2>&1 &", last)
 
 
+def test_the_line_that_ends_an_idle_head_needs_nothing_but_its_hash_taken_away():
+    (line,) = [line for line in lines_of("cluster.yaml") if "ardm idle-stop" in line]
+    text = (ROOT / "cluster.yaml").read_text().replace(line, line.replace("# - ", "- "))
+    commands = yaml.safe_load(text)["head_start_ray_commands"]
+    assert commands[-2].startswith("setsid nohup ardm idle-stop --after 60 <")
+    assert yaml.safe_load(text)["worker_start_ray_commands"][-1] == commands[-1]
+
+
 def test_dashboard_is_not_open_to_the_world(cluster):
     """Whoever reaches it runs code on the cluster."""
     (head,) = [c for c in cluster["head_start_ray_commands"] if c.startswith("ray start")]
