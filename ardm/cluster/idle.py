@@ -52,14 +52,16 @@ def wait(
     Returns:
         True after that time; False if the Ray node has ended before.
     """
-    since = clock()
+    since: float | None = None
     before: str | None = "?"
     while alive():
         try:
             needed = need()
         except Exception as error:  # Ray's clients have errors of many kinds
             needed = f"unknown ({type(error).__name__}: {error})"
-        if needed is not None:
+        if needed:
+            since = None
+        elif since is None:
             since = clock()
         elif clock() - since >= after:
             return True
@@ -89,8 +91,9 @@ def needed_by(dashboard: str) -> str | None:
         jobs = [job for job in client.list_jobs() if job.status not in _ENDED]
         if jobs:
             return ", ".join(sorted(str(job.submission_id or job.job_id) for job in jobs))
-        nodes = list_nodes(address=dashboard, filters=[("state", "=", "ALIVE")])
-    others = sum(not node.is_head_node for node in nodes)
+        nodes = list_nodes(address=dashboard)
+    # Not by Ray's filter (2.60), which fails when it filters anything out.
+    others = sum(node.state == "ALIVE" and not node.is_head_node for node in nodes)
     return f"{others} other machine{'s' * (others > 1)}" if others else None
 
 

@@ -31,7 +31,7 @@ class Google:
 
     def settings(self) -> dict[str, str]:
         """Environment variables that lead Google's libraries here."""
-        return {"GCE_METADATA_HOST": self.host, idle.ENDPOINT: f"http://{self.host}"}
+        return {"GCE_METADATA_HOST": self.host, idle.ENDPOINT: f"http://{self.host}/compute/v1/"}
 
 
 @contextmanager
@@ -112,8 +112,8 @@ class Looks:
     ("needs", "ends_at"),
     [
         pytest.param([None] * 4, 30.0, id="nothing"),
-        pytest.param([None, None, "job", None, None, None, None], 50.0, id="a job in between"),
-        pytest.param([None, OSError("gone"), None, None, None, None], 40.0, id="no answer"),
+        pytest.param([None, None, "job", None, None, None, None], 60.0, id="a job in between"),
+        pytest.param([None, OSError("gone"), None, None, None, None], 50.0, id="no answer"),
     ],
 )
 def test_only_a_time_without_any_need_counts(needs: list, ends_at: float) -> None:
