@@ -1,8 +1,9 @@
 """The training loop: a generator of steps. Its caller saves, reports and stops."""
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -17,6 +18,8 @@ from ardm.training.step import Metrics, Step
 
 MOST_SKIPPED = 100
 """Number of consecutive left-out steps after which a run counts as diverged."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,22 @@ def warm_up(work: Work) -> None:
     step.warm_up(place(zeros), work.batches.slice(0, *step.share))
 
 
-def train(work: Work, state: TrainState, flag: Callable[[], int]) -> Iterator[Done]:
+def train(
+    work: Work, state: TrainState, flag: Callable[[], int], ahead: int | None = None
+) -> Iterator[Done]:
     """Train from a state to the last step.
 
-    The loop waits for the metrics of a step only after it has dispatched the whole step, and yields
-    a step when it is finished.
+    A step is yielded when it is finished. Whoever stops at a step has its state, whatever was
+    dispatched after it.
 
     Args:
         work: everything that training needs.
         state: the state to begin with.
-        flag: called once per step; all workers receive the number that it returns.
+        flag: called once per step, before it is dispatched; all workers receive the number that it
+            returns.
+        ahead: the number of steps that are dispatched before the loop waits for one, so that the
+            device need not wait for Python in between. By default one on a GPU; none on a CPU,
+            where the next step would take the cores and delay the answer to a flag.
 
     Yields:
         The finished steps.
@@ -69,23 +78,43 @@ def train(work: Work, state: TrainState, flag: Callable[[], int]) -> Iterator[Do
         Diverged: a step is not finite and `on_nonfinite` is `stop`, or `MOST_SKIPPED` steps in a
             row were not. All workers raise it at the same step.
     """
+    if ahead is None:
+        ahead = 0 if jax.default_backend() == "cpu" else 1
+    skipped = 0
+    for number, after, metrics in _held_back(_dispatched(work, state, flag), ahead):
+        flags = np.asarray(metrics.flags)
+        jax.block_until_ready(after.step)
+        finite = bool(metrics.finite)
+        skipped = 0 if finite else skipped + 1
+        if skipped and (work.config.on_nonfinite == "stop" or skipped >= MOST_SKIPPED):
+            raise Diverged(_diverged(number, metrics, skipped))
+        yield Done(number, after, metrics, int(flags.max()), finite)
+
+
+def _dispatched(
+    work: Work, state: TrainState, flag: Callable[[], int]
+) -> Iterator[tuple[int, TrainState, Metrics]]:
+    """Dispatch one step after the other, without waiting for any."""
     step = Step(work.model, work.config, work.seed, work.group)
     start, stop = step.share
     first = int(state.step)
     images = work.batches.slice(first, start, stop)
-    skipped = 0
     for number in range(first, work.config.steps):
         state, metrics = step(state, images, flag())
         if number + 1 < work.config.steps:
             # The images are read while the device computes.
             images = work.batches.slice(number + 1, start, stop)
-        flags = np.asarray(metrics.flags)
-        jax.block_until_ready(state.step)
-        finite = bool(metrics.finite)
-        skipped = 0 if finite else skipped + 1
-        if skipped and (work.config.on_nonfinite == "stop" or skipped >= MOST_SKIPPED):
-            raise Diverged(_diverged(number + 1, metrics, skipped))
-        yield Done(number + 1, state, metrics, int(flags.max()), finite)
+        yield number + 1, state, metrics
+
+
+def _held_back(items: Iterable[T], count: int) -> Iterator[T]:
+    """The items in their order, each after `count` more were taken."""
+    waiting: deque[T] = deque()
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > count:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def not_finite(metrics: Metrics) -> str:

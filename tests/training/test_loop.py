@@ -36,6 +36,41 @@ def test_going_on_in_the_middle_gives_the_bits_of_the_uninterrupted_run(begin):
         assert [bits(d.metrics) for d in rest] == [bits(d.metrics) for d in whole[cut:]]
 
 
+def test_steps_that_are_dispatched_ahead_change_no_bit_and_are_dropped_with_the_loop(begin):
+    asked = []
+
+    def flag() -> int:
+        asked.append(None)
+        return len(asked)
+
+    whole = list(train(tiny_work(), begin, nothing))
+    for ahead in (1, 2, 10):
+        done = list(train(tiny_work(), begin, nothing, ahead))
+        assert [bits(d.state) for d in done] == [bits(d.state) for d in whole]
+        assert [bits(d.metrics) for d in done] == [bits(d.metrics) for d in whole]
+    steps = train(tiny_work(), begin, flag, ahead=2)
+    stopped = [next(steps), next(steps)][-1]
+    steps.close()
+    assert (stopped.step, stopped.flag, len(asked)) == (2, 2, 4)
+    saved = place(jax.device_get(stopped.state))
+    rest = list(train(tiny_work(), saved, nothing, ahead=1))
+    assert bits(rest[-1].state) == bits(whole[-1].state)
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_workers_that_dispatch_ahead_stop_at_the_same_step(begin, ahead):
+    def stopped(member):
+        raised = iter([0, 0, 1 if member.rank else 0, 0, 0, 0])
+        for done in train(tiny_work(member), begin, lambda: next(raised), ahead):
+            if done.flag:
+                return done.step, bits(done.state)
+        return None
+
+    first, second = together(2, stopped)
+    assert first == second
+    assert first[0] == 3
+
+
 def test_a_finished_state_has_nothing_left_to_do(begin):
     last = list(train(tiny_work(), begin, nothing))[-1].state
     assert list(train(tiny_work(), last, nothing)) == []

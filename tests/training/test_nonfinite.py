@@ -35,20 +35,20 @@ def begin():
     return place(init(tiny_model(), tiny_config(), SEED))
 
 
-def done_by(group, config, state):
+def done_by(group, config, state, ahead=None):
     """The steps that the loop yields, and the message of the error that ends it, or None."""
     done = []
     try:
-        for step_done in train(tiny_work(group, config), state, lambda: 0):
+        for step_done in train(tiny_work(group, config), state, lambda: 0, ahead):
             done.append(step_done)
     except Diverged as error:
         return done, str(error)
     return done, None
 
 
-@pytest.mark.parametrize("size", [1, 2])
-def test_a_run_that_diverges_ends_on_all_workers_at_the_same_step(begin, size):
-    for done, error in together(size, lambda member: done_by(member, DIVERGES, begin)):
+@pytest.mark.parametrize(("size", "ahead"), [(1, 0), (1, 2), (2, 0), (2, 2)])
+def test_a_run_that_diverges_ends_on_all_workers_at_the_same_step(begin, size, ahead):
+    for done, error in together(size, lambda member: done_by(member, DIVERGES, begin, ahead)):
         assert [step_done.step for step_done in done] == [1]
         assert is_finite(done[-1].state)
         assert error.startswith("step 2: the loss or the gradient is not finite (loss nan bits/dim")
