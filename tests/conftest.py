@@ -63,7 +63,7 @@ LOOK = 0.5
 """Seconds between two looks at the memory of this process."""
 
 room, kept = FULL, 0
-"""Bytes that this process may have before it forgets, and that it had when it last gave back."""
+"""Bytes that this process may have before it forgets, and the least since it gave some back."""
 
 peak, peak_test = 0, "start"
 """The most memory that this process had at the end of a test, and the test that raised it last."""
@@ -101,10 +101,13 @@ def little_memory(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def _trim_while_testing() -> None:
     """Give memory back while a test still runs: compiling a step frees more than a gigabyte."""
+    global kept
     while True:
         time.sleep(LOOK)
-        if _resident() > kept + 2 * GROWTH:
+        if (now := _resident()) > kept + 2 * GROWTH:
             _trim()
+        else:
+            kept = min(kept, now)
 
 
 threading.Thread(target=_trim_while_testing, daemon=True).start()
