@@ -21,7 +21,7 @@ from ardm.runner.context import Context, Notice, to_error
 from ardm.store import overrides, registry
 from ardm.store.run_directory import Run
 from ardm.training.group import Alone
-from tests.runner.setting import NOW, Acting, events, opened, save, tiny_spec
+from tests.runner.setting import NOW, Acting, events, newest_digest, opened, save, tiny_spec
 
 pytestmark = pytest.mark.slow
 
@@ -170,3 +170,14 @@ def test_workers_that_differ_are_reported_and_those_with_other_data_do_not_begin
         "differs from worker 0 in jax_settings: NVIDIA_TF32_OVERRIDE: 0, not None"
     )
     assert data.startswith("worker 1 differs from worker 0 in data: ")
+
+
+@pytest.mark.timeout(300)
+def test_a_limit_ends_two_workers_at_the_same_step_which_is_saved(tmp_path):
+    run = opened(str(tmp_path / "runs"), spec=tiny_spec("limits.hours=1e-6"))
+    first, second = two_workers(run, [tmp_path] * 2, [{}, {}])
+    assert second == ["stopped", "as rank 0"]
+    assert first[0] == "limit_reached"
+    assert "limits.hours (1e-06) are reached; saved" in first[1]
+    (ended,) = events(run, 1, kinds.Ended)
+    assert newest_digest(run)[0] == ended.step >= 1
