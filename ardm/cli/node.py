@@ -70,11 +70,9 @@ def idle_stop(
     node = raylet.find(node_id, patience=START_TIMEOUT_S)
     # The session that started this process may end long before the machine does.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    logging.info("this machine is deleted after %g idle minutes", after)
-    if not idle.wait(60.0 * after, partial(idle.needed_by, dashboard), node.alive):
-        logging.info("the Ray node has ended, and this process with it")
-        return
-    logging.info("idle for %g minutes; deleted %s", after, idle.delete_this_machine())
+    machine = idle.this_machine()
+    logging.info("%s is deleted after %g idle minutes", machine, after)
+    idle.serve(60.0 * after, machine, partial(idle.needed_by, dashboard), node.alive)
 
 
 def _log() -> None:

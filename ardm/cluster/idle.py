@@ -14,7 +14,7 @@ from ray.job_submission import JobStatus
 from ray.util.state import list_nodes
 
 from ardm.cluster import job_server, node_agent
-from ardm.errors import JobFailed
+from ardm.errors import InputError, JobFailed
 
 log = logging.getLogger(__name__)
 
@@ -97,23 +97,32 @@ def needed_by(dashboard: str) -> str | None:
     return f"{others} other machine{'s' * (others > 1)}" if others else None
 
 
-def delete_this_machine() -> str:
-    """Delete the machine that this process runs on, with the rights of the machine's own account.
-
-    Returns:
-        The machine, as `projects/P/zones/Z/instances/NAME`.
+def this_machine() -> str:
+    """The machine that this process runs on, as `projects/P/zones/Z/instances/NAME`.
 
     Raises:
-        JobFailed: this is no machine of Google's cloud, or Google does not delete it.
+        InputError: this is no machine of Google's cloud.
     """
     try:
-        place, name = (node_agent.read(key, "none yet").text for key in ("zone", "name"))
-        _, project, _, zone = place.split("/")
-    except (OSError, ValueError) as error:
-        raise JobFailed(
-            f"this is no machine of Google's cloud, so it cannot delete itself ({error})"
+        zone, name = (node_agent.read(key, "none yet").text for key in ("zone", "name"))
+    except OSError as error:
+        raise InputError(
+            "expected a machine of Google's cloud, which can delete itself; no metadata server "
+            f"answers at {node_agent.host()} ({error})"
         ) from error
-    machine = f"{place}/instances/{name}"
+    return f"{zone}/instances/{name}"
+
+
+def delete(machine: str) -> None:
+    """Delete a machine, with the rights of the account of the machine that this process runs on.
+
+    Args:
+        machine: its name, as `this_machine` returns it.
+
+    Raises:
+        JobFailed: Google does not delete it.
+    """
+    _, project, _, zone, _, name = machine.split("/")
     endpoint = os.environ.get(ENDPOINT)
     options = {"api_endpoint": endpoint} if endpoint else None
     try:
@@ -125,4 +134,29 @@ def delete_this_machine() -> str:
             f"{machine} is idle and could not be deleted: {error}. Its account needs the right "
             "compute.instances.delete; until it is deleted, the machine costs money"
         ) from error
-    return machine
+
+
+def serve(
+    after: float, machine: str, need: Callable[[], str | None], alive: Callable[[], bool]
+) -> bool:
+    """Delete a machine once it is idle; if that fails, try again after the same time.
+
+    Args:
+        after: time without need (seconds).
+        machine: the machine that is deleted.
+        need: see `wait`.
+        alive: see `wait`.
+
+    Returns:
+        Whether it was deleted; False if its Ray node has ended before.
+    """
+    while wait(after, need, alive):
+        try:
+            delete(machine)
+        except JobFailed as error:
+            log.error("%s; trying again after %g idle minutes", error, after / 60)
+            continue
+        log.info("idle for %g minutes; deleted %s", after / 60, machine)
+        return True
+    log.info("the Ray node has ended, and this process with it")
+    return False
