@@ -19,7 +19,7 @@ from ardm.errors import InputError, JobFailed
 log = logging.getLogger(__name__)
 
 ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"
-"""The variable by which `gcloud`, too, is told of another address of Compute Engine."""
+"""Environment variable that replaces the address of Compute Engine; `gcloud` reads it as well."""
 
 LOOK = 30.0
 """Seconds between two looks at the cluster."""
@@ -138,17 +138,16 @@ def delete(machine: str) -> None:
 
 def serve(
     after: float, machine: str, need: Callable[[], str | None], alive: Callable[[], bool]
-) -> bool:
-    """Delete a machine once it is idle; if that fails, try again after the same time.
+) -> None:
+    """Delete a machine once it is idle, unless its Ray node ends before.
+
+    If the deletion fails, it is tried again after the same time.
 
     Args:
         after: time without need (seconds).
         machine: the machine that is deleted.
         need: see `wait`.
         alive: see `wait`.
-
-    Returns:
-        Whether it was deleted; False if its Ray node has ended before.
     """
     while wait(after, need, alive):
         try:
@@ -157,6 +156,5 @@ def serve(
             log.error("%s; trying again after %g idle minutes", error, after / 60)
             continue
         log.info("idle for %g minutes; deleted %s", after / 60, machine)
-        return True
+        return
     log.info("the Ray node has ended, and this process with it")
-    return False

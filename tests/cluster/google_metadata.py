@@ -63,10 +63,16 @@ def serving() -> Iterator[Metadata]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with listening(Handler) as metadata.host:
+        yield metadata
+
+
+@contextmanager
+def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Answer requests to this machine by a handler; the host and port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    metadata.host = f"127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield metadata
+    yield f"127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()

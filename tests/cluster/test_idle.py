@@ -3,10 +3,9 @@
 import json
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from ardm.chaos.nodes import Nodes
 from ardm.cluster import access, idle
 from ardm.errors import InputError
 from tests.cluster.conftest import ARDM, jobs_of, wait_until
+from tests.cluster.google_metadata import listening
 
 MACHINE = "projects/12/zones/us-central1-a/instances/ray-ardm-head"
 
@@ -72,13 +72,8 @@ def serving() -> Iterator[Google]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    google.host = f"127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield google
-    server.shutdown()
-    server.server_close()
+    with listening(Handler) as google.host:
+        yield google
 
 
 class Looks:
