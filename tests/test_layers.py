@@ -20,7 +20,7 @@ import ardm
 ROOT = Path(ardm.__file__).parent
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
-BASE = {"config", "errors", "filesystem", "outages", "strict_json"}
+BASE = {"collection", "config", "errors", "filesystem", "outages", "strict_json"}
 FACE = {
     "api",
     "cells",
@@ -168,6 +168,7 @@ DRAWING = {"matplotlib", "tensorboardX"}
         ("ardm.api", SCIENTIFIC | DRAWING | {"ray"}),
         ("ardm.cli.main", SCIENTIFIC | DRAWING | {"numpy", "ray"}),
         ("ardm.cluster.driver", SCIENTIFIC | DRAWING),
+        ("ardm.analysis.status", DRAWING | {"flax", "optax"}),
         ("ardm.runner.attempt", DRAWING),
     ],
 )

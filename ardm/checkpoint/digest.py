@@ -1,4 +1,7 @@
-"""The digest of a training state: states with equal digests are equal bit by bit."""
+"""What is known of a training state without its model: its digest, and whether it is finite.
+
+States with equal digests are equal bit by bit.
+"""
 
 import hashlib
 from typing import Any
@@ -27,3 +30,15 @@ def digest(tree: Any) -> str:
         total.update(f"{name}|{array.dtype.name}|{array.shape}|".encode())
         total.update(array.reshape(-1).view(np.uint8).data)
     return total.hexdigest()
+
+
+def not_finite_part(tree: Any) -> str | None:
+    """The name of the first array of a tree that holds a NaN or an infinity; None if none does.
+
+    Args:
+        tree: a pytree of arrays on the host.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if jax.dtypes.issubdtype(leaf.dtype, np.inexact) and not np.isfinite(leaf).all():
+            return jax.tree_util.keystr(path, simple=True, separator="/")
+    return None

@@ -20,11 +20,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from ardm.checkpoint.digest import digest
+from ardm.checkpoint.digest import digest, not_finite_part
 from ardm.errors import ArdmError, InputError, in_a_line
 from ardm.store import arrays
 from ardm.store.run_directory import METADATA
-from ardm.training.state import not_finite_part
 
 # Orbax logs many lines per save; the event log records each save already.
 logging.getLogger("absl").setLevel(logging.ERROR)

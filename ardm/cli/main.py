@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from ardm import collection
 from ardm.cli import (
     budgeting,
     chaos,
@@ -74,6 +75,7 @@ def main() -> None:
     waits for a store that does not answer would keep the process alive far beyond the notice of a
     preemption.
     """
+    collection.seldom()
     _open_streams()
     os.environ.update(access.past_proxies(os.environ))
     code = 1
@@ -87,6 +89,7 @@ def main() -> None:
         if code == Interrupted.exit_code:
             # A thread may still be compiling, which can crash the interpreter when it ends.
             os._exit(code)
+        collection.spare_what_there_is()
         timer = threading.Timer(GRACE, _exit, [code])
         timer.daemon = True
         timer.start()

@@ -13,6 +13,7 @@ import time
 import grpc
 import ray
 
+from ardm import collection
 from ardm.cluster._ray import (
     WORKER_PROCESS_SETUP_HOOK_ENV_VAR,
     init_grpc_channel,
@@ -50,9 +51,11 @@ def environment(alone: Run | None) -> dict[str, str]:
 
 def warm() -> None:
     """Import what a worker needs; then prepare for the run on a thread, if `RUN` is set."""
+    collection.seldom()
     import ardm.cluster.workers
     import ardm.runner.attempt  # noqa: F401
 
+    collection.spare_what_there_is()
     if store_and_run := os.environ.get(RUN):
         threading.Thread(target=_get_ready, args=json.loads(store_and_run), daemon=True).start()
 

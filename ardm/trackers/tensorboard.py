@@ -6,15 +6,33 @@ lost and are taken again.
 """
 
 import io
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tensorboardX import SummaryWriter
-from tensorboardX.summary import hparams
 
 from ardm.trackers.tracker import About, Picture, Record, Scalar
+
+
+@contextmanager
+def _absent(*names: str) -> Iterator[None]:
+    """Let modules that are not loaded yet look as if they were not installed."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # as `import` allows
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+# It would load clients of clouds, which take a second; our files are written to the disk.
+with _absent("boto3", "google.cloud.storage"):
+    from tensorboardX import SummaryWriter
+    from tensorboardX.summary import hparams
 
 
 class TensorBoardFile:

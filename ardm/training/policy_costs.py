@@ -5,7 +5,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt
-from scipy.optimize import isotonic_regression
 
 from ardm.model import policy
 from ardm.model.build import Params
@@ -73,6 +72,9 @@ def measure_steps(
 
 def isotonic(estimates: PerImage, objective: Objective) -> Float[np.ndarray, " steps"]:
     """Fit L to estimates of the bound by least squares, non-increasing within every stage."""
+    # Imported on use: only some commands need it, and it takes a third of a second.
+    from scipy.optimize import isotonic_regression
+
     steps = objective.steps
     t = estimates.t.reshape(-1)
     nats = estimates.nelbo.reshape(-1).astype(np.float64) / steps

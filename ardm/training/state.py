@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, Key
@@ -91,18 +90,6 @@ def is_finite(tree: Any) -> Bool[Array, ""]:
     """
     floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in floats]).all()
-
-
-def not_finite_part(tree: Any) -> str | None:
-    """The name of the first array of a tree that holds a NaN or an infinity; None if none does.
-
-    Args:
-        tree: tree of arrays on the host.
-    """
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():
-            return jax.tree_util.keystr(path, simple=True, separator="/")
-    return None
 
 
 def apply_gradients(

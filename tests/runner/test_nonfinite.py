@@ -14,7 +14,7 @@ import pytest
 from ardm.analysis import goodput
 from ardm.analysis.status import status
 from ardm.checkpoint import checkpoints, serialization
-from ardm.checkpoint.digest import digest
+from ardm.checkpoint.digest import digest, not_finite_part
 from ardm.checkpoint.pull import pull
 from ardm.errors import NotFound
 from ardm.events import kinds, records
@@ -23,7 +23,6 @@ from ardm.loading import load
 from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice
 from ardm.training.group import Alone
-from ardm.training.state import not_finite_part
 from tests.cli.conftest import Here
 from tests.runner.invented import add_attempt, ended, new_run, restored, started
 from tests.runner.setting import JOB, Acting, events, newest_digest, opened, tiny_spec

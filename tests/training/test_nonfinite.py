@@ -6,11 +6,12 @@ import numpy as np
 import optax
 import pytest
 
+from ardm.checkpoint.digest import not_finite_part
 from ardm.errors import Diverged
 from ardm.training import loop
 from ardm.training.group import Alone
 from ardm.training.loop import train
-from ardm.training.state import init, is_finite, not_finite_part, place
+from ardm.training.state import init, is_finite, place
 from ardm.training.step import Step
 from tests.training.setting import (
     SEED,
