@@ -18,6 +18,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
+from typing import NamedTuple
 
 VARIANTS: dict[str, list[str]] = {
     "base": [],
@@ -63,12 +64,21 @@ UNMEASURED = [
 ARDM = str(Path(sys.executable).with_name("ardm"))
 
 
+class Series(NamedTuple):
+    """What all variants have in common."""
+
+    job: str
+    store: str
+    seed: int
+
+
 def main() -> None:
     """Train the variants that are not trained yet, and print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("job", nargs="?", default="jobs/binmnist.yaml")
     parser.add_argument("--minutes", type=float, default=12.0)
-    parser.add_argument("--store", default="runs-ablation")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--store", help="by default runs-ablation, or runs-ablation-SEED")
     parser.add_argument(
         "--only",
         default=",".join(name for name in VARIANTS if name not in OF_TEXTS[1:]),
@@ -79,14 +89,16 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=1, help="variants trained together")
     args = parser.parse_args()
     chosen = args.only.split(",")
+    store = args.store or "runs-ablation" + (f"-{args.seed}" if args.seed else "")
+    series = Series(args.job, store, args.seed)
     steps = {}
     for name in chosen:
-        steps[name] = steps_of(args.job, args.store, name, args.minutes)
+        steps[name] = steps_of(series, name, args.minutes)
         print(f"{name}: {steps[name]} steps in about {args.minutes:g} minutes", flush=True)
-    train_all(args.job, args.store, steps, args.at_once)
+    train_all(series, steps, args.at_once)
     options = ["--split", "valid", "--images", str(args.images), "--passes", str(args.passes)]
     done = subprocess.run(
-        [ARDM, "compare", *chosen, "--store", args.store, *options, "--json"],
+        [ARDM, "compare", *chosen, "--store", store, *options, "--json"],
         check=True,
         capture_output=True,
         text=True,
@@ -94,19 +106,19 @@ def main() -> None:
     show(json.loads(done.stdout), steps)
 
 
-def steps_of(job: str, store: str, name: str, minutes: float) -> int:
+def steps_of(series: Series, name: str, minutes: float) -> int:
     """The number of steps that a variant makes in the given time; begun runs keep theirs."""
     from ardm.store.registry import read_spec
     from ardm.store.run_directory import Run
     from ardm.store.store import Store
 
-    run = Run(Store(store), name)
+    run = Run(Store(series.store), name)
     if run.store.exists(run.job_file):
         return int(read_spec(run).training.steps)
-    return max(round(pace(job, store, name) * minutes * 60.0), 1)
+    return max(round(pace(series, name) * minutes * 60.0), 1)
 
 
-def train_all(job: str, store: str, steps: dict[str, int], at_once: int) -> None:
+def train_all(series: Series, steps: dict[str, int], at_once: int) -> None:
     """Train all variants to their ends, several at once on equal shares of the cores."""
     cores = sorted(os.sched_getaffinity(0))
     shares: SimpleQueue[list[int]] = SimpleQueue()
@@ -116,7 +128,7 @@ def train_all(job: str, store: str, steps: dict[str, int], at_once: int) -> None
     def train_one(name: str) -> None:
         share = shares.get()
         try:
-            train(job, store, name, steps[name], cores=share)
+            train(series, name, steps[name], cores=share)
         finally:
             shares.put(share)
         print(f"{name} is trained", flush=True)
@@ -125,14 +137,14 @@ def train_all(job: str, store: str, steps: dict[str, int], at_once: int) -> None
         list(threads.map(train_one, steps))
 
 
-def pace(job: str, store: str, name: str) -> float:
+def pace(series: Series, name: str) -> float:
     """Steps per second of a variant."""
     from ardm.events import event_log, kinds
     from ardm.store.run_directory import Run
     from ardm.store.store import Store
 
-    run = Run(Store(store), f"{name}-pace")
-    train(job, store, run.name, PACE_STEPS, f"evaluation.first={WARM}", "evaluation.images=1")
+    run = Run(Store(series.store), f"{name}-pace")
+    train(series, run.name, PACE_STEPS, f"evaluation.first={WARM}", "evaluation.images=1")
     # A later attempt finds the run completed, and evaluates once more.
     evaluated = [e for e in event_log.read(run, 1) if isinstance(e, kinds.Evaluated)]
     first, last = (event for event in evaluated if event.split == "valid")
@@ -140,17 +152,19 @@ def pace(job: str, store: str, name: str) -> float:
 
 
 def train(
-    job: str, store: str, name: str, steps: int, *settings: str, cores: list[int] | None = None
+    series: Series, name: str, steps: int, *settings: str, cores: list[int] | None = None
 ) -> None:
     """Train in a separate process, on all cores or on some; a completed run is not changed."""
     changes = [
         *UNMEASURED,
         *VARIANTS[name.removesuffix("-pace")],
         f"training.steps={steps}",
+        f"seed={series.seed}",
         *settings,
     ]
     sets = [part for change in changes for part in ("--set", change)]
-    command = [ARDM, "train", job, "--store", store, "--run", name, "--no-progress", *sets]
+    where = ["--store", series.store, "--run", name]
+    command = [ARDM, "train", series.job, *where, "--no-progress", *sets]
     if cores:
         command = ["taskset", "--cpu-list", ",".join(map(str, cores)), *command]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
