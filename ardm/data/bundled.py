@@ -8,6 +8,7 @@ import json
 import lzma
 import math
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +25,15 @@ FORMAT = 1
 """Version of the file format."""
 
 
+@cache
 def read(path: Path = FILE) -> Dataset:
-    """Read binarized MNIST: 50,000 / 10,000 / 10,000 images of 28x28x1, two classes.
+    """Read binarized MNIST once: 50,000 / 10,000 / 10,000 images of 28x28x1, two classes.
 
     Args:
         path: the packed file.
 
     Returns:
-        The data set.
+        The data set, whose arrays cannot be written to.
 
     Raises:
         InputError: the file is missing, or does not have the expected SHA-256.
@@ -135,4 +137,5 @@ def _split(
     stored = np.frombuffer(pixels, np.uint8).reshape(sum(sizes) * height, stored_row)
     rows = np.unpackbits(stored, axis=-1, count=row) if classes == 2 else stored
     images = rows.reshape(-1, *shape)
+    images.setflags(write=False)
     return dict(zip(SPLITS, np.split(images, np.cumsum(sizes)[:-1]), strict=True))
