@@ -42,6 +42,9 @@ class _Stream(io.TextIOBase):
     def flush(self) -> None:
         self._try(lambda stream: stream.flush())
 
+    def close(self) -> None:
+        """Leave the stream open: it is not ours. At the end of the process `sys` is gone already."""
+
     def isatty(self) -> bool:
         return bool(self._try(lambda stream: stream.isatty()))
 
