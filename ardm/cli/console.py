@@ -43,7 +43,7 @@ class _Stream(io.TextIOBase):
         self._try(lambda stream: stream.flush())
 
     def close(self) -> None:
-        """Leave the stream open: it is not ours. At the end of the process `sys` is gone already."""
+        """Leave the stream open: it is not ours, and `sys` is gone when Python closes this."""
 
     def isatty(self) -> bool:
         return bool(self._try(lambda stream: stream.isatty()))
