@@ -207,7 +207,7 @@ class Pretrained(Scoring):
             to: a new or empty directory.
             num: number of examples that the exported functions draw, and score, at once.
             budget: network calls per example of the exported sampler, optimally spaced; default:
-                50, or one per dimension if there are fewer.
+                50, or one per dimension if there are fewer or the model makes one per call.
             license: licence of the parameters, for the model card.
 
         Returns:
@@ -222,7 +222,9 @@ class Pretrained(Scoring):
         from ardm.export.write import require_free, write
 
         require_free(Path(to))
-        calls = self.calls(None, budget or min(_EXPORTED_CALLS, self.model.objective.steps))
+        objective = self.model.objective
+        default = min(_EXPORTED_CALLS, objective.steps) if objective.several_per_call else None
+        calls = self.calls(None, budget or default)
         files = exporting.files(self, num, calls, license)
         write(Path(to), files)
         return list(files)

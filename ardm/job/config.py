@@ -1,6 +1,9 @@
 """The job file's sections `checkpoint`, `scaling` and `limits`, and the entries of `notify`."""
 
+import re
+import shlex
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -97,6 +100,10 @@ class LimitsConfig(Section):
     """Cost of the hours of all workers, by `scaling.price_per_worker_hour`."""
 
 
+_PROGRAM = re.compile(r"(?![\w-]+(\.[\w-]+)+/)[^:=]+$")
+"""A program, or a path to one; not a variable, and not a URL whose scheme was forgotten."""
+
+
 def _target(text: str) -> str:
     scheme, colon, rest = text.partition("://")
     if not text.strip() or not text.isprintable():
@@ -105,7 +112,29 @@ def _target(text: str) -> str:
         raise PydanticCustomError(
             "target", "Expected a URL that begins with https://, or a command"
         )
+    try:
+        if colon and " " not in scheme:
+            well_formed = bool(urlsplit(text).hostname)
+        else:
+            well_formed = _PROGRAM.match(shlex.split(text)[0]) is not None
+    except (ValueError, IndexError):
+        well_formed = False
+    if not well_formed:
+        raise PydanticCustomError(
+            "target",
+            "Expected a URL with https:// and a host, or a command that begins with a program and "
+            "closes its quotes (`env NAME=value program` sets a variable)",
+        )
     return text
+
+
+def is_target(text: str) -> bool:
+    """Whether alerts can go to this URL or command."""
+    try:
+        _target(text)
+    except PydanticCustomError:
+        return False
+    return True
 
 
 Target = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_target)]

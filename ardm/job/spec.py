@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from ardm.config import Section, Seed
 from ardm.data.config import DataConfig, describe
@@ -85,12 +86,21 @@ class JobSpec(Section):
                 raise ValueError("\n".join(faults))
         return scaling
 
+    @field_validator("trackers")
+    @classmethod
+    def _each_once(cls, trackers: tuple[TrackerName, ...]) -> tuple[TrackerName, ...]:
+        if len(set(trackers)) < len(trackers):
+            raise PydanticCustomError("trackers", "Expected each tracker once")
+        return trackers
+
     @field_validator("limits")
     @classmethod
     def _has_price(cls, limits: LimitsConfig, above: ValidationInfo) -> LimitsConfig:
         scaling = above.data.get("scaling")
-        if scaling and limits.cost is not None and scaling.price_per_worker_hour is None:
-            raise ValueError("cost: needs scaling.price_per_worker_hour; give it, or limit hours")
+        if scaling and limits.cost is not None and not scaling.price_per_worker_hour:
+            raise ValueError(
+                "cost: needs scaling.price_per_worker_hour above 0; give it, or limit hours"
+            )
         return limits
 
     def copy_for_records(self) -> dict[str, Any]:

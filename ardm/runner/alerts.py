@@ -20,6 +20,7 @@ import requests
 
 from ardm.events import kinds
 from ardm.events.events import Event, Outcome
+from ardm.job.config import is_target
 from ardm.job.spec import JobSpec
 from ardm.store.retry import Deadline, retry
 from ardm.store.run_directory import Run
@@ -167,7 +168,10 @@ class Alerts:
 def targets(spec: JobSpec) -> list[str]:
     """The targets of a job and of the environment, each once."""
     own = [line.strip() for line in os.environ.get(VARIABLE, "").splitlines()]
-    return list(dict.fromkeys([*spec.notify, *filter(None, own)]))
+    good = [line for line in own if line and is_target(line)]
+    if len(good) < len([*filter(None, own)]):
+        log.warning("%s: left out what is neither a URL with https:// nor a command", VARIABLE)
+    return list(dict.fromkeys([*spec.notify, *good]))
 
 
 def send(run: Run, spec: JobSpec, event: str, reason: str, step: int = 0) -> None:
@@ -253,9 +257,12 @@ def is_url(target: str) -> bool:
 
 def shown(target: str) -> str:
     """A target without what may be secret: the host of a web hook, the program of a command."""
-    if is_url(target):
-        return f"the web hook at {urllib.parse.urlsplit(target).hostname}"
-    return f"the command {(shlex.split(target) or ['?'])[0]}"
+    try:
+        if is_url(target):
+            return f"the web hook at {urllib.parse.urlsplit(target).hostname}"
+        return f"the command {shlex.split(target)[0]}"
+    except (ValueError, IndexError):
+        return "a target that is neither a URL nor a command"
 
 
 def _post(target: str, alert: Alert) -> None:

@@ -43,6 +43,8 @@ JOBS = {
     "groups: 2}}",
     "texts": "data: {dataset: text, length: 16}\n"
     "model: {net: {kind: transformer, width: 8, blocks: 1, heads: 1}}",
+    "baseline": "data: {dataset: text, length: 16}\n"
+    "model: {objective: permuted, net: {kind: transformer, width: 8, blocks: 1, heads: 1}}",
     "recordings": "data: {dataset: audio, source: files, path: SOUNDS, length: 32, rate: 8000}\n"
     f"model: {{net: {DILATED}}}",
 }
@@ -133,6 +135,11 @@ def test_recordings_are_drawn_without_this_package(store, tmp_path, elsewhere):
     for number in range(NUM):
         with wave.open(str(folder / f"sample-{number}.wav")) as file:
             assert (file.getframerate(), file.getnframes(), file.getsampwidth()) == (8000, 32, 2)
+
+
+def test_a_model_of_one_dimension_per_call_needs_no_budget(store, tmp_path):
+    open_run("baseline", store=store).load().export(tmp_path / "a", num=2)
+    assert "2 texts, 16 calls" in (tmp_path / "a" / "README.md").read_text()
 
 
 def test_the_card_says_what_the_model_is(store, tmp_path):

@@ -238,3 +238,8 @@ def test_the_group_may_have_every_size_within_bounds_that_divides_the_shards(wor
 )
 def test_a_network_has_the_keys_of_its_kind(net, message):
     assert message in faults(f"job: a\nmodel: {{net: {net}}}")
+
+
+def test_a_tracker_is_named_once():
+    with pytest.raises(SpecError, match=r"(?i)trackers: expected each tracker once"):
+        parse("{trackers: [wandb, wandb]}", "job.yaml")

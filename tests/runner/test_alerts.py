@@ -200,10 +200,30 @@ def test_records_of_a_run_do_not_hold_the_addresses(tmp_path):
             assert b"secret-path" not in path.read_bytes(), path
 
 
-@pytest.mark.parametrize("target", ["", " ", "ftp://host/x", "https://", "a\nb"])
-def test_what_is_no_target_is_refused(target):
+@pytest.mark.parametrize(
+    "target",
+    [
+        "",
+        " ",
+        "ftp://host/x",
+        "https://",
+        "https:///path",
+        "https://[x/path",
+        "a\nb",
+        "https:/host/x",
+        "hooks.slack.com/services/x",
+        "mailto:me@host",
+        "TOKEN=x curl",
+        'curl "x',
+    ],
+)
+def test_what_is_no_target_is_refused(target, monkeypatch, caplog):
     with pytest.raises(SpecError, match=r"notify"):
         spec_with(target)
+    monkeypatch.setenv("ARDM_NOTIFY", f"{target}\n./notify.sh --to 'me: a=b'")
+    assert set(alerts.targets(tiny_spec())) <= {"./notify.sh --to 'me: a=b'", "a", "b"}
+    assert alerts.shown(target)
+    assert "slack" not in caplog.text
 
 
 class TestLimits:
@@ -241,3 +261,5 @@ class TestLimits:
     def test_a_cost_needs_a_price(self):
         with pytest.raises(SpecError, match=r"limits.cost: needs scaling.price_per_worker_hour"):
             tiny_spec("limits.cost=10")
+        with pytest.raises(SpecError, match=r"above 0"):
+            tiny_spec("limits.cost=10", "scaling.price_per_worker_hour=0")
