@@ -170,6 +170,7 @@ DRAWING = {"matplotlib", "tensorboardX"}
         ("ardm.cluster.driver", SCIENTIFIC | DRAWING),
         ("ardm.analysis.status", DRAWING | {"flax", "optax"}),
         ("ardm.runner.attempt", DRAWING),
+        ("ardm.trackers.tensorboard", {"boto3", "google.cloud.storage"}),
     ],
 )
 def test_what_takes_seconds_to_import_is_not_imported_before_it_is_needed(module, kept_out):

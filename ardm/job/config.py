@@ -101,29 +101,25 @@ class LimitsConfig(Section):
 
 
 _PROGRAM = re.compile(r"(?![\w-]+(\.[\w-]+)+/)[^:=]+$")
-"""A program, or a path to one; not a variable, and not a URL whose scheme was forgotten."""
+"""A program or a path to one; not a variable, nor an address without its https://."""
 
 
 def _target(text: str) -> str:
-    scheme, colon, rest = text.partition("://")
     if not text.strip() or not text.isprintable():
         raise PydanticCustomError("target", "Expected a URL, or a command")
-    if colon and " " not in scheme and (scheme not in ("http", "https") or not rest.strip("/")):
-        raise PydanticCustomError(
-            "target", "Expected a URL that begins with https://, or a command"
-        )
+    scheme, colon, _ = text.partition("://")
     try:
         if colon and " " not in scheme:
-            well_formed = bool(urlsplit(text).hostname)
+            good = scheme in ("http", "https") and bool(urlsplit(text).hostname)
         else:
-            well_formed = _PROGRAM.match(shlex.split(text)[0]) is not None
-    except (ValueError, IndexError):
-        well_formed = False
-    if not well_formed:
+            good = _PROGRAM.match(shlex.split(text)[0]) is not None
+    except (ValueError, IndexError):  # brackets or quotes that are not closed
+        good = False
+    if not good:
         raise PydanticCustomError(
             "target",
-            "Expected a URL with https:// and a host, or a command that begins with a program and "
-            "closes its quotes (`env NAME=value program` sets a variable)",
+            "Expected a URL that begins with https:// and names a host, or a command that begins "
+            "with a program (`./dir.d/program`, `env NAME=value program`) and closes its quotes",
         )
     return text
 

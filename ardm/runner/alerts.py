@@ -167,9 +167,10 @@ class Alerts:
 
 def targets(spec: JobSpec) -> list[str]:
     """The targets of a job and of the environment, each once."""
-    own = [line.strip() for line in os.environ.get(VARIABLE, "").splitlines()]
-    good = [line for line in own if line and is_target(line)]
-    if len(good) < len([*filter(None, own)]):
+    lines = os.environ.get(VARIABLE, "").splitlines()
+    own = [line.strip() for line in lines if line.strip()]
+    good = [target for target in own if is_target(target)]
+    if good != own:
         log.warning("%s: left out what is neither a URL with https:// nor a command", VARIABLE)
     return list(dict.fromkeys([*spec.notify, *good]))
 

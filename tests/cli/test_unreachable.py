@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from ardm import filesystem
 from ardm.chaos import emulator as gcs_emulator
+from ardm.cli import console
 from ardm.cli.main import MODULES, app
 from ardm.store import claims
 from tests.cluster.conftest import TINY
@@ -126,6 +127,12 @@ def command_line(*arguments: str, **options: object) -> subprocess.Popen[bytes]:
     ardm = Path(sys.executable).with_name("ardm")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     return subprocess.Popen([ardm, *arguments], **pipes)  # type: ignore[call-overload, no-any-return]
+
+
+def test_the_end_of_the_process_closes_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python closes the objects that are left when the modules are gone."""
+    monkeypatch.setattr(console, "sys", None)
+    console.out.file.close()
 
 
 def test_closed_pipes_and_closed_streams_are_no_failure(tmp_path: Path) -> None:
