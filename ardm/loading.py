@@ -13,8 +13,7 @@ from ardm.checkpoint.checkpoints import Checkpoint
 from ardm.checkpoint.pull import NOTE
 from ardm.data.config import describe
 from ardm.errors import NotFound
-from ardm.job.spec import JobSpec
-from ardm.job.spec import load as load_spec
+from ardm.job.spec import JobSpec, load_frozen
 from ardm.model.build import Model, build
 from ardm.pretrained import Pretrained
 from ardm.runner.compilation import own_cache
@@ -61,7 +60,7 @@ def load(target: str | Path, store: Store, warn: Callable[[str], None] = log.war
 def _pulled(folder: Path, cache: str | None) -> Pretrained:
     try:
         note = json.loads((folder / NOTE).read_text())
-        spec = load_spec(folder / "job.yaml")
+        spec = load_frozen(folder / "job.yaml")
         model = build(spec.model, tuple(note["shape"]), note["classes"])
         like = template(model, spec.training)
         state, metadata = serialization.load(folder.resolve() / "checkpoint", like)

@@ -164,10 +164,10 @@ def medium_of(target: str | None, store: str, job: str | None) -> "Medium":
     """
     from ardm.checkpoint.pull import NOTE
     from ardm.data.config import medium
-    from ardm.job.spec import load
+    from ardm.job.spec import load_frozen
 
     if target and (Path(target) / NOTE).is_file():
-        return medium(load(Path(target) / "job.yaml").data)
+        return medium(load_frozen(Path(target) / "job.yaml").data)
     return medium(registry.read_spec(find_run(store, target, job)).data)
 
 

@@ -14,7 +14,7 @@ from ardm.config import Section, Seed
 from ardm.data.config import DataConfig, describe
 from ardm.errors import InputError, SpecError
 from ardm.job import job_file, messages, scalars, set_option, yaml_tree
-from ardm.job.config import CheckpointConfig, LimitsConfig, ScalingConfig, Target
+from ardm.job.config import FROZEN, CheckpointConfig, LimitsConfig, ScalingConfig, Target
 from ardm.job.sections import Sections
 from ardm.job.yaml_tree import Fault, Keys
 from ardm.model.config import ModelConfig
@@ -88,8 +88,10 @@ class JobSpec(Section):
 
     @field_validator("trackers")
     @classmethod
-    def _each_once(cls, trackers: tuple[TrackerName, ...]) -> tuple[TrackerName, ...]:
-        if len(set(trackers)) < len(trackers):
+    def _each_once(
+        cls, trackers: tuple[TrackerName, ...], info: ValidationInfo
+    ) -> tuple[TrackerName, ...]:
+        if len(set(trackers)) < len(trackers) and info.context != FROZEN:
             raise PydanticCustomError("trackers", "Expected each tracker once")
         return trackers
 
@@ -97,7 +99,8 @@ class JobSpec(Section):
     @classmethod
     def _has_price(cls, limits: LimitsConfig, above: ValidationInfo) -> LimitsConfig:
         scaling = above.data.get("scaling")
-        if scaling and limits.cost is not None and not scaling.price_per_worker_hour:
+        free = scaling and not scaling.price_per_worker_hour
+        if free and limits.cost is not None and above.context != FROZEN:
             raise ValueError(
                 "cost: needs scaling.price_per_worker_hour above 0; give it, or limit hours"
             )
@@ -138,6 +141,11 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> JobSpec:
     return loads(job_file.read(Path(path)), str(path), overrides)
 
 
+def load_frozen(path: str | Path) -> JobSpec:
+    """Read the job file of a run, as in a pulled directory; errors are those of `load`."""
+    return parse(job_file.read(Path(path)), str(path), frozen=True)
+
+
 def loads(text: str, source: str, overrides: Sequence[str] = ()) -> JobSpec:
     """Read a job file from its text: see `load`.
 
@@ -153,7 +161,12 @@ def loads(text: str, source: str, overrides: Sequence[str] = ()) -> JobSpec:
 
 
 def parse(
-    text: str, source: str, overrides: Sequence[str] = (), measure: Measure | None = None
+    text: str,
+    source: str,
+    overrides: Sequence[str] = (),
+    measure: Measure | None = None,
+    *,
+    frozen: bool = False,
 ) -> JobSpec:
     """Read a job file from its text; see `load`.
 
@@ -163,6 +176,7 @@ def parse(
         overrides: changes to the text, see `load`.
         measure: called once if the shape of the images is not given. If it is None, no image is
             read, and the shape stays unknown.
+        frozen: whether it is the job file of a run, which an earlier version may have accepted.
 
     Raises:
         SpecError: the text has faults; the message lists all of them.
@@ -184,7 +198,7 @@ def parse(
     if measure is not None:
         faults += _add_shape(raw, measure)
     try:
-        spec = JobSpec.model_validate_json(json.dumps(raw))
+        spec = JobSpec.model_validate_json(json.dumps(raw), context=FROZEN if frozen else None)
     except ValidationError as error:
         faults += _sentences(error, {fault.path for fault in refused})
     if faults:

@@ -167,12 +167,12 @@ class Alerts:
 
 def targets(spec: JobSpec) -> list[str]:
     """The targets of a job and of the environment, each once."""
-    lines = os.environ.get(VARIABLE, "").splitlines()
-    own = [line.strip() for line in lines if line.strip()]
-    good = [target for target in own if is_target(target)]
-    if good != own:
-        log.warning("%s: left out what is neither a URL with https:// nor a command", VARIABLE)
-    return list(dict.fromkeys([*spec.notify, *good]))
+    own = [line.strip() for line in os.environ.get(VARIABLE, "").splitlines()]
+    named = list(dict.fromkeys([*spec.notify, *filter(None, own)]))
+    good = [target for target in named if is_target(target)]
+    if good != named:
+        log.warning("notify, %s: left out what is neither https:// nor a command", VARIABLE)
+    return good
 
 
 def send(run: Run, spec: JobSpec, event: str, reason: str, step: int = 0) -> None:
@@ -258,12 +258,9 @@ def is_url(target: str) -> bool:
 
 def shown(target: str) -> str:
     """A target without what may be secret: the host of a web hook, the program of a command."""
-    try:
-        if is_url(target):
-            return f"the web hook at {urllib.parse.urlsplit(target).hostname}"
-        return f"the command {shlex.split(target)[0]}"
-    except (ValueError, IndexError):
-        return "a target that is neither a URL nor a command"
+    if is_url(target):
+        return f"the web hook at {urllib.parse.urlsplit(target).hostname}"
+    return f"the command {shlex.split(target)[0]}"
 
 
 def _post(target: str, alert: Alert) -> None:

@@ -143,16 +143,16 @@ def _frozen(run: Run) -> JobSpec | None:
     """The spec of a run: from its file, or from a copy in a claim or a checkpoint."""
     data = run.store.read(run.job_file)
     if data is not None and _is_whole(data):
-        return parse(data.decode(), run.store.url(run.job_file))
+        return parse(data.decode(), run.store.url(run.job_file), frozen=True)
     for copy in _copies(run):
         try:
-            spec = parse(json.dumps(copy), run.uri)
+            spec = parse(json.dumps(copy), run.uri, frozen=True)
         except SpecError:
             continue
         log.warning("%s is lost or torn; a copy is used", run.store.url(run.job_file))
         return spec
     try:  # earlier versions wrote job files without a mark at the end
-        return parse((data or b"").decode(), run.store.url(run.job_file))
+        return parse((data or b"").decode(), run.store.url(run.job_file), frozen=True)
     except (SpecError, UnicodeDecodeError):
         return None
 

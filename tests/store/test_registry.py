@@ -5,7 +5,8 @@ import pytest
 
 from ardm.checkpoint import checkpoints
 from ardm.checkpoint.digest import digest
-from ardm.errors import InputError, NotFound, SpecConflict
+from ardm.errors import InputError, NotFound, SpecConflict, SpecError
+from ardm.job.spec import load, load_frozen
 from ardm.store import registry
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -127,6 +128,24 @@ def test_a_job_file_of_an_earlier_version_is_still_read(run):
     text = run.store.read(run.job_file).removesuffix(b"...\n")
     run.store.write(run.job_file, text)
     assert registry.read_spec(run) == tiny_spec()
+
+
+def test_a_rule_that_came_later_does_not_lock_a_run(run, tmp_path):
+    text = tiny_spec("limits.cost=5", "scaling.price_per_worker_hour=1").to_yaml()
+    for now, then in {
+        "price_per_worker_hour: 1.0": "price_per_worker_hour: 0.0",
+        "notify: []": "notify: [ntfy.sh/topic]",
+        "- tensorboard": "- tensorboard\n- tensorboard",
+    }.items():
+        assert now in text
+        text = text.replace(now, then)
+    run.store.write(run.job_file, text.encode())
+    assert registry.read_spec(run).notify == ("ntfy.sh/topic",)
+    pulled = tmp_path / "job.yaml"
+    pulled.write_text(text)
+    assert load_frozen(pulled) == registry.read_spec(run)
+    with pytest.raises(SpecError, match="3 faults"):
+        load(pulled)
 
 
 def test_a_run_whose_files_are_torn_is_listed_and_hides_no_other(run):
