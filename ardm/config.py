@@ -23,6 +23,10 @@ class Section(BaseModel):
     )
 
 
+FROZEN = "frozen"
+"""Context of the validation of a run's own job file, which an earlier version may have accepted.
+Rules that came later, and without which a run can go on, do not apply to it."""
+
 MOST = 2**31 - 1
 """Largest step or size: the compiled programs hold them as int32."""
 

@@ -18,14 +18,20 @@ ArdmError (1)
 
 from collections.abc import Sequence
 
+from ardm.secrecy import without_secrets
+
 
 class ArdmError(Exception):
     """Base class of all errors with a message for the user.
 
-    The message says what was expected, what was received, and what to do.
+    The message says what was expected, what was received, and what to do. It shows no secret, even
+    if what was received holds one.
     """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return without_secrets(super().__str__())
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the message alone, since IPython asks for this method."""
@@ -100,7 +106,10 @@ class Interrupted(ArdmError):
 
 
 def in_a_line(error: BaseException, longest: int = 300) -> str:
-    """The class of an error and the first line of its message, for a sentence about it."""
-    lines = str(error).strip().splitlines()
+    """The class of an error and the first line of its message, for a sentence about it.
+
+    Secrets in it are masked.
+    """
+    lines = without_secrets(str(error)).strip().splitlines()
     name = type(error).__name__
     return f"{name}: {lines[0]}"[:longest] if lines else name

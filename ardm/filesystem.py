@@ -6,6 +6,7 @@ that does not answer. Here each directory has its own instance, and every call e
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ import fsspec
 from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.exceptions import FSTimeoutError
 from fsspec.implementations.local import LocalFileSystem
+
+from ardm.secrecy import without_secrets
 
 T = TypeVar("T")
 
@@ -51,6 +54,8 @@ class Directory:
     def __init__(self, url: str) -> None:
         if url.startswith(("gs://", "gcs://")):
             _bound_requests()
+            # It logs, with a traceback, each error that it also raises.
+            logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
         if "://" in url:
             self.fs, root = fsspec.core.url_to_fs(
                 url, skip_instance_cache=True, use_listings_cache=False
@@ -198,7 +203,7 @@ def emulator(joint: str) -> str:
         joint: text before the variable. If the variable is not set, the result is empty.
     """
     host = os.environ.get("STORAGE_EMULATOR_HOST")
-    return f"{joint}STORAGE_EMULATOR_HOST ({host})" if host else ""
+    return without_secrets(f"{joint}STORAGE_EMULATOR_HOST ({host})") if host else ""
 
 
 def _on_threads(read: Callable[[str], T], names: Sequence[str]) -> list[T]:

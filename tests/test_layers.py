@@ -20,7 +20,7 @@ import ardm
 ROOT = Path(ardm.__file__).parent
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
-BASE = {"collection", "config", "errors", "filesystem", "outages", "strict_json"}
+BASE = {"collection", "config", "errors", "filesystem", "outages", "secrecy", "strict_json"}
 FACE = {
     "api",
     "cells",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ardm import api
+from ardm import api, secrecy
 from ardm.cli.console import errors_as_messages, say, show
 from ardm.cli.options import (
     DEFAULT_STORE,
@@ -120,7 +120,7 @@ def train(
     from ardm.runner.interrupts import saving_first
 
     say(f"run {opened.name} in {opened.store.uri}")
-    logging.basicConfig(level=logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, handlers=[secrecy.log_to(logging.StreamHandler())])
     notice = Notice()
     bar = ProgressBar(opened, shown=progress and not json, after=opened.newest_attempt())
     with saving_first(notice), bar:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ardm import secrecy
 from ardm.cli.console import errors_as_messages
 
 START_TIMEOUT_S = 10.0
@@ -78,7 +79,7 @@ def idle_stop(
 def _log() -> None:
     """Log to stderr; an imported library may have configured logging otherwise."""
     logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
+        level=logging.INFO, handlers=[secrecy.log_to(logging.StreamHandler())], force=True
     )
 
 

@@ -15,6 +15,7 @@ from types import FrameType
 import ray
 from ray.exceptions import RayActorError
 
+from ardm import secrecy
 from ardm.cluster import shell_variables, workers
 from ardm.errors import ArdmError, Interrupted, JobFailed, in_a_line
 from ardm.events.events import Outcome
@@ -46,7 +47,7 @@ def main() -> None:
     args = parser.parse_args()
     # `force`, since the import of a library may have set up logging.
     logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
+        level=logging.INFO, handlers=[secrecy.log_to(logging.StreamHandler())], force=True
     )
     shell_variables.hold()
     run = Run(Store(args.store), args.run)

@@ -18,6 +18,7 @@ from ray.job_submission import JobSubmissionClient
 
 from ardm.cluster import access, interpreter, local, ports, shell_variables
 from ardm.errors import InputError, JobFailed
+from ardm.secrecy import has_credentials
 
 TUNNEL_PATIENCE = 90.0
 """Seconds until the job server must answer through a new tunnel."""
@@ -58,6 +59,11 @@ def named(address: str | None) -> JobServer | None:
         raise InputError(
             f"Ray address {address!r} is that {what}; expected one such as http://{host}:8265 "
             "(ADDRESS=, --address or RAY_ADDRESS), or none for a local Ray"
+        )
+    if has_credentials(address):
+        raise InputError(
+            f"Ray address {address!r} holds credentials, and would be kept in files; give the "
+            "address alone, and set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
         )
     return JobServer(address, here=ports.is_here(address))
 

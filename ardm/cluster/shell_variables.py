@@ -9,7 +9,6 @@ import fcntl
 import json
 import logging
 import os
-import re
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from ardm.secrecy import has_credentials
 from ardm.store.home import private_folder
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,6 @@ _PRIVATE = (
 SWEEP_AFTER = 3600.0
 """Seconds after which a file that no driver has locked is removed: its driver may still start."""
 
-_USERINFO = re.compile(r"://[^/\s]*@")
-
 _held: int | None = None
 
 
@@ -77,11 +75,6 @@ def private(environ: Mapping[str, str]) -> dict[str, str]:
         and not _is_visible(name, value)
         and name != FILE
     }
-
-
-def has_credentials(url: str) -> bool:
-    """Whether a URL has a user part, as in s3://key:secret@bucket."""
-    return bool(_USERINFO.search(url))
 
 
 def write(submission: str, variables: Mapping[str, str]) -> Path:

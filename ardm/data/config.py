@@ -4,13 +4,14 @@ from math import prod
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic import model_validator as check
 from pydantic_core import PydanticCustomError
 
-from ardm.config import MOST, Section
+from ardm.config import FROZEN, MOST, Section
 from ardm.data.media import AUDIO, IMAGE, TEXT, Medium
 from ardm.errors import InputError
+from ardm.secrecy import has_password
 
 Side = Annotated[int, Field(gt=0, le=65_536)]
 Channels = Annotated[int, Field(gt=0, le=3)]
@@ -105,8 +106,14 @@ class DataConfig(Section):
 
     @field_validator("path")
     @classmethod
-    def _absolute(cls, path: str | None) -> str | None:
+    def _absolute(cls, path: str | None, info: ValidationInfo) -> str | None:
         # The process that reads the files may have another working directory.
+        if path is not None and has_password(path) and info.context != FROZEN:
+            raise PydanticCustomError(
+                "path",
+                "Expected an address without credentials, which would be kept in files and shown "
+                "in reports; set them in the environment, such as AWS_SECRET_ACCESS_KEY",
+            )
         if path is None or "://" in path:
             return path
         try:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ardm.errors import in_a_line
+from ardm.secrecy import without_secrets
 
 
 class Check(NamedTuple):
@@ -20,6 +21,12 @@ class Check(NamedTuple):
     ok: bool
     finding: str
     remedy: str = ""
+
+    def without_secrets(self) -> "Check":
+        """The same check, in whose texts secrets are masked."""
+        return Check(
+            self.name, self.ok, without_secrets(self.finding), without_secrets(self.remedy)
+        )
 
 
 Checks = Iterator[Check]

@@ -32,4 +32,4 @@ def examine(store: str, address: str | None = None, cluster: Path | None = None)
     }
     with ThreadPoolExecutor(len(groups), thread_name_prefix="ardm-doctor") as threads:
         found = threads.map(lambda group: guarded(*group), groups.items())
-        return [check for checks in found for check in checks]
+        return [check.without_secrets() for checks in found for check in checks]

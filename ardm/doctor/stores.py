@@ -3,7 +3,7 @@
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,15 @@ def store(uri: str) -> Checks:
         return
     created = opened.is_local and not Path(opened.root).exists()
     probe = f".doctor-{uuid.uuid4().hex}"
+    wrote = True
     try:
         yield from _kind(opened)
         if not opened.is_local:
             yield _credentials(opened)
-        yield from _abilities(opened, probe)
+        wrote = yield from _abilities(opened, probe)
     finally:
-        _clean(opened, probe, created=created)
+        if wrote:  # a store that does not answer would be waited for once more
+            _clean(opened, probe, created=created)
 
 
 def _kind(opened: Store) -> Checks:
@@ -82,10 +84,14 @@ def _kind(opened: Store) -> Checks:
     yield Check("store: space", fits, f"{gigabytes(free)} are free", remedy)
 
 
-def _abilities(opened: Store, probe: str) -> Checks:
-    """Each ability, in the order in which runs need them; the first that fails ends the list."""
+def _abilities(opened: Store, probe: str) -> Generator[Check, None, bool]:
+    """Each ability, in the order in which runs need them; without the first two, no others.
+
+    Returns:
+        Whether anything was written.
+    """
     if opened.is_local and not os.access(existing(Path(opened.root)), os.W_OK):
-        return
+        return False
     names = [f"{probe}/{number}" for number in range(3)]
     steps: dict[str, Callable[[], str]] = {
         "write": lambda: _written(opened, names[0]),
@@ -108,10 +114,11 @@ def _abilities(opened: Store, probe: str) -> Checks:
         except Exception as error:  # file systems raise errors of many classes
             yield Check(f"store: {name}", ok=False, finding=in_a_line(error), remedy=_remedy(error))
             if name in ("write", "read"):
-                return
+                return opened.is_local or name == "read"
             continue
         took = time.perf_counter() - begin
         yield Check(f"store: {name}", ok=True, finding=f"{finding} ({1e3 * took:.0f} ms)")
+    return True
 
 
 def _written(opened: Store, name: str) -> str:
@@ -193,6 +200,14 @@ def _remedy(error: Exception) -> str:
 def _credentials(opened: Store) -> Check:
     """Where the credentials come from; never the credentials themselves."""
     scheme = opened.uri.partition("://")[0]
+    file = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+    if scheme == "gs" and file and not os.path.isfile(file):  # noqa: PTH113  # it may be no path
+        return Check(
+            "credentials",
+            ok=False,
+            finding="GOOGLE_APPLICATION_CREDENTIALS is not the path of a file",
+            remedy="set it to the path of the file of a service account, or unset it",
+        )
     found = {"gs": _google, "s3": _amazon, "az": _azure}[scheme](opened)
     if found is None:
         # A machine in the cloud may have credentials of its own; the write test shows whether.

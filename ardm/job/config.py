@@ -15,11 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from ardm.config import MOST_SHARDS, Count, Section, Shards
-
-FROZEN = "frozen"
-"""Context of the validation of a run's own job file, which an earlier version may have accepted.
-Rules that came later, and refuse what only has no effect, do not apply to it."""
+from ardm.config import FROZEN, MOST_SHARDS, Count, Section, Shards
 
 
 def _one_fault(expected: str, *choices: str) -> WrapValidator:

@@ -10,15 +10,16 @@ import yaml
 from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from ardm.config import Section, Seed
+from ardm.config import FROZEN, Section, Seed
 from ardm.data.config import DataConfig, describe
 from ardm.errors import InputError, SpecError
 from ardm.job import job_file, messages, scalars, set_option, yaml_tree
-from ardm.job.config import FROZEN, CheckpointConfig, LimitsConfig, ScalingConfig, Target
+from ardm.job.config import CheckpointConfig, LimitsConfig, ScalingConfig, Target
 from ardm.job.sections import Sections
 from ardm.job.yaml_tree import Fault, Keys
 from ardm.model.config import ModelConfig
 from ardm.model.config import faults as model_faults
+from ardm.secrecy import without_secrets
 from ardm.training.config import EvaluationConfig, TrainingConfig
 
 MOST_FAULTS = 40
@@ -106,9 +107,15 @@ class JobSpec(Section):
             )
         return limits
 
+    def without_secrets(self) -> "JobSpec":
+        """The spec without addresses of alerts, which may be secrets, and without passwords."""
+        path = self.data.path and without_secrets(self.data.path)
+        shown = self.data.model_copy(update={"path": path})
+        return self.model_copy(update={"notify": (), "data": shown})
+
     def copy_for_records(self) -> dict[str, Any]:
-        """The spec as a JSON value without addresses of alerts, which may be secrets."""
-        return self.model_dump(mode="json", exclude={"notify"})
+        """The spec as a JSON value without secrets, and without the key for alerts."""
+        return self.without_secrets().model_dump(mode="json", exclude={"notify"})
 
     def settings(self) -> dict[str, str | int | float | bool]:
         """All keys with their values, flat: `training.steps` and the like."""

@@ -19,6 +19,7 @@ from ardm.errors import (
 )
 from ardm.events.events import Outcome
 from ardm.outages import of_the_store
+from ardm.secrecy import without_secrets
 
 if (
     TYPE_CHECKING
@@ -200,7 +201,7 @@ def of_error(error: BaseException, step: int, group_size: int) -> Ended:
     import jax
 
     line = in_a_line(error)
-    detail = "".join(traceback.format_exception(error))
+    detail = without_secrets("".join(traceback.format_exception(error)))
     if isinstance(error, Superseded):
         return Ended(Outcome.SUPERSEDED, step, str(error))
     if isinstance(error, DataUnreachable | Unreadable):

@@ -14,6 +14,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from ardm import secrecy
 from ardm.filesystem import LARGE
 from ardm.store.home import temporary_prefix
 from ardm.store.retry import BACK_OFF, LONGEST_BACK_OFF, Deadline
@@ -172,7 +173,6 @@ def _succeeds(part: Callable[[], None]) -> bool:
 
 def _log_to(path: Path) -> logging.Handler:
     path.parent.mkdir(parents=True)
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler = secrecy.log_to(logging.FileHandler(path))
     logging.getLogger("ardm").addHandler(handler)
     return handler

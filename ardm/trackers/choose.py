@@ -28,8 +28,8 @@ def require(names: Sequence[str]) -> None:
 
 
 def about(run: Run, spec: JobSpec) -> About:
-    """What trackers know of a run; without the addresses of alerts, which may be secrets."""
-    shown = spec.model_copy(update={"notify": ()})
+    """What trackers know of a run, without secrets."""
+    shown = spec.without_secrets()
     return About(run.name, registry.identity(run), shown.settings(), shown.to_yaml())
 
 

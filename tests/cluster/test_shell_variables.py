@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ardm import secrecy
 from ardm.cluster import access, shell_variables
 
 pytestmark = pytest.mark.slow
@@ -60,7 +61,7 @@ def test_every_variable_travels_one_way_or_the_other(shell: dict[str, str]) -> N
     ],
 )
 def test_a_user_in_a_url_is_seen(url: str, *, holds: bool) -> None:
-    assert shell_variables.has_credentials(url) == holds
+    assert secrecy.has_credentials(url) == holds
 
 
 def test_the_file_is_its_owner_s_alone_even_where_all_files_are_open(home: Path) -> None:
