@@ -44,6 +44,8 @@ class Checkpointer:
         sleep: waits for so many seconds.
         metadata: added to the metadata of every checkpoint.
         token: the token in the claim of the attempt.
+        before_commit: called before a save writes anything, unless training is about to end; what
+            it writes is in the store once the checkpoint is.
     """
 
     def __init__(
@@ -57,10 +59,12 @@ class Checkpointer:
         sleep: Callable[[float], None] = time.sleep,
         metadata: Mapping[str, Any] = MappingProxyType({}),
         token: str | None = None,
+        before_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self._run, self._number, self._config, self._events = run, number, config, events
         self._metadata, self._clock, self._sleep = dict(metadata), clock, sleep
-        self._token = token
+        self._token, self._before_commit = token, before_commit
+        self._finishing = False
         self._busy: Future[None] | None = None
         self._busy_step = restored
         self._failures = 0
@@ -139,6 +143,7 @@ class Checkpointer:
             SaveFailed: the state could not be saved in time.
             Superseded: a newer attempt holds the run.
         """
+        self._finishing = True
         if self._busy is not None:
             earlier = self._busy_step != step
             deadline.wait(self._busy, at_most=deadline.left() / 2 if earlier else None)
@@ -211,6 +216,8 @@ class Checkpointer:
         if self.superseded_by is not None:
             return
         begin = self._clock()
+        if not self._finishing:  # the end of an attempt writes the same, and has little time
+            self._before_commit()
         self._discard_failed(but=step)
         host = jax.device_get(state)
         sha256 = digest(host)

@@ -244,6 +244,7 @@ class Coordinator:
             self._step,
             metadata=metadata,
             token=self._token,
+            before_commit=self._heartbeat.keep_records,
         )
 
     def _evaluate(self, *, final: bool) -> None:

@@ -24,6 +24,7 @@ from ardm.store.retry import BACK_OFF, LONGEST_BACK_OFF, Deadline
 from ardm.store.run_directory import Run
 from ardm.trackers import choose
 from ardm.trackers.follower import Follower
+from ardm.trackers.journal import Journal
 from ardm.trackers.tracker import About, Picture, Record, Scalar, Text
 
 log = logging.getLogger(__name__)
@@ -110,10 +111,24 @@ class Heartbeat:
         self._has_tensorboard = "tensorboard" in names
         self.uploads.begin(first_step, about)
         self._followers = [
-            Follower(name, choose.opener(name, about), saved)
+            Follower(
+                name,
+                choose.opener(name, about),
+                saved,
+                first_step,
+                Journal(self._run, self._number, name),
+            )
             for name in names
             if name in choose.FOLLOWERS
         ]
+
+    def keep_records(self) -> None:
+        """Write to the store what trackers have not got yet, so that a kill does not lose it.
+
+        It is called before a checkpoint is committed. A failure is left to the save itself.
+        """
+        keepers = [follower.keep for follower in self._followers]
+        self._try(*([self.uploads.keep_records] if self._has_tensorboard else []), *keepers)
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """Add a value of a step to the trackers; a value that is not finite is left out."""

@@ -88,6 +88,8 @@ class EvaluationHook:
             self._curve.add(self._events.add(event))
             begin = time.monotonic()
         self._draw_curves(state, step)
+        # The next checkpoint may be far, and an evaluation is not repeated.
+        self._heartbeat.keep_records()
 
     def _measure(
         self, ema: Params, step: int, split: str, count: int | None, go_on: Callable[[], bool]

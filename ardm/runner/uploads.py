@@ -60,6 +60,8 @@ class Uploads:
         """All TensorBoard files that are left here, with their names in the store."""
         self._begun = 0
         self._sizes: dict[Path, int] = {}
+        self._lock = threading.Lock()
+        """Held while TensorBoard's files are written and uploaded."""
         self._deadline = Deadline(0.0)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="ardm-uploads", daemon=True)
@@ -80,6 +82,17 @@ class Uploads:
     def add(self, record: Record) -> None:
         """Add a record to TensorBoard."""
         self._records.put(record)
+
+    def keep_records(self) -> None:
+        """Upload TensorBoard's records now; for any thread.
+
+        Raises:
+            OSError: the store fails; some file systems raise errors of another class.
+        """
+        with self._lock:
+            self._write_records()
+            for path in list(self._parts):
+                self._upload_part(path)
 
     def end(self, deadline: Deadline) -> None:
         """Begin the last uploads, which are retried until the deadline; returns at once."""
@@ -114,11 +127,11 @@ class Uploads:
 
     def _upload_all(self) -> bool:
         """Upload the files that have grown; whether all uploads succeeded."""
-        done = [
-            _succeeds(partial(self._upload, self._log_file, f"logs/{self._log_file.name}")),
-            _succeeds(self._write_records),
-        ]
-        done += [_succeeds(partial(self._upload_part, path)) for path in list(self._parts)]
+        log_name = f"logs/{self._log_file.name}"
+        done = [_succeeds(partial(self._upload, self._log_file, log_name))]
+        with self._lock:
+            done.append(_succeeds(self._write_records))
+            done += [_succeeds(partial(self._upload_part, path)) for path in list(self._parts)]
         return all(done)
 
     def _write_records(self) -> None:
@@ -136,7 +149,7 @@ class Uploads:
             self._part = None
 
     def _next_part(self) -> "TensorBoardFile":
-        # Imported here, on this thread: it takes a second, for which no step should wait.
+        # Imported here, on a thread: it takes a while, for which no step should wait.
         from ardm.trackers.tensorboard import TensorBoardFile
 
         is_first, self._begun = not self._begun, self._begun + 1

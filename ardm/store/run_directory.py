@@ -17,6 +17,7 @@
   leases/000003-<step>         renewed by each reader while it reads that checkpoint
   policies/000003-<step>.json  policies found for the checkpoint of that attempt and step
   evaluations/<step>-<split>.npz  the NELBO estimate of every evaluated image
+  trackers/wandb-000003.json   figures that W&B had not got when attempt 3 last saved
   logs/ tensorboard/ samples/ plots/
 """
 
@@ -121,7 +122,7 @@ class Run:
         return f"{self.name}/policies/{attempt:06d}-{step}.json"
 
     def file(self, kind: str, name: str) -> str:
-        """Path of a file in `logs`, `tensorboard`, `samples`, `plots` or `evaluations`."""
+        """Path of a file in one of the folders without a property of their own, such as `logs`."""
         return f"{self.name}/{kind}/{name}"
 
     def replaced_job_file(self, n: int) -> str:

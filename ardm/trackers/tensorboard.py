@@ -7,6 +7,7 @@ lost and are taken again.
 
 import io
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,12 +32,17 @@ def _absent(*names: str) -> Iterator[None]:
 
 # It would load clients of clouds, which take a second; our files are written to the disk.
 with _absent("boto3", "google.cloud.storage"):
-    from tensorboardX import SummaryWriter
-    from tensorboardX.summary import hparams
+    from tensorboardX import summary
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.proto.summary_pb2 import Summary
 
 
 class TensorBoardFile:
     """One event file that is being written.
+
+    tensorboardX's `SummaryWriter` is not used: its `flush` (2.6) leaves behind what is still in its
+    queue.
 
     Args:
         folder: a new folder, for this file alone.
@@ -46,28 +52,35 @@ class TensorBoardFile:
     """
 
     def __init__(self, folder: Path, void_from: int | None, about: About | None) -> None:
-        self._writer = SummaryWriter(str(folder), purge_step=void_from)
+        folder.mkdir(parents=True)
+        self._writer = EventsWriter(str(folder / "events"))
         (self.path,) = folder.iterdir()
+        if void_from is not None:
+            start = SessionLog(status=SessionLog.START)
+            event = Event(session_log=start, step=void_from, wall_time=time.time())
+            self._writer.write_event(event)
         if about is not None:
-            experiment, start, _ = hparams(dict(about.settings), {})
-            for summary in (experiment, start):
-                self._writer.file_writer.add_summary(summary)
+            experiment, start, _ = summary.hparams(dict(about.settings), {})
             indented = "\n".join(f"    {line}" for line in about.job_file.splitlines())
-            self._writer.add_text("job", indented, 0)
+            for shown in (experiment, start, summary.text("job", indented)):
+                self._add(shown, 0, time.time())
 
     def write(self, records: Sequence[Record]) -> None:
         """Write records to the disk."""
         for record in records:
-            where = record.tag
             if isinstance(record, Scalar):
-                self._writer.add_scalar(where, record.value, record.step, record.time)
+                shown = summary.scalar(record.tag, record.value)
             elif isinstance(record, Picture):
                 pixels = np.asarray(Image.open(io.BytesIO(record.png)).convert("RGB"))
-                self._writer.add_image(where, pixels, record.step, record.time, dataformats="HWC")
+                shown = summary.image(record.tag, pixels, dataformats="HWC")
             else:
-                self._writer.add_text(where, record.text, record.step, record.time)
+                shown = summary.text(record.tag, record.text)
+            self._add(shown, record.step, record.time)
         self._writer.flush()
 
     def close(self) -> None:
         """Write what is left, and close the file."""
         self._writer.close()
+
+    def _add(self, shown: Summary, step: int, when: float) -> None:
+        self._writer.write_event(Event(summary=shown, step=step, wall_time=when))

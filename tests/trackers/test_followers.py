@@ -21,8 +21,10 @@ from ardm.store.run_directory import Run
 from ardm.store.store import Store
 from ardm.trackers import choose
 from ardm.trackers.follower import Follower
-from ardm.trackers.tracker import Record, Scalar
+from ardm.trackers.journal import Journal
+from ardm.trackers.tracker import Picture, Record, Scalar, Text
 from tests.runner.setting import JOB, tiny_spec
+from tests.trackers.test_tensorboard import read
 
 STEPS = 200
 
@@ -52,8 +54,13 @@ class Collecting:
         self.closed = True
 
 
-def soon(true) -> bool:
-    deadline = time.monotonic() + 20
+def following(run: Run, tracker: Collecting, saved, attempt=1, first_step=1) -> Follower:
+    journal = Journal(run, attempt, "collecting")
+    return Follower("collecting", lambda: tracker, saved, first_step, journal)
+
+
+def soon(true, seconds: float = 20.0) -> bool:
+    deadline = time.monotonic() + seconds
     while not true() and time.monotonic() < deadline:
         time.sleep(0.01)
     return bool(true())
@@ -64,9 +71,9 @@ def quick(monkeypatch):
     monkeypatch.setattr("ardm.trackers.follower.PAUSE_S", 0.02)
 
 
-def test_a_step_is_passed_on_once_it_is_saved_and_all_are_when_no_other_attempt_comes():
+def test_a_step_is_passed_on_once_it_is_saved_and_all_are_when_no_other_attempt_comes(local_run):
     tracker, saved = Collecting(), [None]
-    follower = Follower("collecting", lambda: tracker, lambda: saved[0])
+    follower = following(local_run, tracker, lambda: saved[0])
     for record in curve(range(1, 11)):
         follower.add(record)
     time.sleep(0.1)
@@ -76,17 +83,19 @@ def test_a_step_is_passed_on_once_it_is_saved_and_all_are_when_no_other_attempt_
     follower.close(20.0, all_records=False)
     assert (tracker.steps, tracker.closed) == ([1, 2, 3, 4], True)
 
-    last = Follower("collecting", lambda: tracker, lambda: 4)
+    last = following(local_run, tracker, lambda: 4, attempt=2, first_step=5)
     for record in curve(range(5, 11)):
         last.add(record)
     last.close(20.0, all_records=True)
     assert tracker.steps == list(range(1, 11))
 
 
-def test_a_tracker_that_fails_gets_everything_later_and_one_that_hangs_delays_nothing(caplog):
+def test_a_tracker_that_fails_gets_everything_later_and_one_that_hangs_delays_nothing(
+    local_run, caplog
+):
     tracker = Collecting()
     tracker.failing = True
-    follower = Follower("collecting", lambda: tracker, lambda: 100)
+    follower = following(local_run, tracker, lambda: 100)
     for record in curve(range(1, 6)):
         follower.add(record)
     assert soon(lambda: "collecting does not take the figures (OSError: no answer)" in caplog.text)
@@ -95,12 +104,75 @@ def test_a_tracker_that_fails_gets_everything_later_and_one_that_hangs_delays_no
     assert caplog.text.count("does not take") == 1
 
     never = threading.Event()
-    hanging = Follower("hanging", lambda: never.wait() and tracker, lambda: 100)
+    hanging = Follower(
+        "hanging",
+        lambda: never.wait() and tracker,
+        lambda: 100,
+        1,
+        Journal(local_run, 1, "hanging"),
+    )
     hanging.add(curve([1])[0])
     begin = time.monotonic()
     hanging.close(0.2, all_records=True)
     assert time.monotonic() - begin < 10
     never.set()
+
+
+@pytest.mark.parametrize("passed", [False, True], ids=["nothing passed on", "some passed on"])
+def test_what_a_killed_attempt_did_not_pass_on_the_next_one_does(local_run, passed):
+    tracker = Collecting()
+    tracker.failing = not passed
+    saved = [4]
+    killed = following(local_run, tracker, lambda: saved[0])
+    for record in curve(range(1, 11)):
+        killed.add(record)
+    if passed:
+        assert soon(lambda: tracker.steps == [1, 2, 3, 4])
+    killed.keep()  # before the checkpoint of step 8 is committed
+    tracker.failing = False
+    tracker, tracker_before = Collecting(), tracker.steps
+    again = following(local_run, tracker, lambda: 12, attempt=2, first_step=9)
+    for record in curve(range(9, 13)):
+        again.add(record)
+    assert soon(lambda: tracker_before + tracker.steps == list(range(1, 13)))
+    again.close(20.0, all_records=False)
+    killed.close(20.0, all_records=False)
+
+
+def test_steps_that_are_taken_again_because_a_checkpoint_was_damaged_are_passed_on_once(local_run):
+    tracker = Collecting()
+    first = following(local_run, tracker, lambda: 10)
+    for record in curve(range(1, 11)):
+        first.add(record)
+    assert soon(lambda: tracker.steps == list(range(1, 11)))
+    first.close(20.0, all_records=False)
+    second = following(local_run, tracker, lambda: 12, attempt=2, first_step=6)
+    for record in curve(range(6, 13)):
+        second.add(record)
+    second.close(20.0, all_records=True)
+    assert tracker.steps == list(range(1, 13))
+
+
+def test_a_journal_keeps_every_kind_of_record_and_only_the_newest_attempt_s(local_run, monkeypatch):
+    records = [*curve([3]), Text("texts", 3, 1.0, "a"), Picture("samples", 3, 1.0, b"\x89PNG")]
+    Journal(local_run, 1, "wandb").write(2, records)
+    second = Journal(local_run, 2, "wandb")
+    assert second.read() == (2, records)
+    second.write(3, [])
+    assert local_run.store.names(f"{local_run.name}/trackers") == ["wandb-000002.json"]
+    assert Journal(local_run, 3, "mlflow").read() == (0, [])
+    monkeypatch.setattr("ardm.trackers.journal.MOST", 300)
+    Journal(local_run, 2, "wandb").write(3, curve(range(1, 1000)))
+    passed, kept = Journal(local_run, 3, "wandb").read()
+    assert passed == 3
+    assert 1 <= len(kept) < 10
+    assert kept[-1].step == 999
+
+
+@pytest.mark.parametrize("torn", [b"", b"{", b"[]", b'{"passed": 1, "records": [{"kind": "x"}]}'])
+def test_a_torn_journal_counts_as_empty(local_run, torn):
+    local_run.store.write(f"{local_run.name}/trackers/wandb-000001.json", torn)
+    assert Journal(local_run, 2, "wandb").read() == (0, [])
 
 
 def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_created(
@@ -160,7 +232,7 @@ def test_a_killed_run_is_one_run_of_each_tracker_and_every_step_is_there_once(
     options = ["--store", run.store.uri, "--run", run.name, *sets]
     command = [ardm, "train", str(tmp_path / "job.yaml"), *options, "--no-progress"]
     with subprocess.Popen(command) as first:
-        assert soon(lambda: any(place.step > 40 for place in checkpoints.committed(run)))
+        assert soon(lambda: any(place.step > 40 for place in checkpoints.committed(run)), 150)
         first.kill()
     subprocess.run(command, check=True, timeout=200)
 
@@ -172,16 +244,15 @@ def test_a_killed_run_is_one_run_of_each_tracker_and_every_step_is_there_once(
     assert found.info.status == "FINISHED"
     assert found.data.params["training.steps"] == str(STEPS)
     steps = [m.step for m in client.get_metric_history(found.info.run_id, "train/nelbo_bpd")]
-    assert steps == sorted(set(steps))
-    assert steps[-1] == STEPS
+    assert steps == list(range(1, STEPS + 1))
     assert client.list_artifacts(found.info.run_id, "images")
 
     identity = registry.identity(run)
     ids, files = wandb_steps(tmp_path)
     assert ids == {identity}
     flat = [step for steps in files for step in steps]
-    assert flat == sorted(set(flat))
-    assert flat[-1] == STEPS
+    assert flat == list(range(1, STEPS + 1))
+    assert [point.step for point in read(run).Scalars("train/nelbo_bpd")] == flat
 
 
 def test_the_trackers_of_a_run_may_change():

@@ -54,6 +54,21 @@ def test_the_curve_is_one_although_steps_were_lost_and_taken_again(local_run: Ru
     assert [point.value for point in curve] == pytest.approx([1 / n for n in range(1, 61)])
 
 
+def test_what_is_kept_before_a_commit_is_in_the_store_although_the_attempt_is_killed(
+    local_run: Run,
+) -> None:
+    files = Uploads(local_run, 1)
+    files.begin(1, ABOUT)
+    for start in range(1, 41, 10):
+        for record in scalars(range(start, start + 10)):
+            files.add(record)
+        files.keep_records()
+        seen = read(local_run).Scalars("train/nelbo_bpd")
+        assert [point.step for point in seen] == list(range(1, start + 10))
+    files.end(Deadline(60.0))
+    files.close()
+
+
 def test_a_long_attempt_in_several_files_is_one_curve(
     local_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
