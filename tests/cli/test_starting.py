@@ -1,5 +1,6 @@
 """`ardm init`: job files that can be trained at once, for every kind of data."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,82 @@ def test_recordings_get_their_rate_and_a_length_that_fits():
     spec = load("spoken.yaml")
     assert (spec.data.rate, spec.data.length) == (8000, 512)
     assert spec.model.net.kind == "dilated"
+
+
+TEXT = b"It is a truth universally acknowledged, that a single man in possession... " * 60
+
+
+def png(size=8, count=0):
+    out = io.BytesIO()
+    Image.new("L", (size, size), 10 * count).save(out, "PNG")
+    return out.getvalue()
+
+
+def recording(count=0):
+    return wav((3000 * np.sin(np.arange(600) / (9 + count))).astype(np.int16), rate=8000)
+
+
+def folder_of(**files):
+    """A folder `data` with numbered files of each kind; `txt=3` makes `0.txt` to `2.txt`."""
+    content = {
+        "txt": lambda n: TEXT + bytes([65 + n]),
+        "png": lambda n: png(8, n),
+        "wav": recording,
+        "mp3": lambda n: b"ID3\xff\xfb\x90\x00" + bytes([n]) * 999,
+        "gap": lambda n: b"",
+        "sized": lambda n: png(8 + n),
+    }
+    folder = Path("data")
+    folder.mkdir()
+    for kind, count in files.items():
+        ending = "png" if kind == "sized" else kind
+        for n in range(count):
+            (folder / f"{kind}-{n}.{ending}").write_bytes(content[kind](n))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("files", "dataset", "left"),
+    [
+        ({"txt": 4, "png": 1}, "text", 1),
+        ({"txt": 1, "png": 1}, "text", 1),
+        ({"txt": 40, "png": 3}, "text", 3),
+        ({"txt": 9, "png": 9}, "images", 9),
+        ({"png": 9, "txt": 1, "mp3": 2, "gap": 1}, "images", 4),
+        ({"wav": 9, "txt": 9}, "audio", 9),
+        ({"wav": 3, "png": 12}, "images", 3),
+        ({"txt": 3, "mp3": 2}, "text", 2),
+    ],
+)
+def test_of_a_mixed_folder_the_usual_kind_is_proposed_and_can_be_used(files, dataset, left):
+    said = init("mixed", "--data", folder_of(**files))
+    assert load("mixed.yaml").data.dataset == dataset
+    assert f"; {left} other file" in said
+    done = CliRunner().invoke(app, ["validate", "mixed.yaml"])
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "expected images, texts in UTF-8 or WAV files, found no file"),
+        ({"mp3": 12}, "found 12 .mp3; convert them"),
+        ({"mp3": 12, "txt": 1}, "found 12 .mp3, 1 .txt"),
+        ({"gap": 3}, "found 3 .gap"),
+        ({"sized": 20}, "expected most of 20 images"),
+        ({"png": 1}, "expected"),
+        ({"wav": 1}, "expected"),
+    ],
+)
+def test_of_a_folder_that_cannot_be_used_no_job_is_written(files, said):
+    assert said in init("none", "--data", folder_of(**files), code=2)
+    assert not Path("none.yaml").exists()
+
+
+def test_of_a_text_in_another_encoding_the_byte_is_named():
+    Path("old.txt").write_bytes("Größe und Maß. ".encode("latin-1") * 300)
+    said = init("old", "--data", "old.txt", code=2)
+    assert "expected a text in UTF-8, received the byte 0xf6 in line 1, column 3" in said
 
 
 @pytest.mark.slow
