@@ -21,6 +21,7 @@ from ardm.cli.options import (
     load_pretrained,
     provenance,
 )
+from ardm.cli.tables import show_table
 from ardm.config import MOST
 from ardm.errors import InputError
 
@@ -143,7 +144,7 @@ def _print(measured: "list[Measured]", examples: str, unit: str) -> None:
             "" if item is sequential else _signed(item.extra),
             _signed(item.gain) if item.gain else "",
         )
-    out.print(table)
+    show_table(table)
     estimate = sequential.found
     out.print(
         f"NELBO of the optimal policies on {estimate.images} {examples}, {estimate.passes} "

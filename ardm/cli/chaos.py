@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import AsJson, JobFile, Overrides
+from ardm.cli.tables import show_table
 from ardm.errors import InputError, JobFailed
 
 
@@ -111,7 +112,7 @@ def _print_soak(result: dict[str, Any], kinds: Mapping[str, str]) -> None:
     table.columns[1].justify = table.columns[2].justify = "right"
     for kind, row in result["kinds"].items():
         table.add_row(kind, str(row["faults"]), str(row["steps_lost"]), kinds[kind])
-    out.print(table)
+    show_table(table)
     for kind, why in result["left_out"].items():
         out.print(f"left out: {kind} ({why})", markup=False)
     out.print(f"digest of every run: {result['digest']}")
@@ -130,12 +131,12 @@ def _print(result: dict[str, Any]) -> None:
         counts = (row[name] for name in ("faults", "recoveries", "steps_lost", "most_lost"))
         table.add_row(kind, *map(str, counts), seconds)
     out.print()
-    out.print(table)
+    show_table(table)
     summary = Table(box=None, show_header=False, pad_edge=False)
     for row in _rows(result):
         summary.add_row(*row)
     out.print()
-    out.print(summary)
+    show_table(summary)
 
 
 def _rows(result: dict[str, Any]) -> list[tuple[str, str]]:

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ardm.cli.console import errors_as_messages, out, say, show
+from ardm.cli.console import errors_as_messages, say, show
 from ardm.cli.options import DEFAULT_STORE, Address, AsJson, StoreUri
+from ardm.cli.tables import show_table
 from ardm.errors import InputError
 
 
@@ -38,7 +39,7 @@ def doctor(
             rows = [check.finding, f"[bold]{_plain(check.remedy)}[/]" if check.remedy else ""]
             text = "\n".join([_plain(rows[0]), *filter(None, rows[1:])])
             table.add_row(f"[{color}]{mark}[/]", check.name, text)
-        out.print(table, soft_wrap=False)
+        show_table(table)
     faults = sum(not check.ok for check in checks)
     if faults:
         raise InputError(f"{faults} of {len(checks)} checks found a fault; see what to do above")

@@ -23,6 +23,7 @@ from ardm.cli.options import (
     provenance,
 )
 from ardm.cli.progress import duration
+from ardm.cli.tables import show_table
 from ardm.config import LARGEST_SEED, MOST
 from ardm.errors import InputError
 
@@ -171,7 +172,7 @@ def _print(exact: "Exact", examples: str, unit: str) -> None:
     for name, score in rows:
         bpd = f"{score.nll_bpd:.4f} ± {score.se_bpd:.4f}"
         table.add_row(name, bpd, f"{score.nll_nats:.2f} ± {score.se_nats:.2f}")
-    out.print(table)
+    show_table(table)
     words = f"negative log-likelihood ± standard error, {exact.images} {examples}"
     if len(exact.orders) > 1:
         words += (

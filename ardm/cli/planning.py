@@ -12,6 +12,7 @@ from ardm.analysis.assumptions import INTERVALS, RATES, WORKERS, Figures, Market
 from ardm.cli.console import errors_as_messages, out, say, show
 from ardm.cli.options import DEFAULT_STORE, AsJson, StoreUri
 from ardm.cli.progress import duration
+from ardm.cli.tables import show_table
 from ardm.errors import InputError
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
@@ -163,7 +164,7 @@ def _print_plan(result: dict[str, Any], intervals: Sequence[float]) -> None:
     table = _table("rate/hour", "workers", "MTBF", *names)
     for row in result["rows"]:
         table.add_row(*_group(row), *_goodputs(row))
-    out.print(table)
+    show_table(table)
     out.print(
         "\n[bold]time and cost[/] of the whole job with interval auto; steps lost per preemption"
     )
@@ -171,7 +172,7 @@ def _print_plan(result: dict[str, Any], intervals: Sequence[float]) -> None:
     table = _table("rate/hour", "workers", *names)
     for row in result["rows"]:
         table.add_row(*_group(row)[:2], *_costs(row))
-    out.print(table)
+    show_table(table)
 
 
 def _table(*names: str) -> Table:

@@ -22,6 +22,7 @@ from ardm.cli.options import (
     find_run,
     load_pretrained,
 )
+from ardm.cli.tables import show_table
 from ardm.config import MOST
 from ardm.errors import InputError
 from ardm.runs import Run
@@ -105,7 +106,7 @@ def _print_report(report: dict[str, Any]) -> None:
         share = f"{seconds / goodput['wall_s']:.1%}"
         table.add_row(name.replace("_", " "), f"{seconds:.1f}", share)
     table.add_row("wall", f"{goodput['wall_s']:.1f}", f"goodput {goodput['fraction']:.1%}")
-    out.print(table)
+    show_table(table)
     by_interruption = interruptions["steps_lost"] or "-"
     lines = [
         ("evaluation", f"{report['evaluation_s']:.1f} s of the productive time"),
@@ -139,7 +140,7 @@ def _print_report(report: dict[str, Any]) -> None:
     for line in lines:
         details.add_row(*line)
     out.print()
-    out.print(details)
+    show_table(details)
 
 
 def _cost_lines(cost: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -263,7 +264,7 @@ def _print(rows: list[dict[str, Any]], labels: dict[str, str], unit: str) -> Non
             f"{row['difference_nats']:+.2f} ± {row['se_nats']:.2f}",
             f"{better} is better" if row["differs"] else "no difference seen",
         )
-    out.print(table)
+    show_table(table)
 
 
 COMMANDS = (report, compare)

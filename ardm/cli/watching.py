@@ -17,6 +17,7 @@ from ardm.cli.keys import Keys
 from ardm.cli.live import View
 from ardm.cli.options import DEFAULT_STORE, AsJson, JobName, RunName, StoreUri, find_run
 from ardm.cli.progress import duration
+from ardm.cli.tables import show_table
 from ardm.errors import Interrupted, JobFailed, NotFound
 from ardm.events import history
 from ardm.events.curve import Curve
@@ -60,7 +61,7 @@ def runs(store: StoreUri = DEFAULT_STORE, job: JobName = None, json: AsJson = Fa
         created = one["created"][:19].replace("T", " ")
         state = Text(one["state"], style=color)
         table.add_row(one["run"], state, step, nelbo, age, created, Text(one["job"]))
-    out.print(table)
+    show_table(table, spare=("job", "created (UTC)", "age", "NELBO"))
 
 
 @errors_as_messages
@@ -259,7 +260,7 @@ def _print_status(result: dict[str, Any]) -> None:
     for key, value in rows:
         # Text is not parsed as markup: a path or a reason may contain brackets.
         table.add_row(key, Text(value))
-    out.print(table)
+    show_table(table)
     _print_attempts(result["attempts"])
 
 
@@ -267,14 +268,16 @@ def _print_attempts(attempts: list[dict[str, Any]]) -> None:
     if not attempts:
         return
     out.print()
-    table = Table("attempt", "outcome", "workers", "steps", "lost", "began (UTC)", box=None)
+    table = Table(
+        "attempt", "outcome", "workers", "steps", "lost", "began (UTC)", box=None, pad_edge=False
+    )
     for item in attempts[-10:]:
         steps = f"{item['first_step']} - {item['last_step']}"
         lost = str(item["steps_lost"])
         began = item["started"][:19].replace("T", " ")
         outcome = item["outcome"] or "running"
         table.add_row(str(item["attempt"]), Text(outcome), str(item["workers"]), steps, lost, began)
-    out.print(table)
+    show_table(table, spare=("workers", "began (UTC)", "steps"))
 
 
 COMMANDS = (runs, status, watch, logs)

@@ -14,9 +14,9 @@ from ardm.store.run_directory import Run
 from ardm.store.store import Store
 
 
-def new_run(folder: Path, **sections: Any) -> Run:
+def new_run(folder: Path, name: str = "invented", **sections: Any) -> Run:
     """A run that no attempt has begun on."""
-    run = Run(Store(str(folder)), "invented")
+    run = Run(Store(str(folder)), name)
     spec = JobSpec.model_validate_json(json.dumps({"job": "invented", **sections}))
     registry.open_run(run, spec, datetime(2025, 1, 1, tzinfo=UTC))
     return run
