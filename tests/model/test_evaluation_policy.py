@@ -36,7 +36,7 @@ def test_under_one_step_per_call_the_estimate_is_the_usual_one():
     for pass_ in range(3):
         estimates, usual = (run(MODEL, PARAMS, x, policy, pass_) for policy in (bounds, None))
         np.testing.assert_array_equal(estimates.t, usual.t)
-        np.testing.assert_allclose(estimates.nelbo, usual.nelbo, rtol=1e-6)
+        np.testing.assert_allclose(estimates.nelbo, usual.nelbo, rtol=1e-5)
 
 
 def test_policies_are_measured_with_the_same_draws():
@@ -47,7 +47,7 @@ def test_policies_are_measured_with_the_same_draws():
         estimates = run(MODEL, PARAMS, x, padded(np.array(starts), 4))
         np.testing.assert_array_equal(estimates.t, usual.t)
         same = np.isin(estimates.t, starts)
-        np.testing.assert_allclose(estimates.nelbo[same], usual.nelbo[same], rtol=1e-6)
+        np.testing.assert_allclose(estimates.nelbo[same], usual.nelbo[same], rtol=1e-5)
         assert not np.allclose(estimates.nelbo[~same], usual.nelbo[~same])
 
 

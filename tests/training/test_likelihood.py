@@ -110,4 +110,4 @@ def test_several_devices_share_the_images_and_give_the_same(exact, monkeypatch):
     assert shared.calls == 3 * 16
     again = shared.compute(3)
     for one, other in zip(again.orders, exact.orders, strict=True):
-        assert one == pytest.approx(other, rel=1e-6)
+        assert one == pytest.approx(other, rel=1e-5)
