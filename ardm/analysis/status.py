@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from ardm.analysis import goodput
@@ -10,6 +9,7 @@ from ardm.checkpoint import checkpoints, restore
 from ardm.checkpoint.checkpoints import Checkpoint, Unfinished
 from ardm.data.config import medium
 from ardm.errors import Unreadable
+from ardm.events import events
 from ardm.runner.environment import Change, latest_changes
 from ardm.store import registry
 from ardm.store.claims import silence, stale_s
@@ -59,7 +59,7 @@ def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, A
         "uri": run.uri,
         "state": state,
         "reason": reason,
-        "step": progress.get("step") or (checkpoint or {}).get("step", 0),
+        "step": events.whole(progress, "step") or (checkpoint or {}).get("step", 0),
         "total_steps": spec.training.steps,
         "digest": digest,
         "checkpoint": checkpoint,
@@ -67,9 +67,9 @@ def status(run: Run, ray: dict[str, Any], *, verify: bool = True) -> dict[str, A
         "attempts": [_attempt(record) for record in records],
         "metrics": _metrics(records, progress),
         "unit": medium(spec.data).unit,
-        "steps_per_s": progress.get("steps_per_s") if live else None,
-        "eta_s": progress.get("eta_s") if live else None,
-        "save_error": progress.get("save_error"),
+        "steps_per_s": events.number(progress, "steps_per_s") if live else None,
+        "eta_s": events.number(progress, "eta_s") if live else None,
+        "save_error": events.text(progress, "save_error"),
         "goodput": goodput.goodput(records, now if live or state == "starting" else _end(records)),
         "skipped_steps": goodput.skipped_steps(records),
         "learning_rate_change": next(
@@ -174,13 +174,13 @@ def _attempt(record: goodput.AttemptRecord) -> dict[str, Any]:
 
 
 def _metrics(records: list[goodput.AttemptRecord], progress: dict[str, Any]) -> dict[str, Any]:
-    metrics: dict[str, Any] = {"train_nelbo_bpd": progress.get("train_nelbo_bpd")}
+    metrics: dict[str, Any] = {"train_nelbo_bpd": events.number(progress, "train_nelbo_bpd")}
     newest_first = list(reversed(records))
-    for split, events in (
+    for split, found in (
         ("valid", (record.validated for record in newest_first)),
         ("test", (record.evaluated for record in newest_first)),
     ):
-        event = next((event for event in events if event), None)
+        event = next((event for event in found if event), None)
         metrics[f"{split}_nelbo_bpd"] = event and event.nelbo_bpd
         metrics[f"{split}_nelbo_se"] = event and event.se_bpd
         metrics[f"{split}_step"] = event and event.step
@@ -197,4 +197,4 @@ def _changed(records: list[goodput.AttemptRecord]) -> dict[str, list[Change]]:
 def _iso(seconds: float | None) -> str | None:
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return registry.utc(seconds).isoformat(timespec="seconds")

@@ -120,7 +120,9 @@ def train(
     from ardm.runner.interrupts import saving_first
 
     say(f"run {opened.name} in {opened.store.uri}")
-    logging.basicConfig(level=logging.WARNING, handlers=[secrecy.log_to(logging.StreamHandler())])
+    # `force`, since the import of a library may have set up logging.
+    handlers = [secrecy.log_to(logging.StreamHandler())]
+    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     notice = Notice()
     bar = ProgressBar(opened, shown=progress and not json, after=opened.newest_attempt())
     with saving_first(notice), bar:

@@ -70,8 +70,12 @@ def report(
     names: list[str] | list[None] = runs or [None]
     found = [find_run(store, name, job) for name in names]
     if html is not None:
+        if json:
+            raise InputError("--html writes a page, and --json prints JSON; give one of them")
+        if on_demand_price is not None and len(found) > 1:
+            raise InputError("--on-demand-price is for one run; a comparison shows no cost")
         options.require_writable("--html", html, options.HTML)
-        options.write(html, page(found).encode())
+        options.write(html, page(found, on_demand_price).encode())
         say(f"written to {html}")
         return
     if len(found) > 1:
@@ -83,12 +87,12 @@ def report(
         _print_report(result)
 
 
-def page(runs: "Sequence[RunDirectory]") -> str:
+def page(runs: "Sequence[RunDirectory]", on_demand_price: float | None = None) -> str:
     """The page of a run, or the one that compares several."""
     from ardm.html import pages
     from ardm.html.collect import collect
 
-    collected = [collect(run) for run in runs]
+    collected = [collect(run, on_demand_price) for run in runs]
     if len(collected) == 1:
         return pages.run_page(collected[0])
     return pages.comparison_page(collected)

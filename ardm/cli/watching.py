@@ -21,6 +21,7 @@ from ardm.cli.tables import show_table
 from ardm.errors import Interrupted, JobFailed, NotFound
 from ardm.events import history
 from ardm.events.curve import Curve
+from ardm.events.events import whole
 from ardm.events.history import Pulse, look_s
 from ardm.outages import of_the_store
 from ardm.runs import Run
@@ -209,14 +210,14 @@ class _Display:
 def _before_submission(run: RunDirectory) -> int:
     """The number of the newest attempt that existed when the run was last submitted."""
     record = run.store.read_record(run.submission) or {}
-    return record.get("after") or 0
+    return whole(record, "after") or 0
 
 
 def _print_status(result: dict[str, Any]) -> None:
     heading = f"  {result['state']}  {result['reason']}".rstrip()
     out.print(Text.assemble((result["run"], "bold"), heading))
     rows = [("step", f"{result['step']} of {result['total_steps']}")]
-    if result["steps_per_s"]:
+    if result["steps_per_s"] and result["eta_s"] is not None:
         rows.append(
             ("speed", f"{result['steps_per_s']:.2f} steps/s, ETA {duration(result['eta_s'])}")
         )

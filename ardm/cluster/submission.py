@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import ardm
 from ardm.cluster import access, interpreter, local, ports, shell_variables
 from ardm.cluster.job_server import JobServer, clear_path, connected, own_ray
 from ardm.errors import InputError, JobFailed
+from ardm.events import events
 from ardm.runner import control
 from ardm.runner.context import Ended
 from ardm.store import registry
@@ -124,12 +125,11 @@ def _new_id(client: JobSubmissionClient, run: Run) -> str:
 def newest(run: Run) -> Submission | None:
     """The last submission of a run, as recorded in its directory."""
     record = run.store.read_record(run.submission) or {}
-    known = {field.name: record[field.name] for field in fields(Submission) if field.name in record}
-    try:
-        submission = Submission(**known)
-    except TypeError:  # torn, or of another version
+    address, name = events.text(record, "address"), events.text(record, "submission_id")
+    if address is None or name is None:  # torn, or of another version
         return None
-    return submission if isinstance(submission.address, str) else None
+    submitted, after = events.number(record, "submitted"), events.whole(record, "after")
+    return Submission(address, name, submitted, after, events.text(record, "local_ray"))
 
 
 def status(submission: Submission) -> str | None:

@@ -36,6 +36,12 @@ def whole(record: Mapping[str, Any], key: str) -> int | None:
     return integer(record.get(key))
 
 
+def text(record: Mapping[str, Any], key: str) -> str | None:
+    """The text under a key; None if the key is missing, or holds an empty text or anything else."""
+    value = record.get(key)
+    return value if isinstance(value, str) and value else None
+
+
 def _required(value: T | None) -> T:
     if value is None:
         raise ValueError("expected a number")

@@ -1,10 +1,12 @@
 """The charts of a page, as figures of Plotly: plain dictionaries, which the page's script draws."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
+from ardm.events.events import number
+from ardm.events.records import AttemptRecord
 from ardm.html.collect import Collected
+from ardm.store import registry
 
 Figure = dict[str, Any]
 
@@ -13,24 +15,29 @@ TRAIN, VALID, TEST = "#8b949e", "#2f81f7", "#d9622b"
 OUTCOMES = {"completed": "#3fb950", "failed": "#f85149", "diverged": "#f85149"}
 OTHER_OUTCOME, RUNNING = "#d29922", "#2f81f7"
 
+MOST_SAVES = 500
+"""Largest number of saves that are marked in a chart."""
+
 
 def over_steps(one: Collected) -> Figure:
-    """NELBO over training steps, with evaluations and their errors, and attempts as marks."""
+    """NELBO over training steps, with evaluations and their errors; below, attempts and saves."""
     train = one.curve.train
     traces = [_line(train, "train, batch means", TRAIN, width=1)] if train else []
     for points, name, color in ((one.curve.valid, "valid", VALID), (one.curve.test, "test", TEST)):
         if points:
             traces.append(_points(points, f"{name} (EMA)", color))
-    marks = [
-        _mark(record.first_step, f"attempt {record.attempt}")
+    bars = [
+        (record, record.first_step, record.last_step)
         for record in one.records
-        if record.first_step
+        if record.first_step is not None and record.last_step is not None
     ]
-    return _figure(traces, "training step", f"NELBO ({one.unit})", marks, zoom=_range(one))
+    saves = [(step, step) for step in sorted({step for _, step in one.saves})]
+    figure = _figure(traces, "training step", f"NELBO ({one.unit})", zoom=_range(one))
+    return _with_lanes(figure, bars, saves)
 
 
 def over_time(one: Collected) -> Figure:
-    """NELBO over wall time; a bar below for each attempt, and a tick for each save."""
+    """NELBO over wall time; below, attempts and saves."""
     traces: list[dict[str, Any]] = []
     if one.timed:
         train = {
@@ -42,39 +49,66 @@ def over_time(one: Collected) -> Figure:
             "line": {"color": TRAIN, "width": 1},
         }
         traces.append(train)
-    for record in one.records:
-        end = record.ended or record.last_seen
-        if record.undated or not end:
-            continue
-        outcome = str(record.outcome or "running")
-        color = RUNNING if outcome == "running" else OUTCOMES.get(outcome, OTHER_OUTCOME)
-        text = f"attempt {record.attempt}: {outcome}<br>{_safe(record.reason)}"
-        traces.append(
+    bars = [
+        (record, _when(record.began or record.started), _when(end))
+        for record in one.records
+        if not record.undated and (end := record.ended or record.last_seen)
+    ]
+    figure = _figure(traces, "", f"NELBO ({one.unit})", zoom=_range(one))
+    return _with_lanes(figure, bars, [(_when(time), step) for time, step in one.saves])
+
+
+def _with_lanes(
+    figure: Figure,
+    bars: Sequence[tuple[AttemptRecord, Any, Any]],
+    saves: Sequence[tuple[Any, int]],
+) -> Figure:
+    """A figure with two lanes below: a bar for each attempt by outcome, and a tick for each save.
+
+    Args:
+        figure: the figure.
+        bars: attempts, and where on the x axis each began and ended.
+        saves: the places of the saves on the x axis, and their steps.
+    """
+    by_outcome: dict[str, list[tuple[AttemptRecord, Any, Any]]] = {}
+    for bar in bars:
+        by_outcome.setdefault(str(bar[0].outcome or "running"), []).append(bar)
+    for outcome, together in by_outcome.items():
+        x: list[Any] = []
+        texts: list[str] = []
+        for record, begin, end in together:
+            text = f"attempt {record.attempt}: {outcome}<br>{_safe(record.reason)}"
+            x += [begin, end, None]  # None parts the bars of one trace
+            texts += [text, text, ""]
+        usual = RUNNING if outcome == "running" else OTHER_OUTCOME
+        figure["data"].append(
             {
-                "x": [_when(record.began or record.started), _when(end)],
-                "y": [0, 0],
+                "x": x,
+                "y": [0, 0, None] * len(together),
                 "yaxis": "y2",
-                "text": [text, text],
+                "text": texts,
                 "hoverinfo": "text",
-                "mode": "lines",
-                "line": {"color": color, "width": 10},
-                "showlegend": False,
+                "mode": "lines+markers",
+                "marker": {"symbol": "line-ns-open", "size": 10},  # where one ends and one begins
+                "line": {"color": OUTCOMES.get(outcome, usual), "width": 8},
+                "name": outcome.replace("_", " "),
             }
         )
-    if one.saves:
-        traces.append(
+    if saves:
+        every = -(-len(saves) // MOST_SAVES)
+        shown = [*saves[::-every]][::-1]  # the newest is among them
+        figure["data"].append(
             {
-                "x": [_when(time) for time, _ in one.saves[-500:]],
-                "y": [1] * len(one.saves[-500:]),
+                "x": [place for place, _ in shown],
+                "y": [1] * len(shown),
                 "yaxis": "y2",
-                "text": [f"saved step {step:,}" for _, step in one.saves[-500:]],
+                "text": [f"saved step {step:,}" for _, step in shown],
                 "hoverinfo": "text",
                 "mode": "markers",
                 "marker": {"symbol": "line-ns-open", "size": 7, "color": TRAIN},
-                "name": "saves",
+                "name": "saves" if every == 1 else f"saves (one of {every} is shown)",
             }
         )
-    figure = _figure(traces, "", f"NELBO ({one.unit})", zoom=_range(one))
     figure["layout"]["yaxis"]["domain"] = [0.22, 1]
     figure["layout"]["yaxis2"] = {
         "domain": [0, 0.14],
@@ -82,6 +116,7 @@ def over_time(one: Collected) -> Figure:
         "tickvals": [0, 1],
         "ticktext": ["attempts", "saves"],
         "fixedrange": True,
+        "automargin": True,
         "zeroline": False,
         "showgrid": False,
     }
@@ -107,9 +142,9 @@ def policies(found: Sequence[Mapping[str, Any]]) -> Figure | None:
     for kind, color in (("optimal", VALID), ("uniform", OTHER_OUTCOME)):
         chosen = sorted(
             (
-                (p["budget"], p["over_sequential_nats"], p.get("se_nats") or 0.0)
+                (p["budget"], p["over_sequential_nats"], number(p, "se_nats") or 0.0)
                 for p in found
-                if p.get("kind") == kind and isinstance(p.get("over_sequential_nats"), float)
+                if p.get("kind") == kind and number(p, "over_sequential_nats") is not None
             ),
             key=lambda point: point[0],
         )
@@ -157,7 +192,7 @@ def time_spent(one: Collected) -> Figure:
 
 
 def together(runs: Sequence[Collected]) -> Figure:
-    """The validation curves of several runs, over steps."""
+    """The validation curves of several runs of one unit, over steps."""
     traces = []
     for one, color in zip(runs, _cycled(len(runs)), strict=True):
         if one.curve.valid:
@@ -191,37 +226,16 @@ def _points(
     }
 
 
-def _mark(step: int, text: str) -> dict[str, Any]:
-    return {"step": step, "text": text}
-
-
 def _figure(
-    traces: list[dict[str, Any]],
-    x: str,
-    y: str,
-    marks: Sequence[Mapping[str, Any]] = (),
-    zoom: list[float] | None = None,
+    traces: list[dict[str, Any]], x: str, y: str, zoom: list[float] | None = None
 ) -> Figure:
     """A figure without colors of text and grid, which the page's script sets by its theme."""
-    shapes = [
-        {
-            "type": "line",
-            "x0": mark["step"],
-            "x1": mark["step"],
-            "yref": "paper",
-            "y0": 0,
-            "y1": 1,
-            "line": {"color": OTHER_OUTCOME, "width": 1, "dash": "dot"},
-        }
-        for mark in marks[:200]
-    ]
     layout: Figure = {
         "xaxis": {"title": {"text": x}, "automargin": True},
         "yaxis": {"title": {"text": y}, "automargin": True},
-        "shapes": shapes,
         "height": 360,
-        "margin": {"t": 16, "r": 12, "b": 48, "l": 56},
-        "legend": {"orientation": "h", "y": 1.12},
+        "margin": {"t": 36, "r": 12, "b": 48, "l": 64},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
         "hovermode": "closest",
     }
     if zoom:
@@ -251,7 +265,7 @@ def _cycled(count: int) -> list[str]:
 
 
 def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return registry.utc(seconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _safe(text: str) -> str:

@@ -15,6 +15,7 @@ from ardm.analysis.status import status
 from ardm.data.config import medium
 from ardm.events import event_log, history, kinds
 from ardm.events.curve import Curve
+from ardm.events.events import finite, whole
 from ardm.events.records import AttemptRecord
 from ardm.job.spec import JobSpec
 from ardm.store import registry
@@ -71,8 +72,12 @@ class Collected:
         return medium(self.spec.data).unit
 
 
-def collect(run: Run) -> Collected:
+def collect(run: Run, on_demand_price: float | None = None) -> Collected:
     """Read everything that the page of a run shows; a torn file is left out with a warning.
+
+    Args:
+        run: the run.
+        on_demand_price: price per worker-hour of on-demand machines, for the cost.
 
     Raises:
         NotFound: there is no such run.
@@ -85,7 +90,7 @@ def collect(run: Run) -> Collected:
         run=run,
         spec=spec,
         status=status(run, {}, verify=False),
-        report=report(run),
+        report=report(run, on_demand_price),
         records=past.records,
         curve=past.curve,
         timed=_thinned(timed),
@@ -156,7 +161,7 @@ def _samples(run: Run) -> list[Sample]:
     by_step: dict[int, list[str]] = {}
     for name in run.store.names(f"{run.name}/samples"):
         step = name.partition(".")[0].partition("-")[0]
-        if step.isdigit():
+        if step.isascii() and step.isdigit():
             by_step.setdefault(int(step), []).append(name)
     steps = sorted(by_step)
     if len(steps) > MOST_SAMPLES:
@@ -187,7 +192,11 @@ def _url(kind: str, data: bytes) -> str:
 def _plots(run: Run) -> dict[str, str]:
     names = [name for name in run.store.names(f"{run.name}/plots") if name.endswith(".png")]
     files = {name: run.store.read(run.file("plots", name)) for name in names}
-    return {name.removesuffix(".png"): _url("png", data) for name, data in files.items() if data}
+    return {
+        name.removesuffix(".png"): _url("png", data)
+        for name, data in files.items()
+        if data and len(data) <= MOST_BYTES
+    }
 
 
 def _policies(run: Run) -> tuple[list[float] | None, list[dict[str, Any]]]:
@@ -198,6 +207,7 @@ def _policies(run: Run) -> tuple[list[float] | None, list[dict[str, Any]]]:
         return None, []
     content = run.store.read_record(f"{run.name}/policies/{steps[max(steps)]}") or {}
     losses, policies = content.get("L"), content.get("policies")
-    is_curve = isinstance(losses, list) and all(isinstance(x, float) for x in losses)
+    is_curve = isinstance(losses, list) and all(finite(x) is not None for x in losses)
     listed = policies if isinstance(policies, list) else []
-    return losses if is_curve else None, [p for p in listed if isinstance(p, dict)]
+    found = [p for p in listed if isinstance(p, dict) and whole(p, "budget") is not None]
+    return losses if is_curve else None, found

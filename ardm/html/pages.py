@@ -90,10 +90,15 @@ def comparison_page(runs: Sequence[Collected], served: Served | None = None) -> 
             )
             figure = f"{difference:+.3f} ± {error:.3f}"
             pairs.append((b.run.name, a.run.name, figure, number, verdict))
+    figures = {
+        f"together-{number}": charts.together([one for one in runs if one.unit == unit])
+        for number, unit in enumerate(dict.fromkeys(one.unit for one in runs), 1)
+    }
     return _page(
         "comparison.html",
-        {"together": charts.together(runs)},
+        figures,
         served,
+        charts=list(figures),
         title="Comparison",
         subtitle=", ".join(names),
         names=names,
@@ -168,7 +173,10 @@ def _tiles(one: Collected) -> list[tuple[str, str, str]]:
     if cost := report["cost"]:
         total = cost["total"]
         value = "unknown" if total is None else f"{total:.2f}"
-        tiles.append(("cost", value, f"{cost['worker_hours']:.2f} worker-hours"))
+        more = f"{cost['worker_hours']:.2f} worker-hours"
+        if cost["on_demand_total"] is not None:
+            more += f"; {cost['on_demand_total']:.2f} on demand"
+        tiles.append(("cost", value, more))
     if saved := status["checkpoint"]:
         size = f"{saved['bytes'] / 1e6:.1f} MB"
         tiles.append(("newest checkpoint", f"step {saved['step']:,}", size))

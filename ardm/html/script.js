@@ -8,6 +8,9 @@ function themed(layout) {
   const merged = structuredClone(layout);
   merged.paper_bgcolor = merged.plot_bgcolor = "rgba(0,0,0,0)";
   merged.font = { color: color("--ink"), size: 12, family: "system-ui, sans-serif" };
+  if (window.innerWidth < 600) {
+    merged.margin.t += 44; // the legend has several lines on a phone
+  }
   for (const name of Object.keys(merged)) {
     if (name.startsWith("xaxis") || name.startsWith("yaxis")) {
       merged[name].gridcolor = merged[name].linecolor = color("--line");

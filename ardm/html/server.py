@@ -4,6 +4,7 @@ It is aiohttp's, which ardm uses for its other connections, too.
 """
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -30,7 +31,7 @@ MOST_COMPARED = 12
 
 _LIVE = ("queued", "starting", "training", "saving", "draining", "recovering")
 _PLOTLY = "/plotly.js"
-_LOCAL_NAMES = {"localhost", "127.0.0.1", "::1", "[::1]"}
+_LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -95,7 +96,8 @@ class Pages:
         if not 2 <= len(names) <= MOST_COMPARED:
             raise InputError(f"choose 2 to {MOST_COMPARED} runs to compare, got {len(names)}")
         runs = [await asyncio.to_thread(self._collected, name) for name in names]
-        return _html(pages.comparison_page(runs, Served(_PLOTLY)))
+        live = any(one.status["state"] in _LIVE for one in runs)
+        return _html(pages.comparison_page(runs, Served(_PLOTLY, REFRESH if live else None)))
 
     async def _plotly(self, request: web.Request) -> web.Response:
         headers = {"Cache-Control": "max-age=86400"}
@@ -123,7 +125,7 @@ def serve(store: Store, host: str, port: int, report: Callable[[str], None]) -> 
     Raises:
         InputError: nothing can listen there.
     """
-    names = _LOCAL_NAMES if host in _LOCAL_NAMES else None
+    names = _LOCAL_NAMES | {_in_url(host)} if _is_loopback(host) else None
 
     async def run() -> None:
         runner = web.AppRunner(Pages(store, names).app(), access_log=None)
@@ -138,7 +140,7 @@ def serve(store: Store, host: str, port: int, report: Callable[[str], None]) -> 
                     f"nothing can listen on {host}:{port} ({reason}); name another with --port"
                 ) from error
             *_, bound = runner.addresses[0][:2]
-            report(f"http://{host}:{bound}")
+            report(f"http://{_in_url(host)}:{bound}")
             await asyncio.Event().wait()
         finally:
             await runner.cleanup()
@@ -146,11 +148,25 @@ def serve(store: Store, host: str, port: int, report: Callable[[str], None]) -> 
     asyncio.run(run())
 
 
+def _is_loopback(host: str) -> bool:
+    """Whether only programs of this machine reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _in_url(host: str) -> str:
+    """A host as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host.lower()
+
+
 def _host(header: str) -> str:
     """The name in a Host header, without the port."""
+    header = header.lower()
     if header.startswith("["):
         return header.partition("]")[0] + "]"
-    return header.partition(":")[0]
+    return header.partition(":")[0].removesuffix(".")
 
 
 def _html(text: str) -> web.Response:

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 import logging
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ _FREE = ("scaling.", "limits.", "notify", "trackers")
 """Beginnings of the keys that do not change what is trained."""
 
 _HEADER = re.compile(r"# run \S+, created (\S+)\n")
+
+
+_LATEST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
 @dataclass(frozen=True)
@@ -193,10 +197,15 @@ def _from_claim(run: Run, first: int) -> Entry:
     claim = run.read_claim(first)
     seconds, spec = claim.get("time"), claim.get("spec")
     created = ""
-    if isinstance(seconds, int | float):
-        created = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    if isinstance(seconds, int | float) and math.isfinite(seconds):
+        created = utc(seconds).isoformat(timespec="seconds")
     job = spec.get("job") if isinstance(spec, dict) else None
     return Entry(run, str(job or "?"), created)
+
+
+def utc(seconds: float) -> datetime:
+    """A time in seconds since 1970; one that no calendar has becomes the nearest one."""
+    return datetime.fromtimestamp(min(max(seconds, 0.0), _LATEST), UTC)
 
 
 def newest(store: Store, job: str | None = None) -> Run:

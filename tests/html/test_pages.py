@@ -1,5 +1,6 @@
 """Pages about runs: what they show, in a browser, on a desktop and a phone, light and dark."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -10,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from ardm.html import pages, server
+from ardm.html import charts, pages, server
 from ardm.html.collect import collect, paired
 from ardm.job.spec import parse
 from ardm.runner.attempt import run_attempt
@@ -75,14 +76,16 @@ def test_the_page_of_a_run_has_its_figures_samples_and_attempts(store):
     page = page_of(store, "killed")
     figures = figures_of(page)
     assert set(figures) == {"steps", "time", "spent"}
-    traces = [trace["name"] for trace in figures["steps"]["data"]]
-    assert traces[-2:] == ["valid (EMA)", "test (EMA)"]
-    assert len(figures["steps"]["layout"]["shapes"]) == 1  # where the second attempt began
-    bars = [trace for trace in figures["time"]["data"] if trace.get("yaxis") == "y2"]
-    assert [bar["text"][0].partition("<br>")[0] for bar in bars[:2]] == [
-        "attempt 1: preempted",
-        "attempt 2: completed",
-    ]
+    curves = [t["name"] for t in figures["steps"]["data"] if t.get("yaxis") != "y2"]
+    assert curves[-2:] == ["valid (EMA)", "test (EMA)"]
+    for figure in (figures["steps"], figures["time"]):
+        bars = [trace for trace in figure["data"] if trace.get("yaxis") == "y2"]
+        assert [bar["name"] for bar in bars] == ["preempted", "completed", "saves"]
+        assert [bar["text"][0].partition("<br>")[0] for bar in bars[:2]] == [
+            "attempt 1: preempted",
+            "attempt 2: completed",
+        ]
+        assert bars[2]["text"][-1] == "saved step 24"
     assert page.count('<figure class="sample"') == 3
     assert 'id="slider"' in page
     assert "ardm train tiny.yaml --run killed-again" in page
@@ -112,7 +115,26 @@ def test_runs_are_compared_in_pairs(store):
     page = page_of(store, "killed", "other")
     assert f"{difference:+.3f} ± {error:.3f}" in page
     assert "training.learning_rate" in page
-    assert figures_of(page)["together"]["data"][0]["name"] == "killed"
+    assert figures_of(page)["together-1"]["data"][0]["name"] == "killed"
+
+
+def test_runs_of_different_units_have_a_chart_each(store, tmp_path):
+    text = {"dataset": "text", "source": "bundled"}
+    other = new_run(tmp_path, data=text, model={"net": {"kind": "transformer"}})
+    killed = collect(Run(Store(store), "killed"))
+    figures = figures_of(pages.comparison_page([killed, collect(other), killed]))
+    units = [figure["layout"]["yaxis"]["title"]["text"] for figure in figures.values()]
+    assert units == ["NELBO on valid (bits/dim)", "NELBO on valid (bits/char)"]
+    assert [len(figure["data"]) for figure in figures.values()] == [2, 1]
+
+
+def test_of_many_saves_some_are_marked_and_the_page_says_so(store):
+    killed = collect(Run(Store(store), "killed"))
+    many = dataclasses.replace(killed, saves=[(float(n), n) for n in range(1, 1402)])
+    (saves,) = [t for t in charts.over_steps(many)["data"] if t["name"].startswith("saves")]
+    assert saves["name"] == "saves (one of 3 is shown)"
+    assert saves["x"][-1] == 1401
+    assert len(saves["x"]) <= charts.MOST_SAVES
 
 
 def test_a_run_that_has_not_begun_has_a_page(tmp_path):
@@ -150,6 +172,12 @@ def test_the_command_writes_pages(store, tmp_path):
     assert "Paired differences" in (tmp_path / "two.html").read_text()
     assert "give --html FILE" in here("report", "killed", "other", code=2).stderr
     here("report", "killed", "--html", str(tmp_path / "x.pdf"), code=2)
+    said = here("report", "killed", "--html", str(tmp_path / "x.html"), "--json", code=2).stderr
+    assert "give one of them" in said
+    price = ("--on-demand-price", "2.5")
+    here("report", "killed", "--html", str(tmp_path / "one.html"), *price)
+    assert " on demand</span>" in (tmp_path / "one.html").read_text()
+    here("report", "killed", "other", "--html", str(tmp_path / "x.html"), *price, code=2)
     here("report", "none", "--html", str(tmp_path / "x.html"), code=4)
     assert not (tmp_path / "x.html").exists()
 
@@ -197,6 +225,10 @@ def browse(url, *options):
 @pytest.fixture(scope="module")
 def address(store):
     """A server of the store, on a thread."""
+    return serving_at(store, "127.0.0.1")
+
+
+def serving_at(store, host):
     found, ready = [], threading.Event()
 
     def report(url):
@@ -204,7 +236,7 @@ def address(store):
         ready.set()
 
     serving = threading.Thread(
-        target=server.serve, args=(Store(store), "127.0.0.1", 0, report), daemon=True
+        target=server.serve, args=(Store(store), host, 0, report), daemon=True
     )
     serving.start()
     assert ready.wait(30)
@@ -257,6 +289,18 @@ def test_the_server_changes_nothing(address, method):
 
 def test_a_page_of_somebody_else_cannot_read_the_server_by_another_name(address):
     assert get(address, host="evil.example")[0] == 403
+    assert get(address, host="LOCALHOST:1")[0] == 200
+    assert get(address, host="localhost.")[0] == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "localhost", "::1"])
+def test_every_address_of_this_machine_alone_is_guarded(store, host):
+    try:
+        address = serving_at(store, host)
+    except AssertionError:
+        pytest.skip(f"this machine has no {host}")
+    assert get(f"{address}/")[0] == 200
+    assert get(f"{address}/", host="evil.example")[0] == 403
 
 
 @needs_browser
