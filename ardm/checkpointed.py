@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ardm.checkpoint.kept_policies import PULLED, KeptPolicies
+from ardm.checkpoint.pull import evaluations
 from ardm.data.alphabet import Alphabet
 from ardm.data.config import alphabet, encoding, medium, rate
 from ardm.data.dataset import Dataset, Images, spread_indices
@@ -75,19 +76,16 @@ class Checkpointed:
         return kept
 
     def likelihoods(self) -> dict[str, str]:
-        """The NELBO of this step on each split where it was evaluated, with its error, as text.
-
-        A pulled checkpoint knows of none.
-        """
+        """The newest NELBO on each split where one was estimated, with its error, as text."""
         if isinstance(self.home, Path):
-            return {}
-        curve = history.read(self.home).curve
-        points = {"valid": curve.valid.get(self.step), "test": curve.test.get(self.step)}
-        return {
-            split: f"{point[0]:.4f} ± {point[1]:.4f} {self.medium.unit}"
-            for split, point in points.items()
-            if point
-        }
+            known = evaluations(self.home)
+        else:
+            known = history.read(self.home).curve.newest(self.step)
+        found = {}
+        for split, (step, bpd, error) in known.items():
+            when = "" if step == self.step else f" (at step {step:,})"
+            found[split] = f"{bpd:.4f} ± {error:.4f} {self.medium.unit}{when}"
+        return found
 
     @cached_property
     def data(self) -> Dataset:

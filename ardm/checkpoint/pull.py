@@ -1,7 +1,7 @@
 """`ardm pull`: copies a checkpoint to a directory that holds all that is needed to use it.
 
 <to>/job.yaml            the frozen spec
-<to>/pulled.json         run, step, attempt, digest, shape and classes of the data
+<to>/pulled.json         run, step, attempt, digest, shape and classes of the data; evaluations
 <to>/checkpoint/         the checkpoint (Orbax)
 """
 
@@ -18,6 +18,7 @@ from ardm.checkpoint import checkpoints, restore, serialization
 from ardm.checkpoint.checkpoints import Checkpoint
 from ardm.data.config import describe
 from ardm.errors import InputError, NotFound
+from ardm.events import history
 from ardm.store import durable, registry
 from ardm.store.run_directory import Run
 
@@ -73,12 +74,21 @@ def pull(run: Run, to: Path) -> dict[str, Any]:
             "digest": metadata["digest"],
             "shape": list(shape),
             "classes": classes,
+            "evaluations": history.read(run).curve.newest(checkpoint.step),
         }
         (folder / NOTE).write_text(json.dumps(note, indent=1) + "\n")
         (folder / "job.yaml").write_text(spec.to_yaml())
         _put_in_place(folder, to, Path(aside))
     result = {"run": run.name, "step": checkpoint.step, "digest": metadata["digest"]}
     return result | {"to": str(to), "skipped": skipped}
+
+
+def evaluations(folder: Path) -> dict[str, tuple[int, float, float]]:
+    """What a pulled directory says about evaluations, as `Curve.newest` returns it.
+
+    An earlier version wrote nothing about them.
+    """
+    return dict(json.loads((folder / NOTE).read_text()).get("evaluations", {}))
 
 
 def _put_in_place(folder: Path, to: Path, aside: Path) -> None:

@@ -37,6 +37,14 @@ class Curve:
         self.valid = {s: v for s, v in self.valid.items() if s <= step}
         self.test = {s: v for s, v in self.test.items() if s <= step}
 
+    def newest(self, step: int) -> dict[str, tuple[int, float, float]]:
+        """For each split its newest evaluation up to a step: step, bits/dim and standard error."""
+        splits = {"valid": self.valid, "test": self.test}
+        upto = {name: [s for s in points if s <= step] for name, points in splits.items()}
+        return {
+            name: (max(steps), *splits[name][max(steps)]) for name, steps in upto.items() if steps
+        }
+
     def add(self, event: Event) -> None:
         """Add the next event; an evaluation without a finite result changes nothing."""
         match event:

@@ -18,10 +18,12 @@ from safetensors.numpy import load_file
 
 from ardm import open_run
 from ardm.job.spec import parse
+from ardm.loading import load
 from ardm.model import functions, policy
 from ardm.model.evaluation import log_likelihood
 from ardm.runner.attempt import run_attempt
 from ardm.runner.context import Context, Notice
+from ardm.store.store import Store
 from ardm.training.group import Alone
 from tests.cli.conftest import Here
 from tests.runner.setting import opened
@@ -140,6 +142,23 @@ def test_recordings_are_drawn_without_this_package(store, tmp_path, elsewhere):
 def test_a_model_of_one_dimension_per_call_needs_no_budget(store, tmp_path):
     open_run("baseline", store=store).load().export(tmp_path / "a", num=2)
     assert "2 texts, 16 calls" in (tmp_path / "a" / "README.md").read_text()
+
+
+def test_a_pulled_checkpoint_knows_its_evaluations_and_an_older_one_is_named(store, tmp_path):
+    here = Here(store)
+    here("pull", "baseline", "--to", str(tmp_path / "pulled"))
+    pulled = load(tmp_path / "pulled", Store(store))
+    assert pulled.likelihoods() == open_run("baseline", store=store).load().likelihoods()
+    assert set(pulled.likelihoods()) == {"valid", "test"}
+    note = tmp_path / "pulled" / "pulled.json"
+    known = json.loads(note.read_text())
+    assert known["evaluations"]["valid"][0] == pulled.step
+    known["evaluations"] = {"valid": [1, 0.5, 0.01]}
+    note.write_text(json.dumps(known))
+    assert pulled.likelihoods() == {"valid": "0.5000 ± 0.0100 bits/char (at step 1)"}
+    del known["evaluations"]
+    note.write_text(json.dumps(known))
+    assert pulled.likelihoods() == {}
 
 
 def test_the_card_says_what_the_model_is(store, tmp_path):
