@@ -62,8 +62,9 @@ GROWTH = 2**26
 LOOK = 0.5
 """Seconds between two looks at the memory of this process."""
 
-room, kept = FULL, 0
-"""Bytes that this process may have before it forgets, and the least since it gave some back."""
+room, kept, clean = FULL, 0, 0
+"""Bytes that this process may have before it forgets, the least since it gave some back, and what
+it had when its garbage was last collected, which takes a second."""
 
 peak, peak_test = 0, "start"
 """The most memory that this process had at the end of a test, and the test that raised it last."""
@@ -87,13 +88,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 @pytest.fixture(autouse=True)
 def little_memory(request: pytest.FixtureRequest) -> Iterator[None]:
     """Give back freed memory, and forget compiled programs before they take too much of it."""
-    global room, kept, peak, peak_test
+    global room, peak, peak_test
     yield
     if _peak() > peak:
         peak, peak_test = _peak(), request.node.nodeid
     if _resident() > kept + GROWTH:
-        gc.collect()
         _trim()
+    if _resident() > clean + GROWTH:
+        _collect()
     if _resident() > room:
         _forget()
         room = max(FULL, _resident() + LEAST)
@@ -128,8 +130,15 @@ def few_maps() -> Iterator[None]:
 def _forget() -> None:
     """Give back the memory of all compiled programs."""
     jax.clear_caches()
+    _collect()
+
+
+def _collect() -> None:
+    """Collect the garbage, and give its memory back."""
+    global clean
     gc.collect()
     _trim()
+    clean = kept
 
 
 def _trim() -> None:

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 DEFAULT_STORE = "./runs"
 
 
-def complete_run(incomplete: str) -> list[str]:
-    """The runs of the store of the environment whose names begin like this, for the shell."""
+def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The runs of the store, as named so far, whose names begin like this; for the shell."""
+    store = ctx.params.get("store") or os.environ.get("ARDM_STORE") or DEFAULT_STORE
     try:
-        names = Store(os.environ.get("ARDM_STORE", DEFAULT_STORE)).names()
+        names = Store(store).names()
     except Exception:  # a shell that completes a word shows no errors
         return []
     return [name for name in names if name.startswith(incomplete) and name[0] not in "._"]
@@ -68,7 +69,9 @@ Overrides = Annotated[
 NewRun = Annotated[
     str | None,
     typer.Option(
-        "--run", help="Name of the run; an existing run is continued; default: a new run."
+        "--run",
+        help="Name of the run; an existing run is continued; default: a new run.",
+        autocompletion=complete_run,
     ),
 ]
 Override = Annotated[

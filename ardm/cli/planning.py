@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ardm.analysis.assumptions import INTERVALS, RATES, WORKERS, Figures, Market
 from ardm.cli.console import errors_as_messages, out, say, show
-from ardm.cli.options import DEFAULT_STORE, AsJson, StoreUri
+from ardm.cli.options import DEFAULT_STORE, AsJson, StoreUri, complete_run
 from ardm.cli.progress import duration
 from ardm.cli.tables import show_table
 from ardm.errors import InputError
@@ -34,7 +34,11 @@ def _listed(values: Sequence[float]) -> str:
 def plan(
     run: Annotated[
         str | None,
-        typer.Option("--run", help="Use the step time, save times and length of this run."),
+        typer.Option(
+            "--run",
+            help="Use the step time, save times and length of this run.",
+            autocompletion=complete_run,
+        ),
     ] = None,
     store: StoreUri = DEFAULT_STORE,
     rates: Annotated[

@@ -165,7 +165,11 @@ def _cost_lines(cost: dict[str, Any] | None) -> list[tuple[str, str]]:
 def compare(
     targets: Annotated[
         list[str],
-        typer.Argument(metavar="RUN RUN...", help="Two or more runs or pulled directories."),
+        typer.Argument(
+            metavar="RUN RUN...",
+            help="Two or more runs or pulled directories.",
+            autocompletion=complete_run,
+        ),
     ],
     store: StoreUri = DEFAULT_STORE,
     split: Split = DEFAULT_SPLIT,
