@@ -18,10 +18,10 @@ from tests.runner.setting import opened
 
 pytestmark = pytest.mark.slow
 
-LENGTH, RATE = 64, 8000
+LENGTH, RATE = 16, 8000
 JOB = """
 job: tiny-sound
-data: {dataset: audio, source: files, path: PATH, rate: 8000, length: 64}
+data: {dataset: audio, source: files, path: PATH, rate: 8000, length: 16}
 model: {net: {kind: dilated, channels: 8, blocks: 2, cycle: 2}, components: 2}
 training: {steps: 12, batch_size: 4, grad_shards: 2, warmup: 2, learning_rate: 1e-2}
 checkpoint: {interval: 0, keep_last: 3}
@@ -90,7 +90,7 @@ def test_estimates_have_the_unit_of_samples(sounds):
 
 def test_a_recording_is_compressed_and_restored(sounds, tmp_path, monkeypatch):
     monkeypatch.setattr(codec, "_MOST_OUTPUTS", 2**22)  # private: a call of users takes seconds
-    samples = (3000 * np.sin(np.arange(100) / 5)).astype(np.int16)
+    samples = (3000 * np.sin(np.arange(25) / 5)).astype(np.int16)
     (tmp_path / "a.wav").write_bytes(wav(samples))
     sounds("compress", "linear", "a.wav", "--out", "x.ardm", "--budget", "4")
     sounds("decompress", "linear", "x.ardm", "--to", "out")
@@ -102,7 +102,7 @@ def test_a_recording_is_compressed_and_restored(sounds, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("sample", "mu-law", "--length", "65"), "sequences of at most 64 samples"),
+        (("sample", "mu-law", "--length", "17"), "sequences of at most 16 samples"),
         (("sample", "mu-law", "--prompt", "a"), "the model generates recordings, no texts"),
         (("sample", "mu-law", "--out", "a.png"), "ends in .wav"),
         (("sample", "mu-law", "--chain", "a.gif"), "recordings have no picture of it"),
