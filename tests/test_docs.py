@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 import typer
 from PIL import Image
 from typer.testing import CliRunner
@@ -61,6 +62,21 @@ def test_every_heading_that_a_page_links_exists(page: Path) -> None:
         headings = re.findall(r"^#+ (.*)$", target, re.MULTILINE)
         known = {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
         assert anchor in known, f"{file}#{anchor}"
+
+
+EXTERNAL = sorted({link for p in PAGES for link in re.findall(r"\]\((http[^)]+)\)", p.read_text())})
+
+
+@pytest.mark.skipif("ARDM_TEST_LINKS" not in os.environ, reason="set ARDM_TEST_LINKS=1 (network)")
+@pytest.mark.parametrize("link", EXTERNAL)
+def test_every_page_elsewhere_that_a_page_links_is_there(link: str) -> None:
+    browser = {"User-Agent": "Mozilla/5.0"}  # some sites refuse programs
+    answer = requests.get(link, headers=browser, timeout=30, stream=True)
+    assert answer.ok, f"{link}: {answer.status_code}"
+
+
+def test_links_to_pages_elsewhere_are_encrypted() -> None:
+    assert [link for link in EXTERNAL if not link.startswith("https://")] == []
 
 
 @each_page

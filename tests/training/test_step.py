@@ -9,6 +9,7 @@ import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
+from ardm.data.batches import Batches
 from ardm.training import state as states
 from ardm.training.group import Alone
 from ardm.training.loop import train, warm_up
@@ -144,6 +145,24 @@ def test_any_number_of_workers_that_divides_the_shards_gives_the_same_bits(begin
         assert list(of_worker.flags) == [10 + rank for rank in range(size)]
     shares = [share for _, _, share in workers]
     assert [i for start, stop in shares for i in range(start, stop)] == list(range(8))
+
+
+@pytest.mark.parametrize("kind", ["text oa", "sound linear"])
+def test_so_it_does_with_texts_and_recordings(kind):
+    model, config = MODELS[kind](), tiny_config()
+    begin = states.place(states.init(model, config, SEED))
+    random = np.random.default_rng(1)
+    examples = random.integers(0, model.classes, (50, *model.shape), model.objective.value_type)
+    batches = Batches(examples, config.batch_size, SEED)
+
+    def two(group):
+        step, state = Step(model, config, SEED, group), begin
+        for number in range(2):
+            state, _ = step(state, batches.slice(number, *step.share), flag=0)
+        return bits(jax.device_get(state))
+
+    alone = two(Alone())
+    assert together(2, two) == [alone, alone]
 
 
 def test_a_second_device_gives_the_same_bits(begin):
