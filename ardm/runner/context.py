@@ -91,6 +91,8 @@ class Timings:
         notice: time from a preemption notice until the process must be gone.
         notice_save: the part of `notice` that the save may take.
         last_words: how long the end of the attempt is retried to be written to the store.
+        last_figures: how long trackers of other projects may take to get what is left, if the
+            attempt ends the job and no preemption notice presses.
         worker_failed: how long a worker other than rank 0 tries to record its failure.
         local: the rhythm of the heartbeat if the store is a local directory.
         remote: the rhythm if the store is a bucket, where a write costs ten times as much as a
@@ -105,6 +107,7 @@ class Timings:
     notice: float = 25.0
     notice_save: float = 19.0
     last_words: float = 20.0
+    last_figures: float = 60.0
     worker_failed: float = 10.0
     local: Rhythm = Rhythm(beat=1.0, breath=1.0, listen=1.0)
     remote: Rhythm = Rhythm(beat=20.0, breath=2.0, listen=4.0)

@@ -217,8 +217,9 @@ class Coordinator:
         self._events.add(kinds.Ended(**asdict(ended)))
         timings = self._context.timings
         deadline = self._interrupts.deadline(timings.last_words, timings.notice)
-        self._heartbeat.close(deadline, goes_on=not ended.outcome.ends_the_job)
-        self._alerts.close(alerts.ON_NOTICE if self._interrupts.noticed else alerts.AT_END)
+        pressed = self._interrupts.noticed
+        self._heartbeat.close(deadline, goes_on=not ended.outcome.ends_the_job, pressed=pressed)
+        self._alerts.close(alerts.ON_NOTICE if pressed else alerts.AT_END)
 
     @property
     def _saver(self) -> Checkpointer:

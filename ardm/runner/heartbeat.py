@@ -73,12 +73,16 @@ class Heartbeat:
         self._thread.start()
         self.uploads.start()
 
-    def close(self, deadline: Deadline | None = None, *, goes_on: bool = True) -> None:
+    def close(
+        self, deadline: Deadline | None = None, *, goes_on: bool = True, pressed: bool = False
+    ) -> None:
         """Write everything that is left, with retries until the deadline.
 
         Args:
             deadline: when the retries end; by default `Timings.last_words` seconds from now.
-            goes_on: whether another attempt will take the steps again that were not saved.
+            goes_on: whether another attempt will take the steps again that were not saved. If none
+                will, trackers of other projects get more time, unless time is pressing.
+            pressed: whether the process may be ended soon.
         """
         self._deadline = deadline or Deadline(self._timings.last_words)
         self._ended.set()
@@ -90,8 +94,12 @@ class Heartbeat:
         while self._thread.is_alive() and (left := self._deadline.left()) > 0:
             self._thread.join(min(left, 0.25))
         self.uploads.close()
+        if not goes_on and not pressed:
+            last = Deadline(max(self._deadline.left(), self._timings.last_figures))
+        else:
+            last = self._deadline
         for follower in self._followers:
-            follower.close(max(self._deadline.left(), 0.0), all_records=not goes_on)
+            follower.close(max(last.left(), 0.0), all_records=not goes_on)
 
     def track(
         self,

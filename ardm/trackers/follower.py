@@ -86,6 +86,11 @@ class Follower:
         self._all = all_records
         self._ended.set()
         self._thread.join(seconds)
+        if self._thread.is_alive():
+            log.warning(
+                "%s has not got the last figures within %.0f s; another training of this run "
+                "passes on those of saved steps", self._name, seconds,
+            )  # fmt: skip
 
     def _work(self) -> None:
         while not self._ended.wait(PAUSE_S):
