@@ -3,6 +3,7 @@
 A thread reads the store and draws what it finds. So the display never delays the training.
 """
 
+import re
 import threading
 import time
 from base64 import b64encode
@@ -137,7 +138,8 @@ class Page:
         run = self._run
         steps: dict[str, list[str]] = {}
         for name in sorted(run.store.names(f"{run.name}/samples")):
-            steps.setdefault(name[:8], []).append(name)
+            if re.match(r"\d{8}[.-]", name):  # a user may keep other files there
+                steps.setdefault(name[:8], []).append(name)
         samples = steps[max(steps)] if steps else []
         files = {"loss.png": run.file("plots", "loss.png")}
         files |= {name: run.file("samples", name) for name in samples}

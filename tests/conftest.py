@@ -72,12 +72,16 @@ peak, peak_test = 0, "start"
 PEAKS: list[str] = []
 
 
+WHOLE = ("tests/cluster/", "tests/html/")
+"""Folders whose tests share a costly fixture: our local Ray, or runs to look at."""
+
+
 class Together(LoadScopeScheduling):
-    """Keeps in one process what shares costly fixtures: a file, and all tests of our local Ray."""
+    """Keeps in one process what shares costly fixtures: a file, and each folder of `WHOLE`."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "cluster" if file.startswith("tests/cluster/") else file
+        return next((folder for folder in WHOLE if file.startswith(folder)), file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

@@ -39,7 +39,7 @@ def test_the_newest_samples_are_shown_with_the_unit_of_their_kind(
     number = add_attempt(run, started(0.0, 0.0), began=0.0)
     progress = {"attempt": number, "step": 12, "total_steps": 100, "train_nelbo_bpd": 0.5}
     run.store.write(run.progress(number), json.dumps(progress).encode())
-    for name, content in {"00000004.png": b"old", "00000004.txt": b"old", **files}.items():
+    for name, content in {"00000004.png": b"old", "readme.txt": b"old", **files}.items():
         run.store.write(run.file("samples", name), content)
     page = Page(run, 0).draw()
     assert f"training NELBO 0.5000 {unit}" in page

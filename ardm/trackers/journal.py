@@ -28,8 +28,8 @@ class Journal:
 
     Args:
         run: the run.
-        attempt: number of the attempt. Its journal is a file of its own, so that an attempt that
-            was superseded, and still writes, spoils nothing.
+        attempt: number of the attempt. Each attempt has its own file, so a superseded attempt that
+            still writes spoils nothing.
         tracker: name of the tracker.
     """
 
@@ -47,7 +47,7 @@ class Journal:
         Raises:
             OSError: the store fails; some file systems raise errors of another class.
         """
-        names = self._run.store.names(self._run.file("trackers", "")[:-1])
+        names = self._run.store.names(f"{self._run.name}/trackers")
         own = self._name(self._attempt)
         self._earlier = sorted(n for n in names if n.startswith(f"{self._tracker}-") and n < own)
         if not self._earlier:

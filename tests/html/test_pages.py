@@ -3,31 +3,18 @@
 import dataclasses
 import json
 import re
-import shutil
-import subprocess
-import threading
-import urllib.error
-import urllib.request
 
 import pytest
 
-from ardm.html import charts, pages, server
+from ardm.html import charts, pages
 from ardm.html.collect import collect, paired
-from ardm.job.spec import parse
-from ardm.runner.attempt import run_attempt
-from ardm.runner.context import Context, Notice
 from ardm.store.run_directory import Run
 from ardm.store.store import Store
-from ardm.training.group import Alone
 from tests.cli.conftest import Here
+from tests.html.browser import browse, needs_browser
 from tests.runner.invented import new_run
-from tests.runner.setting import JOB, opened
-from tests.runner.test_attempt import at, go
 
 pytestmark = pytest.mark.slow
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="install chromium")
 
 SEEN = """
 <script>
@@ -45,21 +32,6 @@ addEventListener("load", () => setTimeout(() => {
 </script>
 """
 """Looks at the page in the frame: which elements are wider than it, which charts are drawn."""
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A store with a run that was interrupted, and one with another learning rate."""
-    uri = str(tmp_path_factory.mktemp("html") / "runs")
-    samples = ["evaluation.samples=2", "evaluation.sample_steps=2", "evaluation.every=8"]
-    spec = parse(JOB, "tiny.yaml", samples)
-    run, notice = opened(uri, "killed", spec), Notice()
-    assert go(run, at(10, lambda: setattr(notice, "reason", "<b>SIGTERM")), notice, spec)
-    assert go(run, spec=spec).outcome == "completed"
-    other = parse(JOB, "tiny.yaml", [*samples, "training.learning_rate=2e-2"])
-    run = opened(uri, "other", other)
-    assert run_attempt(run, other, Context(Alone(), Notice())).outcome == "completed"
-    return uri
 
 
 def page_of(store, *names):
@@ -209,110 +181,3 @@ def test_a_browser_shows_all_of_it(store, tmp_path, names, width, dark):
 
 def dark_mode(dark):
     return ["--blink-settings=preferredColorScheme=0"] if dark else []
-
-
-def browse(url, *options):
-    """What the browser logs about a page, and its elements after its scripts have run."""
-    command = [
-        str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom",
-        "--enable-logging=stderr", "--virtual-time-budget=8000", "--window-size=1400,2100",
-        *options, url,
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    return done.stderr, done.stdout
-
-
-@pytest.fixture(scope="module")
-def address(store):
-    """A server of the store, on a thread."""
-    return serving_at(store, "127.0.0.1")
-
-
-def serving_at(store, host):
-    found, ready = [], threading.Event()
-
-    def report(url):
-        found.append(url)
-        ready.set()
-
-    serving = threading.Thread(
-        target=server.serve, args=(Store(store), host, 0, report), daemon=True
-    )
-    serving.start()
-    assert ready.wait(30)
-    return found[0]
-
-
-def get(url, method="GET", host=None):
-    request = urllib.request.Request(url, method=method, headers={"Host": host} if host else {})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, answer.read().decode(), answer.headers
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode(), error.headers
-
-
-def test_the_server_shows_all_runs_and_each_of_them(address):
-    status, text, headers = get(address)
-    assert status == 200
-    assert 'href="/run/killed"' in text
-    assert 'http-equiv="refresh"' in text
-    assert headers["X-Frame-Options"] == "DENY"
-    status, text, _ = get(f"{address}/run/killed")
-    assert status == 200
-    assert 'src="/plotly.js"' in text
-    assert 'http-equiv="refresh"' not in text  # it has ended
-    assert len(text) < 1_000_000
-    assert get(f"{address}/compare?run=killed&run=other")[0] == 200
-    assert get(f"{address}/plotly.js")[1] == pages.get_plotlyjs()
-
-
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/run/none", 404),
-        ("/run/..%2f..%2fetc", 400),
-        ("/run/../../etc/passwd", 404),
-        ("/compare?run=killed", 400),
-        ("/compare?run=killed&run=none", 404),
-        ("/elsewhere", 404),
-    ],
-)
-def test_the_server_says_what_is_wrong(address, path, status):
-    assert get(address + path)[0] == status
-
-
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_the_server_changes_nothing(address, method):
-    assert get(f"{address}/run/killed", method)[0] == 405
-
-
-def test_a_page_of_somebody_else_cannot_read_the_server_by_another_name(address):
-    assert get(address, host="evil.example")[0] == 403
-    assert get(address, host="LOCALHOST:1")[0] == 200
-    assert get(address, host="localhost.")[0] == 200
-
-
-@pytest.mark.parametrize("host", ["127.0.0.2", "localhost", "::1"])
-def test_every_address_of_this_machine_alone_is_guarded(store, host):
-    try:
-        address = serving_at(store, host)
-    except AssertionError:
-        pytest.skip(f"this machine has no {host}")
-    assert get(f"{address}/")[0] == 200
-    assert get(f"{address}/", host="evil.example")[0] == 403
-
-
-@needs_browser
-def test_a_browser_shows_what_is_served(address):
-    for path in ("/", "/run/killed", "/compare?run=killed&run=other"):
-        said, dom = browse(address + path)
-        assert "CONSOLE" not in said
-        if path != "/":
-            assert "main-svg" in dom
-
-
-def test_a_port_that_is_taken_is_an_error(address, store):
-    port = address.rpartition(":")[2]
-    said = Here(store)("serve", "--port", port, code=2).stderr
-    assert f"nothing can listen on 127.0.0.1:{port}" in said

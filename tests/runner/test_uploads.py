@@ -55,7 +55,8 @@ def test_a_long_training_leaves_tensorboard_files_of_bounded_size(run, tmp_path,
     names = files_of(run)
     assert len(names) >= 2
     contents = [run.store.read(f"{run.name}/tensorboard/{name}") for name in names]
-    # Each file begins with a record of its own, the first with five: what is void, and the run.
+    # Every file begins with one record that is not ours. The first has four more: from which step
+    # on earlier records are void, and three about the run.
     assert sum(records(data) - 1 for data in contents) == 300 + 4
     assert max(len(data) for data in contents) < 2 * 2000 + 50 * 60
 
